@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The list of a node's bitmaps: linked through the bitmaps, newest first.
+//!
+//! QEMU keeps the head inside its node and looks whether it is NULL, so the list is one that C can see. The list owns a reference to
+//! every bitmap in it.
+
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::Arc;
+
+use super::BdrvDirtyBitmap;
+use crate::assertion::abi_assert;
+use crate::host::{BlockDriverState, Embedder, Host};
+
+/// A bitmap's place in the list of its node.
+pub(super) struct Link {
+    next: AtomicPtr<BdrvDirtyBitmap>,
+    previous: AtomicPtr<BdrvDirtyBitmap>,
+    attached: AtomicBool,
+}
+
+impl Link {
+    /// Not in a list.
+    pub(super) const fn new() -> Self {
+        Self {
+            next: AtomicPtr::new(ptr::null_mut()),
+            previous: AtomicPtr::new(ptr::null_mut()),
+            attached: AtomicBool::new(false),
+        }
+    }
+}
+
+/// The proof that the list of a node does not change but by the holder of this.
+///
+/// Invariant of all lists: every pointer in one is NULL or comes from `Arc::into_raw` of a bitmap in it.
+pub struct ListAccess<'n> {
+    node: &'n BlockDriverState,
+}
+
+impl<'n> ListAccess<'n> {
+    /// The proof, on the caller's word.
+    ///
+    /// # Safety
+    /// As long as the proof lives, nobody else adds a bitmap to the list of `node` or removes one: this thread holds the node's lock
+    /// or, in QEMU, the big lock. In the latter case the proof is used to read alone.
+    #[must_use]
+    pub unsafe fn assume(node: &'n BlockDriverState) -> Self {
+        Self { node }
+    }
+
+    /// The bitmap that a pointer of the list stands for.
+    #[inline]
+    fn resolve(&self, pointer: *mut BdrvDirtyBitmap) -> Option<&BdrvDirtyBitmap> {
+        // SAFETY: by the list's invariant the pointer is NULL or a bitmap in the list, whose reference the list owns. It stays in
+        // the list as long as this proof is borrowed, because removing it would take the proof mutably.
+        unsafe { pointer.as_ref() }
+    }
+
+    /// The newest bitmap.
+    #[inline]
+    #[must_use]
+    pub fn first(&self) -> Option<&BdrvDirtyBitmap> {
+        self.resolve(Embedder::head(self.node).load(Ordering::Acquire))
+    }
+
+    /// The bitmap after `bitmap`, the next older one; `None` after the last one, and for a bitmap that was released.
+    #[inline]
+    #[must_use]
+    pub fn next(&self, bitmap: &BdrvDirtyBitmap) -> Option<&BdrvDirtyBitmap> {
+        abi_assert!(ptr::eq(bitmap.node(), self.node), "bdrv_dirty_bitmap_next", "bitmap->bs == bs");
+        self.resolve(bitmap.link.next.load(Ordering::Acquire))
+    }
+
+    /// All bitmaps, newest first.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = &BdrvDirtyBitmap> {
+        std::iter::successors(self.first(), |bitmap| self.resolve(bitmap.link.next.load(Ordering::Acquire)))
+    }
+
+    /// Puts a new bitmap in front.
+    pub(super) fn insert(&mut self, bitmap: Arc<BdrvDirtyBitmap>) {
+        abi_assert!(ptr::eq(bitmap.node(), self.node), "bdrv_create_dirty_bitmap", "bitmap->bs == bs");
+        abi_assert!(
+            !bitmap.link.attached.swap(true, Ordering::Relaxed),
+            "bdrv_create_dirty_bitmap",
+            "!QLIST_IS_INSERTED(bitmap, list)"
+        );
+        let head = Embedder::head(self.node);
+        let old = head.load(Ordering::Relaxed);
+        bitmap.link.next.store(old, Ordering::Relaxed);
+        let raw = Arc::into_raw(bitmap).cast_mut();
+        if let Some(old) = self.resolve(old) {
+            old.link.previous.store(raw, Ordering::Relaxed);
+        }
+        // Release: whoever loads the head finds a whole bitmap.
+        head.store(raw, Ordering::Release);
+    }
+
+    /// Takes a bitmap out and gives back the list's reference.
+    pub(super) fn remove(&mut self, bitmap: &BdrvDirtyBitmap) -> Arc<BdrvDirtyBitmap> {
+        abi_assert!(ptr::eq(bitmap.node(), self.node), "bdrv_release_dirty_bitmap_locked", "bitmap->bs == bs");
+        abi_assert!(
+            bitmap.link.attached.swap(false, Ordering::Relaxed),
+            "bdrv_release_dirty_bitmap_locked",
+            "QLIST_IS_INSERTED(bitmap, list)"
+        );
+        let next = bitmap.link.next.swap(ptr::null_mut(), Ordering::Relaxed);
+        let previous = bitmap.link.previous.swap(ptr::null_mut(), Ordering::Relaxed);
+        if let Some(next) = self.resolve(next) {
+            next.link.previous.store(previous, Ordering::Relaxed);
+        }
+        let to_bitmap = match self.resolve(previous) {
+            Some(previous) => &previous.link.next,
+            None => Embedder::head(self.node),
+        };
+        let raw = to_bitmap.swap(next, Ordering::AcqRel);
+        // SAFETY: the bitmap was in this node's list, so the pointer that led to it came from `Arc::into_raw`; it was just
+        // replaced, so its reference is taken back once.
+        unsafe { Arc::from_raw(raw) }
+    }
+}

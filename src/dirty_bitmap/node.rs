@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Calls that concern all bitmaps of a node.
+
+use std::ffi::CStr;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use super::{lock_node, BdrvDirtyBitmap, ListAccess, Locked};
+use crate::assertion::abi_assert;
+use crate::host::{BlockDriverState, Embedder, Host};
+
+/// Whether the node has no bitmap. Readable without the lock.
+#[inline]
+pub(crate) fn is_empty(node: &BlockDriverState) -> bool {
+    Embedder::head(node).load(Ordering::Relaxed).is_null()
+}
+
+/// The bitmap with this name (C: `bdrv_find_dirty_bitmap`).
+pub fn find<'a>(list: &'a ListAccess<'_>, name: &CStr) -> Option<&'a BdrvDirtyBitmap> {
+    list.iter().find(|bitmap| bitmap.name().as_deref() == Some(name))
+}
+
+/// Records a write to the node in all its enabled bitmaps (C: `bdrv_set_dirty`). Takes the node's lock, if there is a bitmap.
+///
+/// # Panics
+/// If an enabled bitmap is read-only, or the range ends past the end of one.
+#[inline]
+pub fn set_dirty(node: &BlockDriverState, offset: u64, bytes: u64) {
+    if is_empty(node) {
+        return;
+    }
+    let mut guard = lock_node(node);
+    let Locked { list, content, .. } = &mut *guard;
+    for bitmap in list.iter() {
+        if bitmap.enabled() {
+            abi_assert!(!bitmap.readonly(), "bdrv_set_dirty", "!bdrv_dirty_bitmap_readonly(bitmap)");
+            bitmap.record(content, offset, bytes);
+        }
+    }
+}
+
+/// Whether a bitmap of the node is read-only (C: `bdrv_has_readonly_bitmaps`). Takes the node's lock, if there is a bitmap.
+#[must_use]
+pub fn has_readonly(node: &BlockDriverState) -> bool {
+    !is_empty(node) && lock_node(node).list.iter().any(BdrvDirtyBitmap::readonly)
+}
+
+/// Whether a bitmap of the node has a name (C: `bdrv_has_named_bitmaps`). Takes the node's lock, if there is a bitmap.
+#[must_use]
+pub fn has_named(node: &BlockDriverState) -> bool {
+    !is_empty(node) && lock_node(node).list.iter().any(BdrvDirtyBitmap::is_named)
+}
+
+/// Gives all bitmaps of the node a new size in bytes (C: `bdrv_dirty_bitmap_truncate`). New bytes are clean.
+///
+/// # Panics
+/// If a bitmap is busy, or has a successor or iterators, or `bytes` is negative or too large for its granularity.
+pub fn truncate(locked: &mut Locked<'_>, bytes: i64) {
+    const FUNCTION: &str = "bdrv_dirty_bitmap_truncate";
+    let Locked { list, content, .. } = locked;
+    for bitmap in list.iter() {
+        abi_assert!(!bitmap.busy(), FUNCTION, "!bdrv_dirty_bitmap_busy(bitmap)");
+        abi_assert!(!bitmap.has_successor(), FUNCTION, "!bdrv_dirty_bitmap_has_successor(bitmap)");
+        abi_assert!(bitmap.active_iterators() == 0, FUNCTION, "!bitmap->active_iterators");
+    }
+    // Only now, so that a panic that a Rust program survives leaves no bitmap of another size than the rest.
+    for bitmap in list.iter() {
+        // A negative size becomes one that the engine refuses, as in C.
+        bitmap.change(content, |hbitmap| hbitmap.truncate(bytes as u64));
+        bitmap.size.store(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Takes all bitmaps with a name off the node (C: `bdrv_release_named_dirty_bitmaps`) and gives back the list's references, which
+/// are best dropped after the lock.
+///
+/// # Panics
+/// If one of them has iterators, is busy, or has a successor.
+pub fn release_named(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
+    let named: Vec<_> = locked.list.iter().filter(|bitmap| bitmap.is_named()).map(BdrvDirtyBitmap::handle).collect();
+    named.iter().map(|bitmap| bitmap.release(locked)).collect()
+}
+
+/// The granularity, in bytes, that suits the node: its cluster size, but at least 4 KiB and at most 64 KiB, which is also what a
+/// node without a known cluster size gets (C: `bdrv_get_default_bitmap_granularity`).
+#[must_use]
+pub fn default_granularity(node: &BlockDriverState) -> u32 {
+    match Embedder::cluster_size(node) {
+        ..=0 => 65536,
+        size => size.clamp(4096, 65536) as u32,
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Union with a bitmap of another granularity, a chunk at a time.
+
+use super::chunk::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
+use super::{words, HBitmap, State};
+
+impl HBitmap {
+    /// Merges a bitmap whose bits stand for more items: each becomes a run here.
+    pub(super) fn merge_coarser(&mut self, src: &HBitmap) {
+        let shift = src.granularity - self.granularity;
+        // Source bits for one chunk here, less than one if a source bit is as large as a chunk.
+        let per_chunk = CHUNK_BITS >> shift;
+        let mut at = 0;
+        while let Some(first) = src.next_set_bit(at) {
+            let end = src.next_clear_bit(first, src.bits - 1).unwrap_or(src.bits);
+            let bit = first << shift;
+            if per_chunk < 2 || end - first >= 2 * per_chunk {
+                // A run longer than a chunk, or bits that each are one: whole chunks are filled without looking at words.
+                self.set_bits(bit, (end << shift).min(self.bits) - 1);
+                at = end;
+                continue;
+            }
+            // Else all the source bits for this chunk at once, however many runs they are.
+            let c = (bit >> CHUNK_SHIFT) as usize;
+            self.merge_expanded(c, src, shift);
+            at = (c as u64 + 1) * per_chunk;
+        }
+    }
+
+    /// Ors the source bits for chunk `c` into it. A source bit is at most half a chunk.
+    fn merge_expanded(&mut self, c: usize, src: &HBitmap, shift: u32) {
+        if self.is_full(c) {
+            return;
+        }
+        let per_chunk = CHUNK_BITS >> shift;
+        let first = c as u64 * per_chunk;
+        let mut coarse = [0; CHUNK_WORDS / 2];
+        let coarse = &mut coarse[..per_chunk.div_ceil(64) as usize];
+        for (i, word) in coarse.iter_mut().enumerate() {
+            let bit = first + i as u64 * 64;
+            *word = src.word(bit / 64) >> (bit % 64);
+        }
+        let leaves = self.leaves(c);
+        let mut fine = [0; CHUNK_WORDS];
+        let fine = &mut fine[..leaves];
+        words::expand(fine, coarse, shift);
+        fine[leaves - 1] &= self.valid((c * CHUNK_WORDS + leaves - 1) as u64);
+        self.merge_words(c, fine);
+    }
+
+    /// Merges a bitmap whose bits stand for fewer items: any of them sets the one here.
+    pub(super) fn merge_finer(&mut self, src: &HBitmap) {
+        let shift = self.granularity - src.granularity;
+        let mut from = 0;
+        while let Some(c) = src.any.next(from) {
+            from = c + 1;
+            let first = (c as u64) << CHUNK_SHIFT;
+            match src.state(c) {
+                State::Zero => {}
+                State::Mixed(_) if shift < CHUNK_SHIFT => self.merge_compressed(src, c, shift),
+                // Wholly dirty; or a chunk that lies within one bit here.
+                _ => {
+                    let last = first + src.bits_in(c) - 1;
+                    self.set_bits(first >> shift, last >> shift);
+                }
+            }
+        }
+    }
+
+    /// Ors chunk `c` of the source into the bits here that it lies in: at least two.
+    fn merge_compressed(&mut self, src: &HBitmap, c: usize, shift: u32) {
+        let mut fine = [0; CHUNK_WORDS];
+        let fine = &mut fine[..src.leaves(c)];
+        src.copy_words(c, 0, fine);
+        let mut coarse = [0; CHUNK_WORDS / 2];
+        let coarse = &mut coarse[..(fine.len() as u64 * 64).div_ceil(1 << shift).div_ceil(64) as usize];
+        words::compress(coarse, fine, shift);
+        let first = (c as u64) << CHUNK_SHIFT >> shift;
+        for (i, &word) in coarse.iter().enumerate() {
+            // More than 64 bits for the chunk are whole words here; fewer lie within one.
+            let bit = first + i as u64 * 64;
+            if word != 0 {
+                self.set_in_word(bit / 64, word << (bit % 64));
+            }
+        }
+    }
+
+    /// Ors plain words (as many as the chunk has, none past the end) into chunk `c`.
+    fn merge_words(&mut self, c: usize, leaf: &[u64]) {
+        let summary = words::summarize(leaf);
+        if summary.ones == 0 {
+            return;
+        }
+        if !self.any.contains(c) {
+            self.store(c, leaf);
+            return;
+        }
+        let mut union = [0; CHUNK_WORDS];
+        let union = &mut union[..leaf.len()];
+        self.copy_words(c, 0, union);
+        if words::or_into(union, leaf) != 0 {
+            self.store(c, union);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Finding the next dirty or clean item, dirty areas, and runs of one state.
+
+use super::chunk::{self, CHUNK_SHIFT, CHUNK_WORDS};
+use super::{HBitmap, State};
+use crate::assertion::abi_assert;
+
+impl HBitmap {
+    /// The first dirty item of `start..start + count`, or `None`. The range may reach past the end.
+    pub fn next_dirty(&self, start: u64, count: u64) -> Option<u64> {
+        let end = self.end_of(start, count)?;
+        let bit = self.next_set_bit(start >> self.granularity)?;
+        let item = bit << self.granularity;
+        (item < end).then_some(item.max(start))
+    }
+
+    /// The first clean item of `start..start + count`, or `None`. The range may reach past the end.
+    pub fn next_zero(&self, start: u64, count: u64) -> Option<u64> {
+        let end = self.end_of(start, count)?;
+        let last = (end - 1) >> self.granularity;
+        let bit = self.next_clear_bit(start >> self.granularity, last)?;
+        Some((bit << self.granularity).max(start))
+    }
+
+    /// The first dirty area of `start..end`: its first item and its length in items, which is at most `max` (not 0) and does not
+    /// reach past `end`.
+    pub fn next_dirty_area(&self, start: u64, end: u64, max: u64) -> Option<(u64, u64)> {
+        let end = end.min(self.size);
+        if start >= end {
+            return None;
+        }
+        let start = self.next_dirty(start, end - start)?;
+        let end = start + (end - start).min(max);
+        let end = self.next_zero(start, end - start).unwrap_or(end);
+        Some((start, end - start))
+    }
+
+    /// Whether the item `start` is dirty, and how many items of `start..start + count` from `start` on are the same.
+    ///
+    /// # Panics
+    /// If `count` is 0 or the range reaches past [`size`](Self::size).
+    pub fn status(&self, start: u64, count: u64) -> (bool, u64) {
+        abi_assert!(count > 0, "hbitmap_status", "count > 0");
+        let inside = start.checked_add(count).is_some_and(|end| end <= self.size);
+        abi_assert!(inside, "hbitmap_status", "start + count <= hb->orig_size");
+        match self.next_dirty(start, count) {
+            None => (false, count),
+            Some(dirty) if dirty > start => (false, dirty - start),
+            Some(_) => (true, self.next_zero(start, count).map_or(count, |zero| zero - start)),
+        }
+    }
+
+    /// Where the range `start..start + count` ends within the bitmap; `None` if it is empty or starts behind it.
+    fn end_of(&self, start: u64, count: u64) -> Option<u64> {
+        if start >= self.size || count == 0 {
+            return None;
+        }
+        Some(if count > self.size - start { self.size } else { start + count })
+    }
+
+    /// The first leaf word from `from` on that is not zero: its number and value.
+    #[inline]
+    pub(super) fn next_set_word(&self, from: u64) -> Option<(u64, u64)> {
+        let c = (from >> (CHUNK_SHIFT - 6)) as usize;
+        if c >= self.chunks() {
+            return None;
+        }
+        match self.next_set_word_in(c, from as usize % CHUNK_WORDS) {
+            Some(found) => Some(found),
+            None => self.next_set_word_behind(c),
+        }
+    }
+
+    /// The same, in the chunks behind chunk `c`.
+    #[inline(never)]
+    fn next_set_word_behind(&self, c: usize) -> Option<(u64, u64)> {
+        let c = self.any.next(c + 1)?;
+        self.next_set_word_in(c, 0)
+    }
+
+    /// The same, in chunk `c` from its leaf word `at` on, which the chunk may not have.
+    #[inline]
+    fn next_set_word_in(&self, c: usize, at: usize) -> Option<(u64, u64)> {
+        match self.state(c) {
+            State::Zero => None,
+            State::Mixed(chunk) => {
+                let (word, value) = chunk::next_set_word(chunk, self.leaves(c), at)?;
+                Some(((c * CHUNK_WORDS + word) as u64, value))
+            }
+            State::Full if at < self.leaves(c) => {
+                let word = (c * CHUNK_WORDS + at) as u64;
+                Some((word, self.valid(word)))
+            }
+            State::Full => None,
+        }
+    }
+
+    /// The first set bit from `from` on.
+    pub(super) fn next_set_bit(&self, from: u64) -> Option<u64> {
+        let word = from / 64;
+        let here = self.word(word) & (u64::MAX << (from % 64));
+        let (word, value) = if here != 0 { (word, here) } else { self.next_set_word(word + 1)? };
+        Some(word * 64 + u64::from(value.trailing_zeros()))
+    }
+
+    /// The first clear bit of `from..=last`.
+    pub(super) fn next_clear_bit(&self, from: u64, last: u64) -> Option<u64> {
+        let here = !self.word(from / 64) & (u64::MAX << (from % 64));
+        let mut bit = from - from % 64 + u64::from(here.trailing_zeros());
+        if here == 0 {
+            bit = self.next_clear_bit_by_chunk(from / 64 + 1, last)?;
+        }
+        (bit <= last).then_some(bit)
+    }
+
+    /// The first clear bit from leaf word `from` on, looked for in the chunks up to that of bit `last`. The result may lie behind
+    /// `last`.
+    fn next_clear_bit_by_chunk(&self, from: u64, last: u64) -> Option<u64> {
+        let mut c = (from >> (CHUNK_SHIFT - 6)) as usize;
+        let mut at = from as usize % CHUNK_WORDS;
+        let end = (last >> CHUNK_SHIFT) as usize;
+        while c <= end {
+            let found = match self.state(c) {
+                State::Zero => Some((at, 0)),
+                State::Mixed(chunk) => chunk::next_word_with_zero(chunk, self.leaves(c), at),
+                State::Full => {
+                    // A long run: 64 chunks at a time.
+                    c = self.next_not_full(c + 1, end)?;
+                    at = 0;
+                    continue;
+                }
+            };
+            if let Some((word, value)) = found {
+                return Some((c * CHUNK_WORDS + word) as u64 * 64 + u64::from((!value).trailing_zeros()));
+            }
+            c += 1;
+            at = 0;
+        }
+        None
+    }
+
+    /// The first chunk of `from..=last` that is not full.
+    fn next_not_full(&self, from: usize, last: usize) -> Option<usize> {
+        let mut k = from / 64;
+        let mut open = !self.full.get(k)? & (u64::MAX << (from % 64));
+        while open == 0 {
+            k += 1;
+            if k > last / 64 {
+                return None;
+            }
+            open = !self.full[k];
+        }
+        let c = k * 64 + open.trailing_zeros() as usize;
+        (c <= last).then_some(c)
+    }
+}

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The engine against a model: sequences of all its calls on several bitmaps, the invariants checked after each one.
+
+use super::*;
+use proptest::prelude::*;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// The plainest bitmap there is: one `bool` for each bit.
+#[derive(Clone)]
+struct Model {
+    size: u64,
+    granularity: u32,
+    bits: Vec<bool>,
+}
+
+impl Model {
+    fn new(size: u64, granularity: u32) -> Self {
+        Model { size, granularity, bits: vec![false; size.div_ceil(1 << granularity) as usize] }
+    }
+
+    /// The bits that the items `start..start + count` lie in.
+    fn range(&self, start: u64, count: u64) -> std::ops::Range<usize> {
+        if count == 0 {
+            return 0..0;
+        }
+        (start >> self.granularity) as usize..((start + count - 1) >> self.granularity) as usize + 1
+    }
+
+    /// The first item of `start..start + count` whose bit is `dirty`.
+    fn find(&self, start: u64, count: u64, dirty: bool) -> Option<u64> {
+        if start >= self.size || count == 0 {
+            return None;
+        }
+        let count = count.min(self.size - start);
+        let bit = self.range(start, count).find(|&bit| self.bits[bit] == dirty)?;
+        Some(((bit as u64) << self.granularity).max(start))
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.bits.len().div_ceil(64).max(1) * 8];
+        for (bit, _) in self.bits.iter().enumerate().filter(|(_, &dirty)| dirty) {
+            bytes[bit / 8] |= 1 << (bit % 8);
+        }
+        bytes
+    }
+
+    fn merge(&mut self, other: &Model) {
+        for bit in (0..other.bits.len()).filter(|&bit| other.bits[bit]) {
+            let start = (bit as u64) << other.granularity;
+            let count = (1 << other.granularity).min(self.size - start);
+            for mine in self.range(start, count) {
+                self.bits[mine] = true;
+            }
+        }
+    }
+
+    fn count(&self) -> u64 {
+        (self.bits.iter().filter(|&&dirty| dirty).count() as u64) << self.granularity
+    }
+}
+
+/// One call. Places and lengths are fractions of the size, or near a boundary of the layout: see `place`.
+#[derive(Clone, Debug)]
+enum Op {
+    Set(u32, u32),
+    SetScattered(u32, u8),
+    Reset(u32, u32),
+    ResetScattered(u32, u8),
+    ResetAll,
+    Truncate(u32),
+    MergeOther,
+    MergeIntoOther,
+    Union,
+    Clone,
+    Serialize(u32, u32),
+    Deserialize(u32, u32, u64),
+    Zeroes(u32, u32),
+    Ones(u32, u32),
+    Iterate(u32),
+    IterateAcross(u32, u32, u32),
+    Search(u32, u32),
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    let p = any::<u32>;
+    prop_oneof![
+        4 => (p(), p()).prop_map(|(a, b)| Op::Set(a, b)),
+        4 => (p(), any::<u8>()).prop_map(|(a, b)| Op::SetScattered(a, b)),
+        4 => (p(), p()).prop_map(|(a, b)| Op::Reset(a, b)),
+        2 => (p(), any::<u8>()).prop_map(|(a, b)| Op::ResetScattered(a, b)),
+        1 => Just(Op::ResetAll),
+        2 => p().prop_map(Op::Truncate),
+        2 => Just(Op::MergeOther),
+        2 => Just(Op::MergeIntoOther),
+        1 => Just(Op::Union),
+        1 => Just(Op::Clone),
+        2 => (p(), p()).prop_map(|(a, b)| Op::Serialize(a, b)),
+        3 => (p(), p(), any::<u64>()).prop_map(|(a, b, c)| Op::Deserialize(a, b, c)),
+        1 => (p(), p()).prop_map(|(a, b)| Op::Zeroes(a, b)),
+        1 => (p(), p()).prop_map(|(a, b)| Op::Ones(a, b)),
+        1 => p().prop_map(Op::Iterate),
+        2 => (p(), p(), p()).prop_map(|(a, b, c)| Op::IterateAcross(a, b, c)),
+        4 => (p(), p()).prop_map(|(a, b)| Op::Search(a, b)),
+    ]
+}
+
+/// Sizes in bits: around words, levels and chunks, short last chunks of each kind.
+const SIZES: &[u64] = &[1, 2, 63, 64, 65, 1000, 2500, 4096, 16384, 32767, 32768, 32769, 40000, 65536, 70001, 131073];
+
+/// A place below `size`: anywhere, or within two of a multiple of a word, a group of 64 words, or a chunk.
+fn place(raw: u32, size: u64) -> u64 {
+    let unit = [1, 1, 64, 4096, 32768][raw as usize % 5];
+    let jitter = u64::from(raw / 5 % 5);
+    let at = u64::from(raw / 25) % (size / unit + 1) * unit;
+    (at + jitter).saturating_sub(2).min(size.saturating_sub(1))
+}
+
+/// A part for serialisation: aligned start and length, or up to the end.
+fn part(a: u32, b: u32, size: u64, align: u64) -> (u64, u64) {
+    let start = place(a, size) / align * align;
+    let count = (place(b, size) / align * align).min((size - start) / align * align);
+    (start, if b % 3 == 0 || count == 0 { size - start } else { count })
+}
+
+fn compare(hb: &HBitmap, model: &Model) {
+    hb.check_invariants();
+    assert_eq!(hb.size(), model.size);
+    assert_eq!(hb.bits(), model.bits.len() as u64);
+    assert_eq!(hb.count(), model.count());
+    assert_eq!(hb.is_empty(), model.count() == 0);
+    let mut bytes = vec![0x77; hb.bits().div_ceil(64) as usize * 8];
+    hb.serialize_part(&mut bytes, 0, hb.size());
+    assert!(bytes[..] == model.bytes()[..bytes.len()], "the bits differ");
+}
+
+fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
+    let [(hb, model), (other, other_model)] = pair;
+    let size = model.size;
+    let unit = 1u64 << model.granularity;
+    match *op {
+        Op::Set(a, b) if size > 0 => {
+            let start = place(a, size);
+            let count = place(b, size - start) + 1;
+            let range = model.range(start, count);
+            let changed = model.bits[range.clone()].iter().any(|&dirty| !dirty);
+            model.bits[range].fill(true);
+            assert_eq!(hb.set(start, count), changed);
+        }
+        Op::SetScattered(a, n) if size > 0 => {
+            for i in 0..u32::from(n) {
+                let start = place(a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(40503 * 65)), size);
+                let bit = (start >> model.granularity) as usize;
+                assert_eq!(hb.set(start, 1), !model.bits[bit]);
+                model.bits[bit] = true;
+            }
+        }
+        Op::Reset(a, b) if size > 0 => {
+            let start = place(a, size) / unit * unit;
+            let count = (place(b, size - start) / unit + 1) * unit;
+            let count = if b % 4 == 0 || start + count > size { size - start } else { count };
+            let range = model.range(start, count);
+            let changed = model.bits[range.clone()].iter().any(|&dirty| dirty);
+            model.bits[range].fill(false);
+            assert_eq!(hb.reset(start, count), changed);
+        }
+        Op::ResetScattered(a, n) if size > 0 => {
+            for i in 0..u32::from(n) {
+                let start = place(a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(65)), size) / unit * unit;
+                let bit = (start >> model.granularity) as usize;
+                assert_eq!(hb.reset(start, unit), model.bits[bit]);
+                model.bits[bit] = false;
+            }
+        }
+        Op::ResetAll => {
+            hb.reset_all();
+            model.bits.fill(false);
+        }
+        Op::Truncate(a) => {
+            let size = place(a, 150_000) * unit.min(4) / 4;
+            hb.truncate(size);
+            other.truncate(size);
+            for m in [model, other_model] {
+                m.size = size;
+                m.bits.resize(size.div_ceil(1 << m.granularity) as usize, false);
+            }
+        }
+        Op::MergeOther => {
+            hb.merge_from(other);
+            model.merge(other_model);
+        }
+        Op::MergeIntoOther => {
+            other.merge_from(hb);
+            other_model.merge(model);
+        }
+        Op::Union => {
+            let union = HBitmap::union(hb, other, hb.granularity());
+            model.merge(other_model);
+            *hb = union;
+        }
+        Op::Clone => *hb = hb.clone(),
+        Op::Serialize(a, b) if size > 0 => {
+            let (start, count) = part(a, b, size, 64 * unit);
+            let bytes = model.bytes();
+            let from = (start / unit / 8) as usize;
+            let len = hb.serialization_size(start, count) as usize;
+            let mut buf = vec![0x77; len];
+            hb.serialize_part(&mut buf, start, count);
+            assert!(buf == bytes[from..from + len], "a serialised part differs");
+        }
+        Op::Deserialize(a, b, seed) if size > 0 => {
+            let (start, count) = part(a, b, size, 64 * unit);
+            let mut buf = vec![0; hb.serialization_size(start, count) as usize];
+            let mut x = seed;
+            for (i, byte) in buf.iter_mut().enumerate() {
+                x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                // Sparse, dense, full and mixed stretches, and bits past the end.
+                *byte = [0, 0xff, (x >> 40) as u8, if i % 97 == 0 { 1 } else { 0 }]
+                    [(seed >> (i / 4096 % 16 * 2) & 3) as usize];
+            }
+            hb.deserialize_part(&buf, start, count);
+            hb.deserialize_finish();
+            let first = (start / unit) as usize;
+            for (i, bit) in model.bits[first..].iter_mut().take(buf.len() * 8).enumerate() {
+                *bit = buf[i / 8] >> (i % 8) & 1 != 0;
+            }
+        }
+        Op::Zeroes(a, b) | Op::Ones(a, b) if size > 0 => {
+            let (start, count) = part(a, b, size, 64 * unit);
+            let dirty = matches!(op, Op::Ones(..));
+            if dirty {
+                hb.deserialize_ones(start, count);
+            } else {
+                hb.deserialize_zeroes(start, count);
+            }
+            let first = (start / unit) as usize;
+            let len = hb.serialization_size(start, count) as usize * 8;
+            for bit in model.bits[first..].iter_mut().take(len) {
+                *bit = dirty;
+            }
+        }
+        Op::Iterate(a) if size > 0 => {
+            let first = place(a, size) >> model.granularity;
+            let mut cursor = Cursor::new(hb, first << model.granularity);
+            for bit in (first as usize..model.bits.len()).filter(|&bit| model.bits[bit]) {
+                assert_eq!(cursor.next(hb), Some((bit as u64) << model.granularity));
+            }
+            assert_eq!(cursor.next(hb), None);
+        }
+        Op::IterateAcross(a, b, c) if size > 0 => {
+            // Change the bitmap on the way: what is returned is set at that moment and ascends, and nothing that was set all the
+            // time is left out.
+            let mut cursor = Cursor::new(hb, 0);
+            let always = model.bits.clone();
+            let mut last = None;
+            let mut step = 0;
+            let mut returned = Vec::new();
+            loop {
+                if step == 3 {
+                    let start = place(a, size) / unit * unit;
+                    let count = (place(b, size - start) / unit * unit).max(unit).min(size - start);
+                    if count % unit == 0 || start + count == size {
+                        hb.reset(start, count);
+                        let range = model.range(start, count);
+                        model.bits[range].fill(false);
+                    }
+                    hb.set(place(c, size), 1);
+                    model.bits[(place(c, size) >> model.granularity) as usize] = true;
+                }
+                step += 1;
+                let Some(item) = cursor.next(hb) else { break };
+                assert!(last < Some(item), "the items do not ascend");
+                assert!(hb.get(item), "a clean item was returned");
+                last = Some(item);
+                returned.push(item >> model.granularity);
+            }
+            for (bit, _) in always.iter().zip(&model.bits).enumerate().filter(|(_, (&before, &now))| before && now) {
+                if bit as u64 != place(c, size) >> model.granularity {
+                    assert!(returned.binary_search(&(bit as u64)).is_ok(), "bit {bit} was left out");
+                }
+            }
+        }
+        Op::Search(a, b) if size > 0 => {
+            let start = place(a, size + 70);
+            let count = if b % 7 == 0 { i64::MAX as u64 } else { place(b, size + 70) };
+            assert_eq!(hb.next_dirty(start, count), model.find(start, count, true));
+            assert_eq!(hb.next_zero(start, count), model.find(start, count, false));
+            let end = start.saturating_add(count);
+            let max = u64::from(b % 1000) + 1;
+            let area = model.find(start, count.min(size.saturating_sub(start)), true).map(|first| {
+                let last = end.min(size).min(first + max);
+                (first, model.find(first, last - first, false).unwrap_or(last) - first)
+            });
+            assert_eq!(hb.next_dirty_area(start, end, max), area);
+            if start < size {
+                let count = count.clamp(1, size - start);
+                let dirty = model.bits[(start >> model.granularity) as usize];
+                let len = model.find(start, count, !dirty).map_or(count, |end| end - start);
+                assert_eq!(hb.status(start, count), (dirty, len));
+                assert_eq!(hb.get(start), dirty);
+            }
+        }
+        _ => {}
+    }
+}
+
+proptest! {
+    #[test]
+    fn behaves_as_the_model(
+        size in prop::sample::select(SIZES),
+        granularity in 0u32..4,
+        finer in 0u32..16,
+        ops in prop::collection::vec(ops(), 1..40),
+    ) {
+        // Up to 131073 bits in the finer of the two.
+        let size = (size << granularity.min(finer)).saturating_sub(u64::from(finer % 3)).max(1);
+        let pair = |granularity| (HBitmap::new(size, granularity), Model::new(size, granularity));
+        let mut pair = [pair(granularity), pair(finer)];
+        for op in &ops {
+            apply(op, &mut pair);
+            for (hb, model) in &pair {
+                compare(hb, model);
+            }
+        }
+    }
+}
+
+#[test]
+fn known_hash_of_nothing() {
+    // sha256 of eight zero bytes.
+    let expected = "af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc";
+    assert_eq!(HBitmap::new(0, 0).sha256(), expected);
+    assert_eq!(HBitmap::new(64, 0).sha256(), expected);
+}
+
+#[test]
+fn a_petabyte_is_free_until_used() {
+    let mut hb = HBitmap::new(1 << 50, 9);
+    assert_eq!(hb.bits(), MAX_BITS);
+    hb.set(0, 1 << 50);
+    assert_eq!(hb.count(), 1 << 50);
+    assert_eq!(hb.next_zero(0, u64::MAX), None);
+    hb.reset((1 << 50) - 512, 512);
+    assert_eq!(hb.next_zero(0, u64::MAX), Some((1 << 50) - 512));
+    hb.reset_all();
+    assert!(hb.is_empty());
+    hb.set((1 << 50) - 1, 1);
+    assert_eq!(hb.next_dirty(0, u64::MAX), Some((1 << 50) - 512));
+    assert_eq!(hb.next_dirty_area(0, u64::MAX, u64::MAX), Some(((1 << 50) - 512, 512)));
+}
+
+/// Ends a call whose result does not matter.
+fn discard<T>(_: T) {}
+
+fn message(call: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(call)).expect_err("the call did not panic");
+    panic.downcast_ref::<String>().cloned().unwrap_or_default()
+}
+
+#[test]
+fn what_qemu_asserts_on_panics_with_its_text() {
+    let mut hb = HBitmap::new(1000, 3);
+    let before = {
+        hb.set(0, 80);
+        hb.sha256()
+    };
+    let text = |function: &str, condition: &str| format!("{function}: Assertion `{condition}' failed.");
+    assert_eq!(message(|| discard(HBitmap::new(1 << 63, 0))), text("hbitmap_alloc", "size <= INT64_MAX"));
+    assert_eq!(message(|| discard(HBitmap::new(1, 64))), text("hbitmap_alloc", "granularity >= 0 && granularity < 64"));
+    let too_many = "size <= ((uint64_t)1 << HBITMAP_LOG_MAX_SIZE)";
+    assert_eq!(message(|| discard(HBitmap::new(MAX_BITS + 1, 0))), text("hbitmap_alloc", too_many));
+    assert_eq!(message(|| hb.truncate(MAX_BITS * 8 + 1)), text("hbitmap_truncate", too_many));
+    let past = "last < hb->size";
+    for (start, count) in [(1000, 1), (0, 1001), (u64::MAX, 1), (8, u64::MAX), (u64::MAX, u64::MAX)] {
+        assert_eq!(message(|| discard(hb.set(start, count))), text("hbitmap_set", past));
+    }
+    assert_eq!(message(|| discard(hb.reset(1000, 8))), text("hbitmap_reset", past));
+    assert_eq!(message(|| discard(hb.reset(1, 8))), text("hbitmap_reset", "QEMU_IS_ALIGNED(start, gran)"));
+    let count = "QEMU_IS_ALIGNED(count, gran) || (start + count == hb->orig_size)";
+    assert_eq!(message(|| discard(hb.reset(8, 9))), text("hbitmap_reset", count));
+    assert_eq!(message(|| discard(hb.get(1000))), text("hbitmap_get", "pos < hb->size"));
+    assert_eq!(message(|| discard(hb.status(0, 0))), text("hbitmap_status", "count > 0"));
+    assert_eq!(message(|| discard(hb.status(1, 1000))), text("hbitmap_status", "start + count <= hb->orig_size"));
+    assert_eq!(message(|| discard(Cursor::new(&hb, 1000))), text("hbitmap_iter_init", "pos < hb->size"));
+    assert_eq!(message(|| discard(Cursor::new(&HBitmap::new(0, 0), 0))), text("hbitmap_iter_init", "pos < hb->size"));
+    let align = "hbitmap_is_serializable(hb)";
+    assert_eq!(
+        message(|| discard(HBitmap::new(1, 58).serialization_align())),
+        text("hbitmap_serialization_align", align)
+    );
+    let part = "serialization_chunk";
+    assert_eq!(message(|| discard(hb.serialization_size(8, 8))), text(part, "(start & (gran - 1)) == 0"));
+    assert_eq!(message(|| discard(hb.serialization_size(0, 8))), text(part, "(count & (gran - 1)) == 0"));
+    assert_eq!(message(|| discard(hb.serialization_size(0, 2048))), text(part, "(last >> hb->granularity) < hb->size"));
+    let sizes = "b->orig_size == result->orig_size";
+    assert_eq!(message(|| hb.merge_from(&HBitmap::new(999, 3))), text("hbitmap_merge", sizes));
+    hb.check_invariants();
+    assert_eq!(hb.sha256(), before, "a refused call changed the bitmap");
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The embedder for programs other than QEMU: nodes, locks and errors of the library's own.
+
+mod error;
+mod info;
+mod node;
+
+use std::ffi::CStr;
+use std::sync::atomic::AtomicPtr;
+
+use parking_lot::lock_api::RawMutex as _;
+
+use super::Host;
+use crate::assertion::fail;
+use crate::dirty_bitmap::{BdrvDirtyBitmap, DirtyInfo, Failure};
+
+pub use error::Error;
+pub(crate) use error::{free_error, report_message};
+pub(crate) use info::free_info_list;
+pub use info::{BlockDirtyInfo, BlockDirtyInfoList};
+pub use node::{BlockDriverState, NodeHandle, QdbDriver};
+
+/// The stand-alone embedder.
+#[derive(Clone, Copy, Debug)]
+pub struct Standalone;
+
+impl Host for Standalone {
+    type Node = BlockDriverState;
+    type NodeHandle = NodeHandle;
+    type Error = Error;
+    type DirtyInfoList = BlockDirtyInfoList;
+
+    const SIZE_MISMATCH_ABORTS: bool = false;
+
+    fn handle(node: &BlockDriverState) -> NodeHandle {
+        node.handle()
+    }
+
+    #[inline]
+    fn lock(node: &BlockDriverState) {
+        node.mutex().lock();
+    }
+
+    #[inline]
+    unsafe fn unlock(node: &BlockDriverState) {
+        // Unlocking an unlocked mutex would be undefined behaviour, and a C caller can do it by mistake.
+        if !node.mutex().is_locked() {
+            fail(format_args!("bdrv_dirty_bitmap_unlock: the node's bitmaps are not locked"));
+        }
+        // SAFETY: the caller promises that this thread holds the lock.
+        unsafe { node.mutex().unlock() }
+    }
+
+    #[inline]
+    fn head(node: &BlockDriverState) -> &AtomicPtr<BdrvDirtyBitmap> {
+        node.head()
+    }
+
+    fn length(node: &BlockDriverState) -> i64 {
+        node.length()
+    }
+
+    fn cluster_size(node: &BlockDriverState) -> i64 {
+        node.cluster_size()
+    }
+
+    fn assert_global_state(_function: &'static CStr) {}
+
+    unsafe fn report(errp: *mut *mut Error, failure: &Failure) {
+        // SAFETY: the caller's promise about `errp` is the one that is asked for.
+        unsafe { error::report(errp, failure) }
+    }
+
+    unsafe fn append_info(tail: &mut *mut *mut BlockDirtyInfoList, info: &DirtyInfo) {
+        // SAFETY: the caller's promise about `tail` is the one that is asked for.
+        unsafe { info::append(tail, info) }
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What several of the tests need.
+#![allow(dead_code)] // Each test program uses its own part.
+
+use std::ffi::{CStr, CString};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+
+use qemu_dirty_bitmap::dirty_bitmap::{lock_node, release_named, BdrvDirtyBitmap, ListAccess};
+use qemu_dirty_bitmap::host::{BlockDriverState, NodeHandle};
+
+/// The granularity of bitmaps in these tests, in bytes.
+pub const UNIT: u64 = 4096;
+/// The length of nodes in these tests, in bytes: not a multiple of the granularity.
+pub const LENGTH: i64 = 1000 * UNIT as i64 + 100;
+
+/// A node of the usual length.
+pub fn node() -> NodeHandle {
+    BlockDriverState::new(LENGTH, 0, Some(c"node"))
+}
+
+/// A bitmap with a name, of the usual granularity.
+pub fn bitmap(node: &BlockDriverState, name: &str) -> Arc<BdrvDirtyBitmap> {
+    let name = CString::new(name).unwrap();
+    BdrvDirtyBitmap::create(node, UNIT as u32, Some(&name)).unwrap()
+}
+
+/// Marks units of the usual granularity dirty.
+pub fn set(bitmap: &BdrvDirtyBitmap, units: &[u64]) {
+    let mut locked = bitmap.lock();
+    for unit in units {
+        bitmap.set(&mut locked, unit * UNIT, 1);
+    }
+}
+
+/// The dirty units, of the usual granularity.
+pub fn dirty(bitmap: &BdrvDirtyBitmap) -> Vec<u64> {
+    let locked = bitmap.lock();
+    let size = bitmap.size() as u64;
+    let mut units = Vec::new();
+    let mut offset = 0;
+    while let Some((start, count)) = bitmap.next_dirty_area(&locked, offset, size, u64::MAX >> 1) {
+        units.extend(start / UNIT..(start + count).div_ceil(UNIT));
+        offset = start + count;
+    }
+    assert_eq!(bitmap.dirty_count(), units.len() as u64 * UNIT, "the count that readers without the lock see");
+    units
+}
+
+/// The names of a node's bitmaps, in the order of its list; "" for none.
+pub fn names(node: &BlockDriverState) -> Vec<String> {
+    let _guard = lock_node(node);
+    // SAFETY: the guard keeps the list as it is.
+    let list = unsafe { ListAccess::assume(node) };
+    list.iter().map(|bitmap| bitmap.name().map_or(String::new(), |name| text(&name))).collect()
+}
+
+/// A C string as a Rust one.
+pub fn text(string: &CStr) -> String {
+    string.to_string_lossy().into_owned()
+}
+
+/// Releases the bitmaps that have names, so that the node goes.
+pub fn clean(node: &BlockDriverState) {
+    drop(release_named(&mut lock_node(node)));
+}
+
+/// The message of a call that must panic.
+pub fn panic_of<R>(call: impl FnOnce() -> R) -> String {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(_) => panic!("the call was expected to panic"),
+        Err(payload) => match payload.downcast::<String>() {
+            Ok(message) => *message,
+            Err(payload) => (*payload.downcast::<&str>().unwrap()).to_string(),
+        },
+    }
+}
+
+/// Checks that a call panics with QEMU's assertion.
+#[track_caller]
+pub fn asserts<R>(function: &str, condition: &str, call: impl FnOnce() -> R) {
+    assert_eq!(panic_of(call), format!("{function}: Assertion `{condition}' failed."));
+}

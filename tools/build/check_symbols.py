@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Compare what the shared library and the drop-in object define with the list of exported names.
+
+That the drop-in object needs nothing but the C library, the compiler's runtime and the glue's qdb_host_ names is proved elsewhere:
+tests/dropin links it so.
+"""
+
+import argparse
+import subprocess
+import sys
+
+import symbols
+
+def names(nm, options, path):
+    """The names that nm lists, without versions, and without the version node itself."""
+    output = subprocess.run([nm, *options, "--format=posix", path], check=True, text=True, stdout=subprocess.PIPE).stdout
+    rows = [line.split() for line in output.splitlines() if line.strip()]
+    return sorted({row[0].split("@")[0] for row in rows if row[1] not in "Aa"})
+
+
+def differ(what, found, expected):
+    """Report the difference of two lists of names. Whether there is one."""
+    missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    for name in missing:
+        print(f"{what}: {name} is missing")
+    for name in extra:
+        print(f"{what}: {name} is exported, but not in the list")
+    return bool(missing or extra)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nm", required=True)
+    parser.add_argument("--symbols", required=True)
+    parser.add_argument("--shared")
+    parser.add_argument("--soname", help="what the shared library must call itself")
+    parser.add_argument("--readelf")
+    parser.add_argument("--dropin")
+    arguments = parser.parse_args()
+    failed = False
+
+    if arguments.shared:
+        expected = symbols.select(arguments.symbols, symbols.GROUPS)
+        found = names(arguments.nm, ["-D", "--defined-only"], arguments.shared)
+        failed |= differ("shared library", found, expected)
+        print(f"shared library: {len(found)} names")
+    if arguments.soname:
+        dynamic = subprocess.run([arguments.readelf, "-d", arguments.shared], check=True, text=True, stdout=subprocess.PIPE).stdout
+        if f"[{arguments.soname}]" not in "".join(line for line in dynamic.splitlines() if "SONAME" in line):
+            print(f"shared library: SONAME is not {arguments.soname}")
+            failed = True
+    if arguments.dropin:
+        expected = symbols.select(arguments.symbols, ("hbitmap", "bdrv"))
+        failed |= differ("drop-in object", names(arguments.nm, ["-g", "--defined-only"], arguments.dropin), expected)
+        print(f"drop-in object: {len(expected)} names")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

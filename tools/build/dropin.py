@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Make the drop-in object: one relocatable file in which only the listed names are global.
+
+The linker takes from the archive what the names need, and objcopy makes every other symbol local. So the object can be linked beside
+another Rust static library, which has the same std in it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+import symbols
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ld", required=True)
+    parser.add_argument("--objcopy", required=True)
+    parser.add_argument("--symbols", required=True)
+    parser.add_argument("--output", required=True)
+    parser.add_argument("archive", help="static archive with the features capi and qemu")
+    arguments = parser.parse_args()
+
+    names = symbols.select(arguments.symbols, ("hbitmap", "bdrv"))
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(arguments.output))) as scratch:
+        linked = os.path.join(scratch, "linked.o")
+        keep = os.path.join(scratch, "keep")
+        with open(keep, "w", encoding="utf-8") as file:
+            file.write("".join(f"{name}\n" for name in names))
+        # --force-group-allocation: sections of COMDAT groups become plain ones. Left in groups, a copy in the other library could
+        # throw ours away, together with the local symbols in it.
+        roots = [option for name in names for option in ("-u", name)]
+        subprocess.run(
+            [arguments.ld, "-r", "--gc-sections", "--force-group-allocation", *roots, "-o", linked, arguments.archive],
+            check=True,
+        )
+        subprocess.run([arguments.objcopy, f"--keep-global-symbols={keep}", linked, arguments.output], check=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Print the system libraries that a program needs beside a Rust static archive, one linker option a line."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rustc")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        result = subprocess.run(
+            [arguments.rustc, "--crate-type", "staticlib", "--crate-name", "nothing", "--print", "native-static-libs",
+             "-C", "panic=abort", "-o", os.path.join(scratch, "nothing.a"), "-"],
+            input="", text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )
+    found = re.search(r"native-static-libs: (.*)", result.stdout)
+    if result.returncode != 0 or not found:
+        sys.stderr.write(result.stdout)
+        return 1
+    print("\n".join(dict.fromkeys(found.group(1).split())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
