@@ -47,6 +47,8 @@ typedef struct BlockDirtyInfoList BlockDirtyInfoList;
 #define BITS_PER_LEVEL 6
 /** log2 of the most bits that a bitmap can have. */
 #define HBITMAP_LOG_MAX_SIZE 41
+/** Number of levels of QEMU's bitmap tree; it sizes HBitmapIter. */
+#define HBITMAP_LEVELS 7
 /** Refuse a bitmap in any of the states of enum BitmapCheckFlags. */
 #define BDRV_BITMAP_DEFAULT (BDRV_BITMAP_BUSY | BDRV_BITMAP_RO | BDRV_BITMAP_INCONSISTENT)
 /** Refuse a busy or an inconsistent bitmap. */
@@ -54,15 +56,20 @@ typedef struct BlockDirtyInfoList BlockDirtyInfoList;
 /** All bitmaps of a node, newest first; `bitmap` must not be released in the loop. Lock: as bdrv_dirty_bitmap_first(). */
 #define FOR_EACH_DIRTY_BITMAP(bs, bitmap) \
     for (bitmap = bdrv_dirty_bitmap_first(bs); bitmap; bitmap = bdrv_dirty_bitmap_next(bitmap))
-#endif
 
-
-#if defined(QDB_OWN_DECLARATIONS)
 /**
- * Number of levels of QEMU's bitmap tree; it sizes HBitmapIter.
+ * A position in an HBitmap, kept by the caller (usually on the stack) and set up by hbitmap_iter_init().
+ *
+ * The members are the library's own. It needs no clean-up; it must not be used after its HBitmap was freed.
  */
-#define HBITMAP_LEVELS 7
+struct HBitmapIter {
+    const HBitmap *hb;
+    int granularity;
+    size_t pos;
+    unsigned long cur[HBITMAP_LEVELS];
+};
 #endif
+
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**
@@ -89,32 +96,6 @@ typedef enum BitmapCheckFlags {
      */
     BDRV_BITMAP_INCONSISTENT = 4,
 } BitmapCheckFlags;
-#endif
-
-#if defined(QDB_OWN_DECLARATIONS)
-/**
- * A position in an HBitmap, kept by the caller (usually on the stack) and set up by hbitmap_iter_init().
- *
- * The fields are the library's own. It needs no clean-up; it must not be used after its HBitmap was freed.
- */
-typedef struct HBitmapIter {
-    /**
-     * The bitmap that is walked.
-     */
-    const HBitmap *hb;
-    /**
-     * log2 of the items that one bit stands for.
-     */
-    int granularity;
-    /**
-     * Index of the word the iterator is in.
-     */
-    size_t pos;
-    /**
-     * Private.
-     */
-    unsigned long cur[HBITMAP_LEVELS];
-} HBitmapIter;
 #endif
 
 #if defined(QDB_OWN_DECLARATIONS)
@@ -385,7 +366,7 @@ void hbitmap_free(HBitmap *hb);
  *
  * QEMU: util/hbitmap.c.
  */
-void hbitmap_iter_init(struct HBitmapIter *hbi,
+void hbitmap_iter_init(HBitmapIter *hbi,
                        const HBitmap *hb,
                        uint64_t first);
 
@@ -443,7 +424,7 @@ bool hbitmap_status(const HBitmap *hb,
 /**
  * The next set item of an iterator: the first item of its granularity group. -1 at the end. QEMU: util/hbitmap.c.
  */
-int64_t hbitmap_iter_next(struct HBitmapIter *hbi);
+int64_t hbitmap_iter_next(HBitmapIter *hbi);
 
 /**
  * Takes the lock of the bitmap's node. It protects all bitmaps of the node, and is not recursive.
@@ -547,7 +528,7 @@ int bdrv_dirty_bitmap_create_successor(BdrvDirtyBitmap *bitmap,
                                        Error **errp);
 
 /**
- * bdrv_enable_dirty_bitmap() for a caller who holds the lock.
+ * bdrv_enable_dirty_bitmap() for a caller who holds the lock. NULL aborts.
  *
  * Lock: held. QEMU: block/dirty-bitmap.c.
  */

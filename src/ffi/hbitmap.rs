@@ -3,11 +3,11 @@
 
 #![allow(clippy::missing_safety_doc)] // One set of rules for all of them: see the parent module.
 
-use std::ffi::{c_char, c_int, c_ulong};
+use std::ffi::{c_char, c_int};
 use std::mem::offset_of;
 use std::{ptr, slice};
 
-use static_assertions::{const_assert, const_assert_eq};
+use static_assertions::const_assert_eq;
 
 use super::{object, object_mut, range, store};
 use crate::assertion::{abi_assert, null_argument};
@@ -16,55 +16,25 @@ use crate::dirty_bitmap::trace;
 use crate::hbitmap::{Cursor, HBitmap};
 use crate::host::{copy_string, Error};
 
-/// Number of levels of QEMU's bitmap tree; it sizes HBitmapIter.
-pub const HBITMAP_LEVELS: usize = 7;
-
-/// A position in an HBitmap, kept by the caller (usually on the stack) and set up by hbitmap_iter_init().
-///
-/// The fields are the library's own. It needs no clean-up; it must not be used after its HBitmap was freed.
+/// A position in an HBitmap, as C keeps it. What is in it concerns this library alone; size and alignment are QEMU's, and C's own
+/// idea of the members (in cbindgen.toml) covers the same bytes.
+// header: written in cbindgen.toml
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HBitmapIter {
-    /// The bitmap that is walked.
-    pub hb: *const HBitmap,
-    /// log2 of the items that one bit stands for.
-    pub granularity: c_int,
-    /// Index of the word the iterator is in.
-    pub pos: usize,
-    /// Private.
-    pub cur: [c_ulong; HBITMAP_LEVELS],
+    hb: *const HBitmap,
+    granularity: c_int,
+    /// Used in place, so that the state of an iteration makes no way through copies. C: `pos`, `cur[0]`, `cur[1]`.
+    cursor: Cursor,
+    _unused: [u64; 5],
 }
 
 const_assert_eq!(size_of::<HBitmapIter>(), 80);
 const_assert_eq!(align_of::<HBitmapIter>(), 8);
 const_assert_eq!(offset_of!(HBitmapIter, hb), 0);
 const_assert_eq!(offset_of!(HBitmapIter, granularity), 8);
-const_assert_eq!(offset_of!(HBitmapIter, pos), 16);
-const_assert_eq!(offset_of!(HBitmapIter, cur), 24);
-// What the engine's cursor has is kept in these fields.
-const_assert!(size_of::<c_ulong>() == size_of::<u64>() && size_of::<usize>() == size_of::<u64>());
-
-impl HBitmapIter {
-    #[inline(always)]
-    fn new(hb: &HBitmap, cursor: Cursor) -> Self {
-        let mut cur = [0; HBITMAP_LEVELS];
-        cur[0] = cursor.pending;
-        cur[1] = cursor.generation;
-        Self { hb, granularity: hb.granularity() as c_int, pos: cursor.word as usize, cur }
-    }
-
-    #[inline(always)]
-    fn cursor(&self) -> Cursor {
-        Cursor { word: self.pos as u64, pending: self.cur[0], generation: self.cur[1] }
-    }
-
-    #[inline(always)]
-    fn put_cursor(&mut self, cursor: Cursor) {
-        self.pos = cursor.word as usize;
-        self.cur[0] = cursor.pending;
-        self.cur[1] = cursor.generation;
-    }
-}
+const_assert_eq!(offset_of!(HBitmapIter, cursor), 16);
+const_assert_eq!(offset_of!(HBitmapIter, _unused), 40);
 
 /// Makes a clean bitmap.
 ///
@@ -300,7 +270,9 @@ pub unsafe extern "C" fn hbitmap_free(hb: *mut HBitmap) {
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_iter_init(hbi: *mut HBitmapIter, hb: *const HBitmap, first: u64) {
     let hb = object!(hb, "hbitmap_iter_init");
-    store!(hbi, HBitmapIter::new(hb, Cursor::new(hb, first)), "hbitmap_iter_init");
+    let iter =
+        HBitmapIter { hb, granularity: hb.granularity() as c_int, cursor: Cursor::new(hb, first), _unused: [0; 5] };
+    store!(hbi, iter, "hbitmap_iter_init");
 }
 
 /// The first item in a range that is set, or -1.
@@ -374,10 +346,8 @@ pub unsafe extern "C" fn hbitmap_iter_next(hbi: *mut HBitmapIter) -> i64 {
     let hbi = object_mut!(hbi, "hbitmap_iter_next");
     let hb = hbi.hb;
     let hb = object!(hb, "hbitmap_iter_next");
-    let mut cursor = hbi.cursor();
-    let item = trace::advance(hb, &mut cursor, ptr::from_ref(hbi).cast());
-    hbi.put_cursor(cursor);
-    range::or_minus_one(item)
+    let address = ptr::from_ref(hbi).cast();
+    range::or_minus_one(trace::advance(hb, &mut hbi.cursor, address))
 }
 
 /// A hash as a string that C frees.

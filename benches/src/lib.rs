@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Benchmarks that load this library and QEMU's own C (built by `oracle/build`) into one process, through the same C ABI.
+//!
+//! `rows` says what is measured, one row of `docs/performance.md` each; `turns` measures rows quickly, `benches/rows.rs` with
+//! criterion. `memory` and `waits` measure what is not a duration of one call. `report` and `plot` turn saved results into the document.
+
+pub mod api;
+pub mod bits;
+pub mod case;
+pub mod limits;
+pub mod memory;
+pub mod node;
+pub mod pattern;
+pub mod plot;
+pub mod random;
+pub mod report;
+pub mod results;
+pub mod roar;
+pub mod rows;
+pub mod trace;
+pub mod turns;
+pub mod waits;

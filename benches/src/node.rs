@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A block node with dirty bitmaps, behind the C ABI.
+
+use std::ffi::CString;
+use std::ptr;
+
+use crate::api::{Api, Handle};
+
+/// A node and its bitmaps, shared between threads.
+pub struct Node {
+    api: &'static Api,
+    node: Handle,
+    bitmaps: Vec<Handle>,
+}
+
+// SAFETY: the methods below only call functions that QEMU lets any thread call: those that take the node's lock themselves.
+unsafe impl Send for Node {}
+// SAFETY: as above.
+unsafe impl Sync for Node {}
+
+impl Node {
+    /// A node of `length` bytes with so many enabled bitmaps of 64 KiB granularity.
+    pub fn new(api: &'static Api, length: u64, bitmaps: usize) -> Node {
+        // SAFETY: a length and no name are valid arguments.
+        let node = unsafe { (api.qdb_node_new)(length as i64, 0, ptr::null()) };
+        let bitmaps = (0..bitmaps)
+            .map(|number| {
+                let name = CString::new(format!("bitmap{number}")).expect("no zero byte");
+                // SAFETY: an own node, a C string that lives over the call, and no wish for an error.
+                let bitmap = unsafe { (api.bdrv_create_dirty_bitmap)(node, 1 << 16, name.as_ptr(), ptr::null_mut()) };
+                assert!(!bitmap.is_null());
+                bitmap
+            })
+            .collect();
+        Node { api, node, bitmaps }
+    }
+
+    /// A guest's write.
+    #[inline]
+    pub fn write(&self, offset: u64, bytes: u64) {
+        // SAFETY: an own node; takes the lock itself.
+        unsafe { (self.api.bdrv_set_dirty)(self.node, offset as i64, bytes as i64) }
+    }
+
+    /// Stops a bitmap from recording writes.
+    pub fn disable(&self, bitmap: usize) {
+        // SAFETY: an own bitmap; takes the lock itself.
+        unsafe { (self.api.bdrv_disable_dirty_bitmap)(self.bitmaps[bitmap]) }
+    }
+
+    /// Marks a range of one bitmap.
+    pub fn set(&self, bitmap: usize, offset: u64, bytes: u64) {
+        // SAFETY: an own bitmap; takes the lock itself.
+        unsafe { (self.api.bdrv_set_dirty_bitmap)(self.bitmaps[bitmap], offset as i64, bytes as i64) }
+    }
+
+    /// Unmarks everything in one bitmap.
+    pub fn clear(&self, bitmap: usize) {
+        // SAFETY: an own bitmap; takes the lock itself; no wish for a backup.
+        unsafe { (self.api.bdrv_clear_dirty_bitmap)(self.bitmaps[bitmap], ptr::null_mut()) }
+    }
+
+    /// Adds one bitmap to another.
+    pub fn merge(&self, into: usize, from: usize) {
+        // SAFETY: own bitmaps of one node; takes the lock itself; no wish for a backup or an error.
+        let merged = unsafe {
+            (self.api.bdrv_merge_dirty_bitmap)(self.bitmaps[into], self.bitmaps[from], ptr::null_mut(), ptr::null_mut())
+        };
+        assert!(merged);
+    }
+
+    /// Changes the length of all bitmaps.
+    pub fn truncate(&self, length: u64) {
+        // SAFETY: an own node without iterators or busy bitmaps; takes the lock itself.
+        unsafe { (self.api.bdrv_dirty_bitmap_truncate)(self.node, length as i64) }
+    }
+
+    /// Loads the whole content of a bitmap. No other thread may use the node: QEMU's C takes no lock here.
+    pub fn load(&mut self, bitmap: usize, serialised: &[u8], length: u64) {
+        // SAFETY: an own bitmap, exclusively borrowed, and eight bytes for each 64 granules of the length.
+        unsafe {
+            (self.api.bdrv_dirty_bitmap_deserialize_part)(self.bitmaps[bitmap], serialised.as_ptr(), 0, length, true);
+        }
+    }
+
+    /// Marked bytes of a bitmap.
+    pub fn count(&self, bitmap: usize) -> u64 {
+        // SAFETY: an own bitmap; no other thread writes when this is asked.
+        unsafe { (self.api.bdrv_get_dirty_count)(self.bitmaps[bitmap]) as u64 }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // SAFETY: own bitmaps and an own node; nobody else has them any more.
+        unsafe {
+            self.bitmaps.iter().for_each(|&bitmap| (self.api.bdrv_release_dirty_bitmap)(bitmap));
+            (self.api.qdb_node_free)(self.node);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! How cost grows with the size of the disk and with the granularity.
+
+use crate::api::Api;
+use crate::bits::{Bits, Hb, Maker};
+use crate::case::{c_only, case, Case, Generic, MakeCase, Row, Table};
+use crate::rows::set::{Set, Writes};
+
+/// One bitmap of a series.
+#[derive(Clone, Copy)]
+struct Point {
+    name: &'static str,
+    size: u64,
+    granularity: u32,
+}
+
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+const SIZES: [Point; 7] = [
+    Point { name: "1g", size: GIB, granularity: 16 },
+    Point { name: "16g", size: 16 * GIB, granularity: 16 },
+    Point { name: "256g", size: 256 * GIB, granularity: 16 },
+    Point { name: "4t", size: 4 * TIB, granularity: 16 },
+    Point { name: "64t", size: 64 * TIB, granularity: 16 },
+    Point { name: "256t", size: 256 * TIB, granularity: 16 },
+    Point { name: "1p", size: 1024 * TIB, granularity: 16 },
+];
+
+const GRANULARITIES: [Point; 4] = [
+    Point { name: "1t-512", size: TIB, granularity: 9 },
+    Point { name: "1t-4k", size: TIB, granularity: 12 },
+    Point { name: "1t-64k", size: TIB, granularity: 16 },
+    Point { name: "1t-1m", size: TIB, granularity: 20 },
+];
+
+/// Random writes before a bulk operation: as many on a small disk as on a large one, as a guest would between two backups.
+const WRITES: u64 = 100_000;
+
+fn written(api: &'static Api, point: Point) -> Hb {
+    let mut bitmap = api.make(point.size, point.granularity);
+    Writes::Random(WRITES, point.size).replay(&mut bitmap);
+    bitmap
+}
+
+fn set(point: Point, dirty: bool) -> MakeCase {
+    let Point { size, granularity, .. } = point;
+    c_only(move |api| Set { writes: Writes::Random(WRITES, size), dirty, size, granularity }.make(api))
+}
+
+/// A bulk operation on a written bitmap and an empty one, both made anew for each run.
+fn bulk(point: Point, run: fn(&mut Hb, &mut Hb)) -> MakeCase {
+    c_only(move |api| -> Box<dyn Case> {
+        case(
+            None,
+            move |pair: &mut Option<(Hb, Hb)>| {
+                drop(pair.take());
+                *pair = Some((written(api, point), api.make(point.size, point.granularity)));
+            },
+            move |pair| {
+                let (first, second) = pair.as_mut().expect("made in prepare");
+                run(first, second);
+                0
+            },
+            |pair| pair.as_ref().map_or(0, |(first, second)| first.count() ^ second.count().rotate_left(7)),
+        )
+    })
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    SIZES
+        .into_iter()
+        .chain(GRANULARITIES)
+        .flat_map(|point| {
+            [
+                ("set-clean", "set, 4 KiB random, clean", WRITES, set(point, false)),
+                ("set-dirty", "set, 4 KiB random, already dirty", WRITES, set(point, true)),
+                ("merge", "merge 100,000 random writes into an empty bitmap", 1, bulk(point, |a, b| b.merge(a))),
+                ("clear", "reset_all after 100,000 random writes", 1, bulk(point, |a, _| a.clear())),
+            ]
+            .map(|(id, what, operations, make)| {
+                let what = format!("{what}, {}", point.name);
+                Row::new(&format!("grow/{id}/{}", point.name), &what, operations, 1.0, make).table(Table::Growth)
+            })
+        })
+        .collect()
+}

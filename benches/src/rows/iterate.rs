@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Visiting every set bit through `HBitmapIter`.
+
+use crate::bits::{Bits, Maker};
+use crate::case::{all_three, case, Case, Generic, Row};
+use crate::pattern::{bytes, Density};
+use crate::rows::{BITS, DISK, GRANULARITY};
+
+struct Iterate(Density);
+
+impl Generic for Iterate {
+    fn make<M: Maker>(&self, maker: M) -> Box<dyn Case> {
+        let mut bitmap = maker.make(DISK, GRANULARITY);
+        bitmap.load(&bytes(BITS, self.0, 1));
+        case(bitmap, |_| (), |bitmap| bitmap.sum(), |bitmap| bitmap.count())
+    }
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    [(Density::Sparse, 2.0), (Density::Percent1, 1.5), (Density::Percent40, 1.3), (Density::Full, 1.3)]
+        .map(|(density, target)| {
+            let operations = (BITS as f64 * density.fraction()) as u64;
+            let what = format!("iterate, {} % (per bit)", density.id());
+            Row::new(&format!("iterate/{}", density.id()), &what, operations, target, all_three(Iterate(density)))
+        })
+        .into()
+}

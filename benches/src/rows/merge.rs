@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Merging.
+
+use crate::bits::{Bits, Hb, Maker};
+use crate::case::{all_three, c_only, case, Bound, Case, Generic, Row, Table};
+use crate::pattern::{bytes, refine16, Density};
+use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
+
+/// Adds a bitmap to another of the same density, which is put back between runs.
+struct InPlace(Density);
+
+impl Generic for InPlace {
+    fn make<M: Maker>(&self, maker: M) -> Box<dyn Case> {
+        let before = bytes(BITS, self.0, 1);
+        let mut source = maker.make(DISK, GRANULARITY);
+        source.load(&bytes(BITS, self.0, 2));
+        case(
+            (maker.make(DISK, GRANULARITY), source),
+            move |(target, _)| target.load(&before),
+            |(target, source)| {
+                target.merge(source);
+                0
+            },
+            |(target, _)| target.count(),
+        )
+    }
+}
+
+/// Merges 40 % set blocks of 64 KiB into an empty bitmap of another granularity.
+fn across(id: &str, what: &str, from: u32, to: u32, new: bool, target: f64) -> Row {
+    let make = c_only(move |api| {
+        let coarse = bytes(BITS, Density::Percent40, 2);
+        let mut source = api.make(DISK, from);
+        if from == GRANULARITY {
+            source.load(&coarse);
+        } else {
+            source.load(&refine16(&coarse));
+        }
+        case(
+            (Some(api.make(DISK, to)), source),
+            move |(target, _): &mut (Option<Hb>, Hb)| {
+                if new {
+                    drop(target.take());
+                    *target = Some(api.make(DISK, to));
+                } else if let Some(target) = target {
+                    // The memory, in C, stays.
+                    target.set(0, DISK);
+                    target.clear();
+                }
+            },
+            |(target, source)| {
+                target.as_mut().expect("made in prepare").merge(source);
+                0
+            },
+            |(target, _)| target.as_ref().map_or(0, Bits::count),
+        )
+    });
+    Row::new(id, what, 1, target, make)
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    let mut rows: Vec<Row> =
+        [(Density::Sparse, 16.0), (Density::Percent1, 4.5), (Density::Percent40, 8.0), (Density::Full, 150.0)]
+            .map(|(density, target)| {
+                let what = format!("merge in place, {} %", density.id());
+                Row::new(&format!("merge/{}", density.id()), &what, 1, target, all_three(InPlace(density)))
+                    .bound(Bound::OrCount(BYTES))
+            })
+            .into();
+    let fine = Bound::Copy(16 * BYTES);
+    rows.push(across("merge/64k-to-4k", "merge 64 KiB → 4 KiB granularity, 40 % set", 16, 12, true, 15.0).bound(fine));
+    rows.push(across("merge/4k-to-64k", "merge 4 KiB → 64 KiB, 40 % set", 12, 16, true, 15.0).bound(fine));
+    rows.push(
+        across("merge/64k-to-4k-used", "the same, into a bitmap that was full before", 16, 12, false, 1.0)
+            .bound(fine)
+            .table(Table::Extra),
+    );
+    rows
+}

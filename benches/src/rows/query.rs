@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Reading single places.
+
+use crate::bits::{Bits, Maker};
+use crate::case::{all_three, c_only, case, Bound, Case, Generic, Row, Table};
+use crate::pattern::{bytes, runs, Density};
+use crate::random::Random;
+use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
+
+const MANY: u64 = 1 << 20;
+
+struct GetRandom(Density);
+
+impl Generic for GetRandom {
+    fn make<M: Maker>(&self, maker: M) -> Box<dyn Case> {
+        let mut bitmap = maker.make(DISK, GRANULARITY);
+        bitmap.load(&bytes(BITS, self.0, 1));
+        case(
+            bitmap,
+            |_| (),
+            |bitmap| {
+                let mut random = Random::new(5);
+                (0..MANY).map(|_| u64::from(bitmap.get(random.below(DISK)))).sum()
+            },
+            |_| 0,
+        )
+    }
+}
+
+fn next_dirty(density: Density) -> Row {
+    let make = c_only(move |api| {
+        let mut bitmap = api.make(DISK, GRANULARITY);
+        bitmap.load(&bytes(BITS, density, 1));
+        case(
+            bitmap,
+            |_| (),
+            |bitmap| {
+                let mut random = Random::new(5);
+                (0..MANY).fold(0, |sum: u64, _| sum.wrapping_add(bitmap.next_dirty(random.below(DISK), DISK) as u64))
+            },
+            |_| 0,
+        )
+    });
+    let what = format!("next_dirty random, {} % set", density.id());
+    Row::new(&format!("query/next-dirty-{}", density.id()), &what, MANY, 1.0, make).table(Table::Extra)
+}
+
+/// The loop of a backup: from one dirty area to the next.
+fn areas(id: &str, what: &str, target: f64, density: Density) -> Row {
+    // Counted on a sixteenth of the map: making all of it only to list the rows would take too long.
+    let operations = if density == Density::Full { 1 } else { runs(&bytes(BITS / 16, density, 1)) * 16 };
+    let make = c_only(move |api| {
+        let mut bitmap = api.make(DISK, GRANULARITY);
+        bitmap.load(&bytes(BITS, density, 1));
+        case(bitmap, |_| (), |bitmap| bitmap.areas(), |_| 0)
+    });
+    Row::new(id, what, operations, target, make)
+}
+
+fn next_zero_full() -> Row {
+    let make = c_only(|api| {
+        let mut bitmap = api.make(DISK, GRANULARITY);
+        bitmap.set(0, DISK);
+        case(bitmap, |_| (), |bitmap| bitmap.next_zero(0, DISK) as u64, |_| 0)
+    });
+    Row::new("query/next-zero-full", "next_zero over all ones", 1, 50.0, make).bound(Bound::Copy(BYTES / 2))
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    let mut main = next_dirty(Density::Percent1).table(Table::Goals);
+    main.id = "query/next-dirty".into();
+    main.what = "next_dirty random".into();
+    main.target = 1.5;
+    vec![
+        Row::new("query/get", "get random", MANY, 1.0, all_three(GetRandom(Density::Percent40))),
+        Row::new("query/get-0.01", "get random, 0.01 % set", MANY, 1.0, all_three(GetRandom(Density::Sparse)))
+            .table(Table::Extra),
+        main,
+        next_dirty(Density::Sparse),
+        next_dirty(Density::Percent40),
+        areas("areas/sparse", "next_dirty_area loop, sparse (per area)", 2.0, Density::Sparse),
+        areas("areas/1", "next_dirty_area loop, 1 % set (per area)", 1.0, Density::Percent1).table(Table::Extra),
+        areas("areas/40", "next_dirty_area loop, 40 % set (per area)", 1.0, Density::Percent40).table(Table::Extra),
+        areas("areas/one-run", "next_dirty_area, one 16 TiB run", 50.0, Density::Full).bound(Bound::Copy(BYTES / 2)),
+        next_zero_full(),
+    ]
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Setting and resetting: what every guest write costs.
+
+use crate::bits::{Bits, Maker};
+use crate::case::{all_three, case, Case, Generic, Row, Table};
+use crate::random::Random;
+use crate::rows::{DISK, GRANULARITY};
+
+/// A reproducible sequence of writes.
+#[derive(Clone, Copy)]
+pub enum Writes {
+    /// This many of 64 KiB, one after the other.
+    Sequential(u64),
+    /// This many of 4 KiB, anywhere on a disk of so many bytes.
+    Random(u64, u64),
+    /// This many of 4 KiB, in 256 random blocks of 64 KiB.
+    Hot(u64),
+    /// This many of 2 GiB, one after the other.
+    RangesInOrder(u64),
+    /// This many of 2 GiB, at random multiples of 2 GiB.
+    RangesAligned(u64),
+    /// This many of 2 GiB, at random multiples of 64 KiB.
+    RangesAnywhere(u64),
+}
+
+const RANGE: u64 = 2 << 30;
+
+impl Writes {
+    /// The number of writes.
+    pub fn count(self) -> u64 {
+        match self {
+            Writes::Sequential(n)
+            | Writes::Random(n, _)
+            | Writes::Hot(n)
+            | Writes::RangesInOrder(n)
+            | Writes::RangesAligned(n)
+            | Writes::RangesAnywhere(n) => n,
+        }
+    }
+
+    /// Sets each on a bitmap. The loops are apart, so that each is as tight as it can be.
+    pub fn replay<B: Bits>(self, bitmap: &mut B) {
+        let mut random = Random::new(7);
+        match self {
+            Writes::Sequential(n) => (0..n).for_each(|i| bitmap.set(i << 16, 1 << 16)),
+            Writes::Random(n, disk) => (0..n).for_each(|_| bitmap.set(random.below(disk >> 12) << 12, 1 << 12)),
+            Writes::Hot(n) => {
+                let blocks: Vec<u64> = (0..256).map(|_| random.below(DISK >> 16) << 16).collect();
+                (0..n).for_each(|_| {
+                    let at = random.next_u64();
+                    bitmap.set(blocks[(at & 255) as usize] + (at >> 60 << 12), 1 << 12);
+                });
+            }
+            Writes::RangesInOrder(n) => (0..n).for_each(|i| bitmap.set(i * RANGE, RANGE)),
+            Writes::RangesAligned(n) => (0..n).for_each(|_| bitmap.set(random.below(DISK / RANGE) * RANGE, RANGE)),
+            Writes::RangesAnywhere(n) => {
+                (0..n).for_each(|_| bitmap.set(random.below((DISK - RANGE) >> 16) << 16, RANGE));
+            }
+        }
+    }
+}
+
+/// Writes to a bitmap.
+pub struct Set {
+    /// What is written.
+    pub writes: Writes,
+    /// Whether the bitmap has had the same writes before; else each run begins with a new bitmap.
+    pub dirty: bool,
+    /// Bytes of the disk.
+    pub size: u64,
+    /// As a power of two.
+    pub granularity: u32,
+}
+
+impl Generic for Set {
+    fn make<M: Maker>(&self, maker: M) -> Box<dyn Case> {
+        let Set { writes, dirty, size, granularity } = *self;
+        let mut bitmap = maker.make(size, granularity);
+        if dirty {
+            writes.replay(&mut bitmap);
+        }
+        case(
+            Some(bitmap),
+            move |bitmap| {
+                if !dirty {
+                    drop(bitmap.take());
+                    *bitmap = Some(maker.make(size, granularity));
+                }
+            },
+            move |bitmap| {
+                writes.replay(bitmap.as_mut().expect("made in prepare"));
+                0
+            },
+            |bitmap| bitmap.as_ref().map_or(0, Bits::count),
+        )
+    }
+}
+
+/// Resets 64 KiB blocks that were set, in the order in which they were.
+struct ResetRandom(u64);
+
+impl Generic for ResetRandom {
+    fn make<M: Maker>(&self, maker: M) -> Box<dyn Case> {
+        let ResetRandom(n) = *self;
+        case(
+            maker.make(DISK, GRANULARITY),
+            move |bitmap| Writes::Random(n, DISK).replay(bitmap),
+            move |bitmap| {
+                let mut random = Random::new(7);
+                for _ in 0..n {
+                    bitmap.reset(random.below(DISK >> 12) << 12 >> 16 << 16, 1 << 16);
+                }
+                0
+            },
+            |bitmap| bitmap.count(),
+        )
+    }
+}
+
+fn set(id: &str, what: &str, target: f64, writes: Writes, dirty: bool) -> Row {
+    let set = Set { writes, dirty, size: DISK, granularity: GRANULARITY };
+    Row::new(id, what, writes.count(), target, all_three(set))
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    const MANY: u64 = 1 << 20;
+    vec![
+        set("set/seq-64k-clean", "set, 64 KiB sequential, clean", 5.0, Writes::Sequential(MANY), false),
+        set("set/rand-4k-clean", "set, 4 KiB random, clean", 2.5, Writes::Random(MANY, DISK), false),
+        set("set/rand-4k-dirty", "set, 4 KiB random, already dirty", 4.0, Writes::Random(MANY, DISK), true),
+        set("set/hot-256", "set, hot 256 blocks, already dirty", 7.0, Writes::Hot(MANY), true),
+        set("set/2g-ranges", "set, 2 GiB ranges", 20.0, Writes::RangesInOrder(DISK / RANGE), false),
+        set(
+            "set/2g-ranges-aligned",
+            "set, 2 GiB ranges at random multiples of 2 GiB",
+            1.0,
+            Writes::RangesAligned(4096),
+            false,
+        )
+        .table(Table::Extra),
+        set(
+            "set/2g-ranges-anywhere",
+            "set, 2 GiB ranges at any multiple of 64 KiB",
+            1.0,
+            Writes::RangesAnywhere(4096),
+            false,
+        )
+        .table(Table::Extra),
+        set("set/2g-ranges-dirty", "set, 2 GiB ranges, already dirty", 1.0, Writes::RangesAligned(4096), true)
+            .table(Table::Extra),
+        Row::new("reset/rand-64k", "reset, 64 KiB random", MANY, 2.5, all_three(ResetRandom(MANY))),
+    ]
+}
