@@ -117,7 +117,9 @@ impl BdrvDirtyBitmap {
     /// The first dirty byte in a range (C: `bdrv_dirty_bitmap_next_dirty`).
     #[must_use]
     pub fn next_dirty(&self, locked: &Locked<'_>, offset: u64, bytes: u64) -> Option<u64> {
-        self.content(locked).next_dirty(offset, bytes)
+        let content = self.content(locked);
+        trace::search(content, offset, bytes);
+        content.next_dirty(offset, bytes)
     }
 
     /// The first clean byte in a range (C: `bdrv_dirty_bitmap_next_zero`).
@@ -129,7 +131,9 @@ impl BdrvDirtyBitmap {
     /// The first dirty run in `start..end`, cut to `max` bytes: its start and length (C: `bdrv_dirty_bitmap_next_dirty_area`).
     #[must_use]
     pub fn next_dirty_area(&self, locked: &Locked<'_>, start: u64, end: u64, max: u64) -> Option<(u64, u64)> {
-        self.content(locked).next_dirty_area(start, end, max)
+        let content = self.content(locked);
+        trace::search(content, start, end.saturating_sub(start));
+        content.next_dirty_area(start, end, max)
     }
 
     /// Whether the byte at `offset` is dirty, and how many of the `bytes` from there on are the same (C:
@@ -139,6 +143,8 @@ impl BdrvDirtyBitmap {
     /// If `bytes` is 0 or the range ends past the end.
     #[must_use]
     pub fn status(&self, locked: &Locked<'_>, offset: u64, bytes: u64) -> (bool, u64) {
-        self.content(locked).status(offset, bytes)
+        let content = self.content(locked);
+        trace::search(content, offset, bytes);
+        content.status(offset, bytes)
     }
 }

@@ -55,7 +55,7 @@ impl BdrvDirtyBitmapIter {
         };
         let item = trace::advance(content, &mut cursor, address);
         self.position = Position::At(cursor);
-        item
+        u64::try_from(item).ok()
     }
 
     /// Moves to `offset` bytes: the next unit will be the first dirty one from there on (C: `bdrv_set_dirty_iter`).

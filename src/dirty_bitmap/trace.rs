@@ -44,18 +44,25 @@ pub(crate) fn reset(bitmap: &HBitmap, start: u64, count: u64) {
     }
 }
 
-/// Moves a cursor to the next item, and tells when that took it to another word. `iterator` is the address that the event names.
+/// Moves a cursor to the next item, which it returns, or -1; tells when that took it to another word. `iterator` is the address
+/// that the event names.
 #[inline(always)]
-pub(crate) fn advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> Option<u64> {
+pub(crate) fn advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> i64 {
     let before = cursor.word;
-    let item = cursor.next(bitmap);
-    if Embedder::traces_iter_skip_words() {
-        if let Some(item) = item {
-            if cursor.word != before {
-                let visited = 1 << ((item >> bitmap.granularity()) & 63);
-                Embedder::trace_iter_skip_words(address(bitmap), iterator, cursor.word, cursor.pending | visited);
-            }
-        }
+    let item = cursor.next_or_minus_one(bitmap);
+    if Embedder::traces_iter_skip_words() && item >= 0 && cursor.word != before {
+        let visited = 1 << ((item as u64 >> bitmap.granularity()) & 63);
+        Embedder::trace_iter_skip_words(address(bitmap), iterator, cursor.word, cursor.pending | visited);
     }
     item
+}
+
+/// Tells what QEMU's search for the next dirty item at or after `start` tells, which there is done by an iterator.
+#[inline(always)]
+pub(crate) fn search(bitmap: &HBitmap, start: u64, count: u64) {
+    if Embedder::traces_iter_skip_words() && start < bitmap.size() && count != 0 {
+        let mut cursor = Cursor::new(bitmap, start);
+        let address = ptr::from_ref(&cursor).cast();
+        advance(bitmap, &mut cursor, address);
+    }
 }

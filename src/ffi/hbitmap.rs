@@ -26,7 +26,7 @@ pub struct HBitmapIter {
     granularity: c_int,
     /// Used in place, so that the state of an iteration makes no way through copies. C: `pos`, `cur[0]`, `cur[1]`.
     cursor: Cursor,
-    _unused: [u64; 5],
+    _unused: [u64; 3],
 }
 
 const_assert_eq!(size_of::<HBitmapIter>(), 80);
@@ -34,7 +34,7 @@ const_assert_eq!(align_of::<HBitmapIter>(), 8);
 const_assert_eq!(offset_of!(HBitmapIter, hb), 0);
 const_assert_eq!(offset_of!(HBitmapIter, granularity), 8);
 const_assert_eq!(offset_of!(HBitmapIter, cursor), 16);
-const_assert_eq!(offset_of!(HBitmapIter, _unused), 40);
+const_assert_eq!(offset_of!(HBitmapIter, _unused), 56);
 
 /// Makes a clean bitmap.
 ///
@@ -271,7 +271,7 @@ pub unsafe extern "C" fn hbitmap_free(hb: *mut HBitmap) {
 pub unsafe extern "C" fn hbitmap_iter_init(hbi: *mut HBitmapIter, hb: *const HBitmap, first: u64) {
     let hb = object!(hb, "hbitmap_iter_init");
     let iter =
-        HBitmapIter { hb, granularity: hb.granularity() as c_int, cursor: Cursor::new(hb, first), _unused: [0; 5] };
+        HBitmapIter { hb, granularity: hb.granularity() as c_int, cursor: Cursor::new(hb, first), _unused: [0; 3] };
     store!(hbi, iter, "hbitmap_iter_init");
 }
 
@@ -285,6 +285,7 @@ pub unsafe extern "C" fn hbitmap_iter_init(hbi: *mut HBitmapIter, hb: *const HBi
 pub unsafe extern "C" fn hbitmap_next_dirty(hb: *const HBitmap, start: i64, count: i64) -> i64 {
     let hb = object!(hb, "hbitmap_next_dirty");
     let (start, count) = range::search(start, count, "hbitmap_next_dirty");
+    trace::search(hb, start, count);
     range::or_minus_one(hb.next_dirty(start, count))
 }
 
@@ -317,6 +318,7 @@ pub unsafe extern "C" fn hbitmap_next_dirty_area(
 ) -> bool {
     let hb = object!(hb, "hbitmap_next_dirty_area");
     let (start, end, max) = range::area(start, end, max_dirty_count);
+    trace::search(hb, start, end.saturating_sub(start));
     let Some((start, count)) = hb.next_dirty_area(start, end, max) else { return false };
     store!(dirty_start, start as i64, "hbitmap_next_dirty_area");
     store!(dirty_count, count as i64, "hbitmap_next_dirty_area");
@@ -335,6 +337,7 @@ pub unsafe extern "C" fn hbitmap_next_dirty_area(
 pub unsafe extern "C" fn hbitmap_status(hb: *const HBitmap, start: i64, count: i64, pnum: *mut i64) -> bool {
     let hb = object!(hb, "hbitmap_status");
     let (start, count) = range::status(start, count);
+    trace::search(hb, start, count);
     let (dirty, same) = hb.status(start, count);
     store!(pnum, same as i64, "hbitmap_status");
     dirty
@@ -347,7 +350,7 @@ pub unsafe extern "C" fn hbitmap_iter_next(hbi: *mut HBitmapIter) -> i64 {
     let hb = hbi.hb;
     let hb = object!(hb, "hbitmap_iter_next");
     let address = ptr::from_ref(hbi).cast();
-    range::or_minus_one(trace::advance(hb, &mut hbi.cursor, address))
+    trace::advance(hb, &mut hbi.cursor, address)
 }
 
 /// A hash as a string that C frees.

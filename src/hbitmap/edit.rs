@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Setting and clearing ranges of items.
 //!
-//! A guest write is mostly one bit, and mostly one that is set already: that is a table entry, one word, and a compare. Longer
+//! A guest write is mostly one bit, and mostly one that is set already: that is a bit test, one word, and a compare. Longer
 //! ranges take whole chunks 64 at a time from the levels and touch leaf words only at the two ends.
 
-use super::chunk::{self, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, DENSE_LEN, HEADER};
+use super::chunk::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
 use super::levels::word_masks;
+use super::sparse::LIMIT;
 use super::words::mask;
-use super::{HBitmap, State};
+use super::{ones_of, HBitmap};
 use crate::assertion::abi_assert;
+
+/// Out of line: without the processor's own instruction, which not every x86-64 has, it takes a dozen others and the registers
+/// for them, and a guest write mostly needs none of it.
+#[inline(never)]
+fn count_ones(word: u64) -> u64 {
+    u64::from(word.count_ones())
+}
 
 /// A range of bits, cut at chunk bounds. Pieces are a chunk, and the first and last bit in it.
 struct Cut {
@@ -28,12 +36,13 @@ impl HBitmap {
     /// If an item lies in no bit of the bitmap.
     #[inline]
     pub fn set(&mut self, start: u64, count: u64) -> bool {
-        if count == 0 {
+        let end = start.wrapping_add(count).wrapping_sub(1);
+        let (first, last) = (start >> self.granularity, end >> self.granularity);
+        // One test for a range that wraps (so does an empty one) and one for its end: this is each guest write.
+        if end < start || last >= self.bits {
+            abi_assert!(count == 0, "hbitmap_set", "last < hb->size");
             return false;
         }
-        let end = start.checked_add(count - 1);
-        let (first, last) = (start >> self.granularity, end.unwrap_or(u64::MAX) >> self.granularity);
-        abi_assert!(end.is_some() && last < self.bits, "hbitmap_set", "last < hb->size");
         if first / 64 == last / 64 {
             self.set_in_word(first / 64, mask(first, last))
         } else {
@@ -69,116 +78,124 @@ impl HBitmap {
 
     /// Makes all items clean, and gives the memory back. Touches no memory but what says where the content is.
     pub fn reset_all(&mut self) {
-        self.free_all();
-        self.count = 0;
-        self.generation += 1;
-    }
-
-    /// Frees each chunk, and empties the levels; the count is the caller's.
-    pub(super) fn free_all(&mut self) {
         let mut from = 0;
-        while let Some(c) = self.any.next(from) {
-            let k = c / 64;
-            let mut mixed = self.any.word(k) & !self.full[k];
-            while mixed != 0 {
-                self.table.free(k * 64 + mixed.trailing_zeros() as usize);
-                mixed &= mixed - 1;
+        while let Some(first) = self.any.next(from) {
+            let k = first / 64;
+            from = (k + 1) * 64;
+            for c in ones_of(self.any.word(k) & !self.full[k]).map(|i| k * 64 + i) {
+                self.dense.remove(c);
+                self.sparse.clear(c);
             }
             self.full[k] = 0;
-            from = (k + 1) * 64;
             self.any.remove_range(k * 64, (from - 1).min(self.chunks() - 1));
         }
+        self.count = 0;
+        self.generation += 1;
     }
 
     /// Sets the bits `bits` (not none, all valid) of leaf word `word`.
     #[inline]
     pub(super) fn set_in_word(&mut self, word: u64, bits: u64) -> bool {
-        let c = (word >> (CHUNK_SHIFT - 6)) as usize;
-        let at = word as usize % CHUNK_WORDS;
-        match self.table.get_mut(c) {
-            Some(chunk) => {
-                if let Ok(dense) = <&mut [u64; DENSE_LEN]>::try_from(&mut **chunk) {
-                    let old = dense[HEADER + at];
-                    if old & bits == bits {
-                        return false;
-                    }
-                    dense[HEADER + at] = old | bits;
-                    if old == 0 {
-                        dense[at / 64] |= 1 << (at % 64);
-                    }
-                    self.gained_in_word(c, old, bits);
-                    return true;
-                }
+        match self.dense.word_mut(word) {
+            Some((own, _)) if *own & bits == bits => false,
+            Some((own, summary)) => {
+                let old = *own;
+                *own = old | bits;
+                *summary |= 1 << (word % 64);
+                self.gained_in_word(word, old, bits);
+                true
             }
             None => {
-                if self.is_full(c) {
+                // Mostly one bit, and one that is set.
+                let place = (word as usize % CHUNK_WORDS * 64) as u16 | bits.trailing_zeros() as u16;
+                if bits & (bits - 1) == 0 && self.sparse.contains(word as usize / CHUNK_WORDS, place) {
                     return false;
                 }
+                self.set_without_memory(word, bits)
             }
         }
-        self.set_in_sparse_word(c, at, bits)
     }
 
-    /// The rest of [`Self::set_in_word`]: a chunk that is zero, packed, or the short last one.
+    /// The same, where the word's chunk is not dense.
     #[inline(never)]
-    fn set_in_sparse_word(&mut self, c: usize, at: usize, bits: u64) -> bool {
-        let leaves = self.leaves(c);
-        if let Some(chunk) = self.table.get_mut(c) {
-            let old = chunk::set_in_word(chunk, leaves, at, bits);
-            if old & bits == bits {
-                return false;
-            }
-            self.gained_in_word(c, old, bits);
-        } else {
-            let mut chunk = chunk::new_for(leaves, 1);
-            chunk::set_in_word(&mut chunk, leaves, at, bits);
-            self.mark_mixed(c, chunk);
-            self.gained_in_word(c, 0, bits);
+    fn set_without_memory(&mut self, word: u64, bits: u64) -> bool {
+        let c = word as usize / CHUNK_WORDS;
+        if self.is_full(c) {
+            return false;
         }
-        true
+        let len = self.sparse.len(c);
+        if len + bits.count_ones() as usize > LIMIT {
+            // It may be that some of the bits are set already; then the chunk is dense a little early.
+            self.make_dense(c);
+            return self.set_in_word(word, bits);
+        }
+        let first = word as usize % CHUNK_WORDS * 64;
+        let mut gained = 0;
+        for bit in ones_of(bits) {
+            gained += u64::from(self.sparse.insert(c, (first + bit) as u16));
+        }
+        if len == 0 {
+            self.any.insert(c);
+        }
+        if gained != 0 {
+            self.count += gained;
+            self.generation += 1;
+            // Only a chunk of as few bits as this can be full.
+            if self.bits_in(c) <= LIMIT as u64 {
+                self.settle_if_full(c);
+            }
+        }
+        gained != 0
     }
 
-    /// Counts what a word of chunk `c` gained.
+    /// Counts what a word of a dense chunk gained.
     #[inline]
-    fn gained_in_word(&mut self, c: usize, old: u64, bits: u64) {
+    fn gained_in_word(&mut self, word: u64, old: u64, bits: u64) {
         let gained = bits & !old;
-        self.count += if gained & (gained - 1) == 0 { 1 } else { u64::from(gained.count_ones()) };
+        self.count += if gained & (gained - 1) == 0 { 1 } else { count_ones(gained) };
         self.generation += 1;
-        // The last chunk may end within a word, which is then never all ones.
-        if old | bits == u64::MAX || c + 1 == self.chunks() {
-            self.settle_if_full(c);
+        // The last word of the bitmap may end before its last bit, and is then never all ones.
+        if old | bits == u64::MAX || word == self.bits / 64 {
+            self.settle_if_full(word as usize / CHUNK_WORDS);
         }
     }
 
     /// Clears the bits `bits` (not none, all valid) of leaf word `word`.
     fn reset_in_word(&mut self, word: u64, bits: u64) -> bool {
-        let c = (word >> (CHUNK_SHIFT - 6)) as usize;
-        let at = word as usize % CHUNK_WORDS;
-        let leaves = self.leaves(c);
-        if !self.open(c) {
-            return false;
+        let c = word as usize / CHUNK_WORDS;
+        if self.is_full(c) {
+            self.open(c);
         }
-        let Some(chunk) = self.table.get_mut(c) else { return false };
-        let lost = chunk::reset_in_word(chunk, leaves, at, bits) & bits;
+        let lost = match self.dense.word_mut(word) {
+            Some((own, summary)) => {
+                let lost = *own & bits;
+                *own &= !bits;
+                if *own == 0 {
+                    *summary &= !(1 << (word % 64));
+                }
+                lost.count_ones() as usize
+            }
+            None => {
+                let first = word as usize % CHUNK_WORDS;
+                self.sparse.retain(c, |place| usize::from(place / 64) != first || bits >> (place % 64) & 1 == 0)
+            }
+        };
         if lost == 0 {
             return false;
         }
-        self.count -= u64::from(lost.count_ones());
+        self.count -= lost as u64;
         self.generation += 1;
         self.settle_if_empty(c);
         true
     }
 
-    /// Gives chunk `c` memory if it is full, so that bits of it can be cleared. Returns whether it has any bit set.
-    fn open(&mut self, c: usize) -> bool {
-        if self.is_full(c) {
-            let leaves = self.leaves(c);
-            let mut chunk = chunk::new_dense(leaves);
-            let last = self.bits_in(c) - 1;
-            chunk::set_range(&mut chunk, leaves, 0, last);
-            self.mark_mixed(c, chunk);
-        }
-        self.any.contains(c)
+    /// Gives chunk `c`, which is full, memory, so that bits of it can be cleared.
+    fn open(&mut self, c: usize) {
+        let last = self.bits_in(c) as usize - 1;
+        self.full[c / 64] &= !(1 << (c % 64));
+        let mut leaf = self.dense.insert(c);
+        leaf.clear();
+        leaf.set_range(0, last);
     }
 
     /// Sets the bits `first..=last`.
@@ -231,26 +248,33 @@ impl HBitmap {
         if self.is_full(c) {
             return;
         }
-        let leaves = self.leaves(c);
-        if let Some(chunk) = self.table.get_mut(c) {
-            self.count += chunk::set_range(chunk, leaves, first, last);
-        } else {
-            let touched = (last / 64 - first / 64 + 1) as usize;
-            let mut chunk = chunk::new_for(leaves, touched);
-            self.count += chunk::set_range(&mut chunk, leaves, first, last);
-            self.mark_mixed(c, chunk);
+        if !self.dense.contains(c) {
+            if self.sparse.len(c) as u64 + (last - first + 1) <= LIMIT as u64 {
+                let gained = (first..=last).filter(|&place| self.sparse.insert(c, place as u16)).count();
+                self.count += gained as u64;
+                self.any.insert(c);
+                self.settle_if_full(c);
+                return;
+            }
+            self.make_dense(c);
         }
-        self.settle_if_full(c);
+        if let Some(mut leaf) = self.dense.get_mut(c) {
+            self.count += leaf.set_range(first as usize, last as usize);
+            self.settle_if_full(c);
+        }
     }
 
     /// Clears bits `first..=last` of chunk `c`, which are not all of it.
     fn reset_in_chunk(&mut self, c: usize, first: u64, last: u64) {
-        if !self.open(c) {
-            return;
+        if self.is_full(c) {
+            self.open(c);
         }
-        let leaves = self.leaves(c);
-        if let Some(chunk) = self.table.get_mut(c) {
-            self.count -= chunk::reset_range(chunk, leaves, first, last);
+        let lost = match self.dense.get_mut(c) {
+            Some(mut leaf) => leaf.reset_range(first as usize, last as usize),
+            None => self.sparse.retain(c, |place| !(first..=last).contains(&u64::from(place))) as u64,
+        };
+        if lost != 0 {
+            self.count -= lost;
             self.settle_if_empty(c);
         }
     }
@@ -290,15 +314,11 @@ impl HBitmap {
     /// Frees the memory of those of chunks `64 * k ..` that `chunks` names; returns how many bits were set in it. The levels
     /// still name them.
     fn free_mixed(&mut self, k: usize, chunks: u64) -> u64 {
-        let mut mixed = self.any.word(k) & !self.full[k] & chunks;
         let mut ones = 0;
-        while mixed != 0 {
-            let c = k * 64 + mixed.trailing_zeros() as usize;
-            mixed &= mixed - 1;
-            if let State::Mixed(chunk) = self.state(c) {
-                ones += chunk::ones(chunk, self.leaves(c));
-            }
-            self.table.free(c);
+        for c in ones_of(self.any.word(k) & !self.full[k] & chunks).map(|i| k * 64 + i) {
+            ones += self.ones_in(c);
+            self.dense.remove(c);
+            self.sparse.clear(c);
         }
         ones
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What must hold between any two calls, in one place.
 
-use super::chunk::{self, CHUNK_BITS, CHUNK_WORDS};
+use super::chunk::CHUNK_BITS;
 use super::{HBitmap, State};
 
 impl HBitmap {
@@ -13,22 +13,30 @@ impl HBitmap {
         assert_eq!(self.bits, super::bits_for(self.size, self.granularity, "check_invariants"), "bits");
         let chunks = self.bits.div_ceil(CHUNK_BITS) as usize;
         assert_eq!(self.any.len(), chunks, "length of the levels");
-        assert_eq!(self.table.len(), chunks, "length of the table");
+        assert_eq!(self.sparse.chunks(), chunks, "length of the sparse chunks' table");
         assert_eq!(self.full.len(), chunks.div_ceil(64), "length of the full chunks' bits");
         self.any.check_invariants();
+        self.sparse.check_invariants(0..chunks);
+        self.dense.check_invariants(self.valid(self.bits.div_ceil(64).saturating_sub(1)));
         let mut count = 0;
         for c in 0..self.full.len() * 64 {
             if c >= chunks {
                 assert!(!self.is_full(c), "chunk {c} past the end is full");
                 continue;
             }
-            let leaves = self.leaves(c);
-            assert_eq!(self.any.contains(c), !matches!(self.state(c), State::Zero), "the levels lie about chunk {c}");
-            if let State::Mixed(chunk) = self.state(c) {
-                assert!(!self.is_full(c), "chunk {c} is full and has memory");
-                chunk::check_invariants(chunk, leaves, self.valid((c * CHUNK_WORDS + leaves - 1) as u64));
+            let forms = [self.is_full(c), self.dense.contains(c), self.sparse.len(c) != 0];
+            let forms = forms.iter().filter(|&&form| form).count();
+            assert!(forms <= 1, "chunk {c} has two forms");
+            assert_eq!(self.any.contains(c), forms == 1, "the levels lie about chunk {c}");
+            let ones = self.ones_in(c);
+            if !self.is_full(c) {
+                assert_ne!(ones, self.bits_in(c), "chunk {c} is full, but not stored so");
             }
-            count += self.ones_in(c);
+            assert_eq!(ones != 0, forms == 1, "chunk {c} has no bits, but memory");
+            if let State::Sparse(places) = self.state(c) {
+                assert!(u64::from(places[places.len() - 1]) < self.bits_in(c), "bits are set past the end");
+            }
+            count += ones;
         }
         assert_eq!(self.count, count, "the count is not the number of set bits");
     }

@@ -119,13 +119,20 @@ impl Levels {
     }
 
     /// The least member that is at least `from`.
+    #[inline]
     pub(super) fn next(&self, from: usize) -> Option<usize> {
-        if from >= self.len {
-            return None;
+        // Mostly it is in the same word.
+        match self.word(from / 64) >> (from % 64) {
+            0 => self.next_in_later_word(from),
+            word => Some(from + word.trailing_zeros() as usize),
         }
-        // Climb until a word has a member at or after the place...
-        let mut at = from;
-        let mut height = 0;
+    }
+
+    #[inline(never)]
+    fn next_in_later_word(&self, from: usize) -> Option<usize> {
+        // Climb until a word has a member behind the place...
+        let mut at = from / 64 + 1;
+        let mut height = 1;
         loop {
             let word = self.levels.get(height)?.get(at / 64).copied().unwrap_or(0) >> (at % 64);
             if word != 0 {

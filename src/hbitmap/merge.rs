@@ -2,11 +2,12 @@
 //! Union of bitmaps. Here: of the same granularity; `rescale` does the others.
 //!
 //! A merge walks what the source has and nothing else: chunks that are zero there are not looked at here, full ones fill 64 at a
-//! time, and a sparse chunk costs its non-zero words.
+//! time, and a sparse chunk costs its few bits.
 
-use super::chunk;
+use super::dense::Leaf;
 use super::levels::word_masks;
-use super::{HBitmap, State};
+use super::sparse::LIMIT;
+use super::{ones_of, words, HBitmap, State};
 use crate::assertion::abi_assert;
 use std::cmp::Ordering;
 
@@ -55,12 +56,11 @@ impl HBitmap {
             let chunks = src.any.word(k);
             from = (k + 1) * 64;
             self.fill_chunks_in_word(k, src.full[k] & !self.full[k]);
-            let mut mixed = chunks & !src.full[k] & !self.full[k];
-            while mixed != 0 {
-                let c = k * 64 + mixed.trailing_zeros() as usize;
-                mixed &= mixed - 1;
-                if let State::Mixed(chunk) = src.state(c) {
-                    self.merge_chunk(c, chunk);
+            for c in ones_of(chunks & !src.full[k] & !self.full[k]).map(|i| k * 64 + i) {
+                match src.state(c) {
+                    State::Sparse(places) => self.merge_places(c, places),
+                    State::Dense(leaf) => self.merge_leaf(c, leaf),
+                    State::Zero | State::Full => {}
                 }
             }
         }
@@ -80,21 +80,80 @@ impl HBitmap {
         }
     }
 
-    /// Ors a chunk's storage into chunk `c`, which is not full.
-    fn merge_chunk(&mut self, c: usize, src: &[u64]) {
-        let leaves = self.leaves(c);
-        match self.table.get_mut(c) {
-            Some(chunk) => {
-                let gained = chunk::merge(chunk, src, leaves);
+    /// Sets the bits at `places` (ascending) of chunk `c`, which is not full.
+    fn merge_places(&mut self, c: usize, places: &[u16]) {
+        if let Some(mut leaf) = self.dense.get_mut(c) {
+            let gained = leaf.set_places(places);
+            if gained != 0 {
                 self.count += gained;
-                if gained != 0 {
-                    self.settle_if_full(c);
-                }
+                self.settle_if_full(c);
             }
-            None => {
-                self.count += chunk::ones(src, leaves);
-                self.mark_mixed(c, src.into());
+            return;
+        }
+        let own = self.sparse.places(c);
+        if own.is_empty() {
+            self.count += places.len() as u64;
+            self.mark_sparse(c, places);
+            return;
+        }
+        let mut union = [0; 2 * LIMIT];
+        let len = unite(own, places, &mut union);
+        self.count += (len - own.len()) as u64;
+        if len <= LIMIT {
+            if len > own.len() {
+                self.sparse.assign(c, &union[..len]);
+            }
+        } else {
+            self.make_dense(c);
+            if let Some(mut leaf) = self.dense.get_mut(c) {
+                leaf.set_places(places);
+            }
+        }
+        // Only a chunk of as few bits as this can be full now.
+        if self.bits_in(c) <= 2 * LIMIT as u64 {
+            self.settle_if_full(c);
+        }
+    }
+
+    /// Ors a dense chunk into chunk `c`, which is not full.
+    fn merge_leaf(&mut self, c: usize, src: Leaf<'_>) {
+        if !self.any.contains(c) {
+            self.count += words::count_ones(src.words);
+            let leaf = self.dense.insert(c);
+            leaf.words.copy_from_slice(src.words);
+            leaf.summary.copy_from_slice(src.summary);
+            self.any.insert(c);
+            return;
+        }
+        if !self.dense.contains(c) {
+            self.make_dense(c);
+        }
+        if let Some(leaf) = self.dense.get_mut(c) {
+            let gained = words::or_into(leaf.words, src.words);
+            if gained != 0 {
+                for (own, other) in leaf.summary.iter_mut().zip(src.summary) {
+                    *own |= other;
+                }
+                self.count += gained;
+                self.settle_if_full(c);
             }
         }
     }
+}
+
+/// Writes the union of two ascending sequences to `union`; returns its length.
+fn unite(a: &[u16], b: &[u16], union: &mut [u16; 2 * LIMIT]) -> usize {
+    let (mut i, mut j, mut len) = (0, 0, 0);
+    while i < a.len() && j < b.len() {
+        let (x, y) = (a[i], b[j]);
+        union[len] = x.min(y);
+        len += 1;
+        i += usize::from(x <= y);
+        j += usize::from(y <= x);
+    }
+    for &rest in a[i..].iter().chain(&b[j..]) {
+        union[len] = rest;
+        len += 1;
+    }
+    len
 }

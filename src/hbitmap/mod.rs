@@ -6,51 +6,60 @@
 //!
 //! # How it is laid out
 //!
+//! The bits are cut into chunks of 32768. A chunk is
+//!
+//! * *zero* or *full*: all its bits are clear, or all are set, and it has no memory;
+//! * *sparse*: it has a few bits, and their places are stored (16 bytes; a list from eight bits on);
+//! * *dense*: it has its 512 leaf words, which lie where they would in one flat array, and a summary of them.
+//!
 //! ```text
-//!   levels   ...  bit i: word i of the level below is not zero     as many as the size needs
-//!            any  bit c: chunk c has a set bit
-//!            full bit c: all bits of chunk c are set                 no levels over it
-//!   table    entry c: the words of chunk c, where it has both zeroes and ones
-//!   chunk    32768 bits: dense, or only its non-zero words           see `chunk`
+//!   levels   ...     bit i: word i of the level below is not zero      as many as the size needs
+//!            any     bit c: chunk c is not zero
+//!            full    bit c: chunk c is full                              no levels over it
+//!   sparse   entry c: the places of chunk c's bits
+//!   dense    regions of 512 chunks: leaf words, summaries
 //! ```
 //!
-//! A chunk whose bits are all zero or all one has no memory, and the form of a chunk follows from its content (`any` clear: all
-//! zero; `full` set: all one; else a table entry). So clearing or filling a whole bitmap, or searching a long run, costs a few
-//! bits for each 32768; and an empty petabyte costs nothing, because the table starts as untouched zero pages.
+//! So clearing or filling a whole bitmap, or searching a long run, costs a few bits for each 32768; an empty petabyte costs
+//! nothing, because the tables start as untouched zero pages; a guest's write to a busy disk is a bit test and one word.
 //!
-//! Levels, `full` and the count are right after every call, also in the middle of a deserialisation. No bit at or past
-//! [`HBitmap::bits`] is ever set.
+//! The form of a chunk follows from its content but for one freedom: a chunk with at most 64 bits may be sparse or dense (a
+//! dense one stays so until it is empty, so that a bitmap which keeps changing does not go to and fro). Levels, `full` and the
+//! count are right after every call, also in the middle of a deserialisation. No bit at or past [`HBitmap::bits`] is ever set.
 //!
 //! # Where to look
 //!
 //! `edit` set and reset · `search` next dirty, next zero, areas · `cursor` iteration · `merge` and `rescale` union with the same
-//! and with another granularity · `serialize` bytes in and out, sha256 · `resize` truncate · `chunk`, `levels`, `words`
-//! storage · `invariants` what must hold, checked by the tests after each step.
+//! and with another granularity · `serialize` bytes in and out, sha256 · `resize` truncate · `levels`, `sparse`, `dense`, `pages`,
+//! `words` storage · `invariants` what must hold, checked by the tests after each step.
 //!
 //! Behaviour follows `util/hbitmap.c` of QEMU 10.0; `docs/differences.md` lists the exceptions.
 
 mod chunk;
 mod cursor;
+mod dense;
 mod edit;
 mod invariants;
 mod levels;
 mod merge;
+mod pages;
 mod rescale;
 mod resize;
 mod search;
 mod serialize;
-mod table;
+mod sparse;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
 use crate::assertion::abi_assert;
-use chunk::{Chunk, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
+use chunk::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
 pub use cursor::Cursor;
+use dense::{Dense, Leaf};
 use levels::Levels;
+use sparse::{Sparse, LIMIT};
 use std::cmp::Ordering;
-use table::Table;
 
 /// The largest number of bits that a bitmap may have (QEMU's `1 << HBITMAP_LOG_MAX_SIZE` on 64-bit hosts).
 pub const MAX_BITS: u64 = 1 << 41;
@@ -73,7 +82,8 @@ pub struct HBitmap {
     any: Levels,
     /// Which chunks have all their bits set: bit `c % 64` of word `c / 64`.
     full: Vec<u64>,
-    table: Table,
+    dense: Dense,
+    sparse: Sparse,
 }
 
 /// What a chunk holds, and so how it is stored.
@@ -81,7 +91,8 @@ pub struct HBitmap {
 enum State<'a> {
     Zero,
     Full,
-    Mixed(&'a [u64]),
+    Sparse(&'a [u16]),
+    Dense(Leaf<'a>),
 }
 
 /// The number of bits for `size` items, after the checks of QEMU's `function`.
@@ -110,7 +121,8 @@ impl HBitmap {
             granularity,
             any: Levels::new(chunks),
             full: vec![0; chunks.div_ceil(64)],
-            table: Table::new(chunks),
+            dense: Dense::new(bits.div_ceil(64), chunks),
+            sparse: Sparse::new(chunks),
         }
     }
 
@@ -149,7 +161,10 @@ impl HBitmap {
     pub fn get(&self, item: u64) -> bool {
         let bit = item >> self.granularity;
         abi_assert!(bit < self.bits, "hbitmap_get", "pos < hb->size");
-        self.word(bit / 64) >> (bit % 64) & 1 != 0
+        match self.dense.word(bit / 64) {
+            Some(word) => word >> (bit % 64) & 1 != 0,
+            None => self.get_without_memory(bit),
+        }
     }
 
     /// The number of chunks.
@@ -190,74 +205,105 @@ impl HBitmap {
 
     #[inline]
     fn state(&self, c: usize) -> State<'_> {
-        match self.table.get(c) {
-            Some(chunk) => State::Mixed(chunk),
-            None if self.is_full(c) => State::Full,
-            None => State::Zero,
+        if let Some(leaf) = self.dense.get(c) {
+            State::Dense(leaf)
+        } else if self.is_full(c) {
+            State::Full
+        } else {
+            match self.sparse.places(c) {
+                [] => State::Zero,
+                places => State::Sparse(places),
+            }
         }
     }
 
     /// Leaf word `word`, numbered through the whole bitmap; zero past the end.
     #[inline]
     fn word(&self, word: u64) -> u64 {
-        let c = (word >> (CHUNK_SHIFT - 6)) as usize;
-        if c >= self.chunks() {
+        if word >= self.bits.div_ceil(64) {
             return 0;
         }
-        match self.state(c) {
-            State::Zero => 0,
-            State::Full => self.valid(word),
-            State::Mixed(chunk) => {
-                let at = word as usize % CHUNK_WORDS;
-                match <&[u64; chunk::DENSE_LEN]>::try_from(chunk) {
-                    Ok(dense) => dense[chunk::HEADER + at],
-                    Err(_) if at < self.leaves(c) => chunk::word(chunk, self.leaves(c), at),
-                    Err(_) => 0,
-                }
-            }
+        match self.dense.word(word) {
+            Some(value) => value,
+            None => self.word_without_memory(word),
+        }
+    }
+
+    /// Whether `bit` is set, where its chunk is not dense.
+    #[inline(never)]
+    fn get_without_memory(&self, bit: u64) -> bool {
+        let c = (bit >> CHUNK_SHIFT) as usize;
+        self.is_full(c) || self.sparse.contains(c, (bit % CHUNK_BITS) as u16)
+    }
+
+    /// The same, where its chunk is not dense.
+    #[inline(never)]
+    fn word_without_memory(&self, word: u64) -> u64 {
+        let c = word as usize / CHUNK_WORDS;
+        if self.is_full(c) {
+            self.valid(word)
+        } else {
+            sparse_word(self.sparse.places(c), word as usize % CHUNK_WORDS)
         }
     }
 
     /// Makes chunk `c` full, whatever it was; its bits must be counted by the caller.
     fn mark_full(&mut self, c: usize) {
-        self.table.free(c);
+        self.dense.remove(c);
+        self.sparse.clear(c);
         self.full[c / 64] |= 1 << (c % 64);
         self.any.insert(c);
     }
 
     /// Makes chunk `c` zero, whatever it was; its bits must be counted by the caller.
     fn mark_zero(&mut self, c: usize) {
-        self.table.free(c);
+        self.dense.remove(c);
+        self.sparse.clear(c);
         self.full[c / 64] &= !(1 << (c % 64));
         self.any.remove(c);
     }
 
-    /// Gives chunk `c`, which has no memory, the words in `chunk`.
-    fn mark_mixed(&mut self, c: usize, chunk: Chunk) {
-        self.table.put(c, chunk);
+    /// Makes chunk `c`, which has not so many bits, have them at `places`; they must be counted by the caller.
+    fn mark_sparse(&mut self, c: usize, places: &[u16]) {
+        self.dense.remove(c);
+        self.sparse.assign(c, places);
         self.full[c / 64] &= !(1 << (c % 64));
+        self.any.insert(c);
+    }
+
+    /// Makes chunk `c`, which is neither full nor dense, dense with the same bits.
+    fn make_dense(&mut self, c: usize) {
+        let mut leaf = self.dense.insert(c);
+        leaf.clear();
+        leaf.set_places(self.sparse.places(c));
+        self.sparse.clear(c);
         self.any.insert(c);
     }
 
     /// Stores chunk `c` as full if all its bits are set. Called when a word of it may just have been completed.
     #[inline(never)]
     fn settle_if_full(&mut self, c: usize) {
-        let leaves = self.leaves(c);
-        let tail = self.valid((c * CHUNK_WORDS + leaves - 1) as u64);
-        let Some(chunk) = self.table.get(c) else { return };
-        if !chunk::is_dense(chunk, leaves) {
-            return;
-        }
-        let words = &chunk[chunk::HEADER..];
-        // The last word first: while a chunk is being filled from its start, that one load settles it.
-        if words[leaves - 1] == tail && words::all_ones(&words[..leaves - 1]) {
+        let full = match self.dense.get(c) {
+            Some(Leaf { words, .. }) => {
+                let end = words.len() - 1;
+                let tail = self.valid((c * CHUNK_WORDS + end) as u64);
+                // The last word first: while a chunk is being filled from its start, that one load settles it.
+                words[end] == tail && words::all_ones(&words[..end])
+            }
+            None => self.sparse.len(c) as u64 == self.bits_in(c),
+        };
+        if full {
             self.mark_full(c);
         }
     }
 
     /// Stores chunk `c` as zero if none of its bits is set.
     fn settle_if_empty(&mut self, c: usize) {
-        if self.table.get(c).is_some_and(chunk::is_empty) {
+        let empty = match self.dense.get(c) {
+            Some(leaf) => leaf.summary.iter().all(|&word| word == 0),
+            None => self.sparse.len(c) == 0,
+        };
+        if empty {
             self.mark_zero(c);
         }
     }
@@ -266,20 +312,27 @@ impl HBitmap {
     fn store(&mut self, c: usize, leaf: &[u64]) {
         let summary = words::summarize(leaf);
         self.count = self.count - self.ones_in(c) + summary.ones;
+        self.generation += 1;
         if summary.ones == 0 {
             self.mark_zero(c);
         } else if summary.ones == self.bits_in(c) {
             self.mark_full(c);
+        } else if summary.ones <= LIMIT as u64 {
+            let mut places = [0; LIMIT];
+            let len = places_of(leaf, &summary.words, &mut places);
+            self.mark_sparse(c, &places[..len]);
         } else {
-            match self.table.get_mut(c) {
-                Some(chunk) if chunk::is_dense(chunk, leaf.len()) => chunk::assign(chunk, leaf, &summary),
-                _ => {
-                    self.table.free(c);
-                    self.mark_mixed(c, chunk::from_words(leaf, &summary));
-                }
+            if !self.dense.contains(c) {
+                self.sparse.clear(c);
+                self.full[c / 64] &= !(1 << (c % 64));
+                self.dense.insert(c);
+                self.any.insert(c);
+            }
+            if let Some(own) = self.dense.get_mut(c) {
+                own.words.copy_from_slice(leaf);
+                own.summary.copy_from_slice(&summary.words[..own.summary.len()]);
             }
         }
-        self.generation += 1;
     }
 
     /// The number of bits set in chunk `c`.
@@ -287,7 +340,8 @@ impl HBitmap {
         match self.state(c) {
             State::Zero => 0,
             State::Full => self.bits_in(c),
-            State::Mixed(chunk) => chunk::ones(chunk, self.leaves(c)),
+            State::Sparse(places) => places.len() as u64,
+            State::Dense(leaf) => words::count_ones(leaf.words),
         }
     }
 
@@ -303,7 +357,15 @@ impl HBitmap {
                     }
                 }
             }
-            State::Mixed(chunk) => chunk::copy_words(chunk, self.leaves(c), from, out),
+            State::Sparse(places) => {
+                out.fill(0);
+                for &place in places {
+                    if let Some(word) = usize::from(place / 64).checked_sub(from).and_then(|i| out.get_mut(i)) {
+                        *word |= 1 << (place % 64);
+                    }
+                }
+            }
+            State::Dense(leaf) => out.copy_from_slice(&leaf.words[from..from + out.len()]),
         }
     }
 
@@ -322,10 +384,37 @@ impl Clone for HBitmap {
     }
 }
 
-impl Drop for HBitmap {
-    fn drop(&mut self) {
-        // The table does not look through its entries when it goes (they may be a gigabyte of untouched zero pages): the levels
-        // know which ones have memory.
-        self.free_all();
+/// Leaf word `word` of a chunk with the bits at `places`.
+fn sparse_word(places: &[u16], word: usize) -> u64 {
+    let first = places.partition_point(|&place| usize::from(place / 64) < word);
+    let here = places[first..].iter().take_while(|&&place| usize::from(place / 64) == word);
+    here.fold(0, |bits, place| bits | 1 << (place % 64))
+}
+
+/// Writes the places of the bits of `leaf`, of which there are at most [`LIMIT`], to `places`; returns how many there are.
+fn places_of(leaf: &[u64], summary: &[u64; 8], places: &mut [u16; LIMIT]) -> usize {
+    let mut len = 0;
+    for (group, &bits) in summary.iter().enumerate() {
+        for word in ones_of(bits).map(|i| group * 64 + i) {
+            for bit in ones_of(leaf[word]) {
+                places[len] = (word * 64 + bit) as u16;
+                len += 1;
+            }
+        }
     }
+    len
+}
+
+/// The numbers of the bits that are set in a word, ascending.
+#[inline]
+fn ones_of(word: u64) -> impl Iterator<Item = usize> {
+    let mut left = word;
+    std::iter::from_fn(move || {
+        if left == 0 {
+            return None;
+        }
+        let bit = left.trailing_zeros() as usize;
+        left &= left - 1;
+        Some(bit)
+    })
 }

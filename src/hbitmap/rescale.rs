@@ -57,7 +57,7 @@ impl HBitmap {
             let first = (c as u64) << CHUNK_SHIFT;
             match src.state(c) {
                 State::Zero => {}
-                State::Mixed(_) if shift < CHUNK_SHIFT => self.merge_compressed(src, c, shift),
+                State::Sparse(_) | State::Dense(_) if shift < CHUNK_SHIFT => self.merge_compressed(src, c, shift),
                 // Wholly dirty; or a chunk that lies within one bit here.
                 _ => {
                     let last = first + src.bits_in(c) - 1;

@@ -3,7 +3,7 @@
 
 use super::chunk::{CHUNK_BITS, CHUNK_WORDS};
 use super::words::mask;
-use super::{bits_for, HBitmap};
+use super::{bits_for, ones_of, HBitmap};
 
 impl HBitmap {
     /// Makes the bitmap cover `size` items (at most `i64::MAX`). Bits that lie wholly past the new end are dropped; new ones are
@@ -22,9 +22,10 @@ impl HBitmap {
         }
         let mut resized = HBitmap::new(size, self.granularity);
         // The chunk in which either end lies is short in one of the two bitmaps: it moves as words. All chunks before it move as
-        // they are, and behind it there is nothing.
+        // they are, the dense ones by whole regions as far as those are of full size, and behind it there is nothing.
         let edge = (bits.min(self.bits) / CHUNK_BITS) as usize;
-        self.move_chunks(&mut resized, edge);
+        let behind = self.dense.move_regions(&mut resized.dense, edge);
+        self.move_chunks(&mut resized, edge, behind);
         if self.any.contains(edge) {
             let mut leaf = [0; CHUNK_WORDS];
             let shared = self.leaves(edge).min(resized.leaves(edge));
@@ -37,22 +38,21 @@ impl HBitmap {
     }
 
     /// Moves the chunks below `end`, which are of full size in both bitmaps, 64 at a time: only those that have memory are
-    /// looked at one by one.
-    fn move_chunks(&mut self, to: &mut HBitmap, end: usize) {
+    /// looked at one by one. Dense ones below `behind` have been moved.
+    fn move_chunks(&mut self, to: &mut HBitmap, end: usize, behind: usize) {
         let mut from = 0;
         while let Some(first) = self.any.next(from).filter(|&c| c < end) {
             let k = first / 64;
             from = (k + 1) * 64;
             let moved = self.any.word(k) & if from <= end { u64::MAX } else { mask(0, end as u64 - 1) };
-            let full = self.full[k] & moved;
-            to.full[k] |= full;
+            to.full[k] |= self.full[k] & moved;
             to.any.insert_word(k, moved);
-            let mut mixed = moved & !full;
-            while mixed != 0 {
-                let c = k * 64 + mixed.trailing_zeros() as usize;
-                mixed &= mixed - 1;
-                if let Some(chunk) = self.table.take(c) {
-                    to.table.put(c, chunk);
+            for c in ones_of(moved & !self.full[k]).map(|i| k * 64 + i) {
+                self.sparse.move_to(&mut to.sparse, c);
+                if let Some(leaf) = self.dense.get(c).filter(|_| c >= behind) {
+                    let copy = to.dense.insert(c);
+                    copy.words.copy_from_slice(leaf.words);
+                    copy.summary.copy_from_slice(leaf.summary);
                 }
             }
         }

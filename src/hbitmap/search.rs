@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Finding the next dirty or clean item, dirty areas, and runs of one state.
 
-use super::chunk::{self, CHUNK_SHIFT, CHUNK_WORDS};
-use super::{HBitmap, State};
+use super::chunk::{CHUNK_SHIFT, CHUNK_WORDS};
+use super::{sparse_word, HBitmap, State};
 use crate::assertion::abi_assert;
 
 impl HBitmap {
@@ -83,8 +83,13 @@ impl HBitmap {
     fn next_set_word_in(&self, c: usize, at: usize) -> Option<(u64, u64)> {
         match self.state(c) {
             State::Zero => None,
-            State::Mixed(chunk) => {
-                let (word, value) = chunk::next_set_word(chunk, self.leaves(c), at)?;
+            State::Sparse(places) => {
+                let next = places.partition_point(|&place| usize::from(place / 64) < at);
+                let word = usize::from(places.get(next)? / 64);
+                Some(((c * CHUNK_WORDS + word) as u64, sparse_word(&places[next..], word)))
+            }
+            State::Dense(leaf) => {
+                let (word, value) = leaf.next_set_word(at)?;
                 Some(((c * CHUNK_WORDS + word) as u64, value))
             }
             State::Full if at < self.leaves(c) => {
@@ -93,6 +98,17 @@ impl HBitmap {
             }
             State::Full => None,
         }
+    }
+
+    /// Which of the words behind `word`, in the 64 that it is one of, have a bit, as far as that can be told at once.
+    pub(super) fn set_words_behind(&self, word: u64) -> u64 {
+        let group = match self.dense.summary(word) {
+            Some(summary) => summary,
+            // The last chunk may end within 64 words.
+            None if self.is_full(word as usize / CHUNK_WORDS) && (word | 63) < self.bits / 64 => u64::MAX,
+            None => 0,
+        };
+        group & (u64::MAX << (word % 64) << 1)
     }
 
     /// The first set bit from `from` on.
@@ -122,7 +138,10 @@ impl HBitmap {
         while c <= end {
             let found = match self.state(c) {
                 State::Zero => Some((at, 0)),
-                State::Mixed(chunk) => chunk::next_word_with_zero(chunk, self.leaves(c), at),
+                State::Sparse(places) => (at..self.leaves(c))
+                    .map(|word| (word, sparse_word(places, word)))
+                    .find(|&(_, value)| value != u64::MAX),
+                State::Dense(leaf) => leaf.next_word_with_zero(at),
                 State::Full => {
                     // A long run: 64 chunks at a time.
                     c = self.next_not_full(c + 1, end)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Bytes in and out: a plain sequence of bits in little-endian words, on every host.
 
-use super::chunk::{self, CHUNK_SHIFT, CHUNK_WORDS};
+use super::chunk::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
 use super::{words, HBitmap, State};
 use crate::assertion::abi_assert;
 use sha2::{Digest, Sha256};
@@ -40,19 +40,20 @@ impl HBitmap {
     pub fn serialize_part(&self, buf: &mut [u8], start: u64, count: u64) {
         let part = self.part(start, count);
         let mut rest = &mut buf[..(part.end - part.start) as usize * 8];
+        let mut stream = words::Stream::for_buffer(rest.len());
+        let mut write = |bytes: &mut [u8], words: &[u64]| match &mut stream {
+            Some(stream) => stream.write(bytes, words),
+            None => words::to_little_endian(bytes, words),
+        };
+        let mut leaf = [0; CHUNK_WORDS];
         for (c, from, len) in chunks_of(part) {
             let (bytes, behind) = rest.split_at_mut(len * 8);
             rest = behind;
             match self.state(c) {
-                State::Zero => bytes.fill(0),
-                State::Full if c + 1 < self.chunks() => bytes.fill(0xff),
-                State::Mixed(chunk) if chunk::is_dense(chunk, self.leaves(c)) => {
-                    words::to_little_endian(bytes, &chunk[chunk::HEADER + from..][..len]);
-                }
+                State::Dense(leaf) => write(bytes, &leaf.words[from..from + len]),
                 _ => {
-                    let mut leaf = [0; CHUNK_WORDS];
                     self.copy_words(c, from, &mut leaf[..len]);
-                    words::to_little_endian(bytes, &leaf[..len]);
+                    write(bytes, &leaf[..len]);
                 }
             }
         }
@@ -69,6 +70,10 @@ impl HBitmap {
             let (bytes, behind) = rest.split_at(len * 8);
             rest = behind;
             let leaves = self.leaves(c);
+            if len == CHUNK_WORDS && self.bits_in(c) == CHUNK_BITS && self.dense.contains(c) {
+                self.replace(c, bytes);
+                continue;
+            }
             let mut leaf = [0; CHUNK_WORDS];
             if len != leaves {
                 self.copy_words(c, 0, &mut leaf[..leaves]);
@@ -76,6 +81,20 @@ impl HBitmap {
             words::from_little_endian(&mut leaf[from..from + len], bytes);
             leaf[leaves - 1] &= self.valid((c * CHUNK_WORDS + leaves - 1) as u64);
             self.store(c, &leaf[..leaves]);
+        }
+    }
+
+    /// Overwrites chunk `c`, which is dense and of full size, in one pass.
+    fn replace(&mut self, c: usize, bytes: &[u8]) {
+        let Some(own) = self.dense.get_mut(c) else { return };
+        let (summary, lost) = words::replace(own.words, bytes);
+        own.summary.copy_from_slice(&summary.words);
+        self.count = self.count - lost + summary.ones;
+        self.generation += 1;
+        if summary.ones == 0 {
+            self.mark_zero(c);
+        } else if summary.ones == CHUNK_BITS {
+            self.mark_full(c);
         }
     }
 

@@ -396,3 +396,108 @@ fn what_qemu_asserts_on_panics_with_its_text() {
     hb.check_invariants();
     assert_eq!(hb.sha256(), before, "a refused call changed the bitmap");
 }
+
+/// A plain array of words beside a bitmap that is large enough for several regions of dense chunks.
+struct Flat {
+    hb: HBitmap,
+    words: Vec<u64>,
+    seed: u64,
+}
+
+impl Flat {
+    fn below(&mut self, n: u64) -> u64 {
+        self.seed = self.seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.seed >> 20) % n
+    }
+
+    /// Makes the content of some chunks in a row random, sparse or empty.
+    fn load(&mut self, chunk: u64, chunks: u64, kind: u64) {
+        let start = (chunk << CHUNK_SHIFT).min(self.hb.size() / CHUNK_BITS * CHUNK_BITS);
+        let count = (chunks << CHUNK_SHIFT).min(self.hb.size() - start);
+        let mut bytes = vec![0; self.hb.serialization_size(start, count) as usize];
+        let len = bytes.len() as u64;
+        match kind {
+            0 => bytes.iter_mut().for_each(|byte| *byte = self.below(256) as u8),
+            1 => (0..len / 600).for_each(|_| bytes[self.below(len) as usize] = 4),
+            _ => {}
+        }
+        self.hb.deserialize_part(&bytes, start, count);
+        for (word, bytes) in self.words[(start / 64) as usize..].iter_mut().zip(bytes.chunks(8)) {
+            *word = u64::from_le_bytes(bytes.try_into().unwrap());
+        }
+        self.trim();
+    }
+
+    fn change(&mut self, first: u64, last: u64, dirty: bool) {
+        if dirty {
+            self.hb.set(first, last - first + 1);
+        } else {
+            self.hb.reset(first, last - first + 1);
+        }
+        for (k, bits) in levels::word_masks(first as usize, last as usize) {
+            self.words[k] = if dirty { self.words[k] | bits } else { self.words[k] & !bits };
+        }
+    }
+
+    fn truncate(&mut self, size: u64) {
+        self.hb.truncate(size);
+        self.words.resize(size.div_ceil(64) as usize, 0);
+        self.trim();
+    }
+
+    /// Drops what lies past the end.
+    fn trim(&mut self) {
+        if let (Some(last), 1..) = (self.words.last_mut(), self.hb.size() % 64) {
+            *last &= !(u64::MAX << (self.hb.size() % 64));
+        }
+    }
+
+    fn compare(&self) {
+        self.hb.check_invariants();
+        let mut bytes = vec![0x77; self.words.len() * 8];
+        self.hb.serialize_part(&mut bytes, 0, self.hb.size());
+        assert!(bytes.chunks(8).zip(&self.words).all(|(b, w)| b == w.to_le_bytes()), "the bits differ");
+        let ones: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
+        assert_eq!(self.hb.count(), ones);
+    }
+}
+
+#[test]
+fn regions_come_and_go() {
+    const REGION: u64 = 1 << 24;
+    let size = 2 * REGION + 3 * CHUNK_BITS + 77;
+    let mut flat = Flat { hb: HBitmap::new(size, 0), words: vec![0; size.div_ceil(64) as usize], seed: 3 };
+    let chunks = size >> CHUNK_SHIFT;
+    // Crowd the first region, page by page first, then as a large page; then the second, and thin them out again.
+    for (chunk, count, kind) in [(0, 100, 0), (100, 27, 0), (127, 1, 0), (128, 200, 0), (500, 300, 0), (0, 520, 1)] {
+        flat.load(chunk, count, kind);
+        flat.compare();
+    }
+    for step in 0..24 {
+        let size = flat.hb.size();
+        let (a, b) = (flat.below(size), flat.below(size));
+        match step % 6 {
+            0 => {
+                let (chunk, count, kind) = (flat.below(chunks), flat.below(400) + 1, flat.below(3));
+                flat.load(chunk, count, kind);
+            }
+            1 => flat.change(a.min(b), a.max(b), false),
+            2 => {
+                let edge = [REGION, 2 * REGION, REGION + CHUNK_BITS][flat.below(3) as usize];
+                let size = edge + flat.below(3) * 64 + flat.below(3) - 65;
+                flat.truncate(size);
+            }
+            3 => {
+                let last = (a + flat.below(70_000)).min(size - 1);
+                flat.change(a, last, true);
+            }
+            4 => flat.truncate(2 * REGION + 3 * CHUNK_BITS + 77),
+            _ => {
+                let copy = flat.hb.clone();
+                flat.hb.merge_from(&copy);
+                flat.hb = copy;
+            }
+        }
+        flat.compare();
+    }
+}

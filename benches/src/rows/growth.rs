@@ -39,7 +39,8 @@ const WRITES: u64 = 100_000;
 
 fn written(api: &'static Api, point: Point) -> Hb {
     let mut bitmap = api.make(point.size, point.granularity);
-    Writes::Random(WRITES, point.size).replay(&mut bitmap);
+    let writes = Writes::Random(WRITES, point.size);
+    writes.replay(&writes.list(), &mut bitmap);
     bitmap
 }
 

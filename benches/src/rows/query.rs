@@ -9,19 +9,23 @@ use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
 const MANY: u64 = 1 << 20;
 
+/// Random places, made before the clock starts.
+fn places() -> Vec<u64> {
+    let mut random = Random::new(5);
+    (0..MANY).map(|_| random.below(DISK)).collect()
+}
+
 struct GetRandom(Density);
 
 impl Generic for GetRandom {
     fn make<M: Maker>(&self, maker: M) -> Box<dyn Case> {
         let mut bitmap = maker.make(DISK, GRANULARITY);
         bitmap.load(&bytes(BITS, self.0, 1));
+        let places = places();
         case(
             bitmap,
             |_| (),
-            |bitmap| {
-                let mut random = Random::new(5);
-                (0..MANY).map(|_| u64::from(bitmap.get(random.below(DISK)))).sum()
-            },
+            move |bitmap| places.iter().map(|&place| u64::from(bitmap.get(place))).sum(),
             |_| 0,
         )
     }
@@ -31,12 +35,12 @@ fn next_dirty(density: Density) -> Row {
     let make = c_only(move |api| {
         let mut bitmap = api.make(DISK, GRANULARITY);
         bitmap.load(&bytes(BITS, density, 1));
+        let places = places();
         case(
             bitmap,
             |_| (),
-            |bitmap| {
-                let mut random = Random::new(5);
-                (0..MANY).fold(0, |sum: u64, _| sum.wrapping_add(bitmap.next_dirty(random.below(DISK), DISK) as u64))
+            move |bitmap| {
+                places.iter().fold(0, |sum: u64, &place| sum.wrapping_add(bitmap.next_dirty(place, DISK) as u64))
             },
             |_| 0,
         )

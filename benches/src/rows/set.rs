@@ -38,23 +38,26 @@ impl Writes {
         }
     }
 
-    /// Sets each on a bitmap. The loops are apart, so that each is as tight as it can be.
-    pub fn replay<B: Bits>(self, bitmap: &mut B) {
+    /// The writes as (first byte, bytes), made before the clock starts: making random numbers would count as time of all.
+    pub fn list(self) -> Vec<(u64, u64)> {
         let mut random = Random::new(7);
         match self {
-            Writes::Sequential(n) => (0..n).for_each(|i| bitmap.set(i << 16, 1 << 16)),
-            Writes::Random(n, disk) => (0..n).for_each(|_| bitmap.set(random.below(disk >> 12) << 12, 1 << 12)),
-            Writes::Hot(n) => {
-                let blocks: Vec<u64> = (0..256).map(|_| random.below(DISK >> 16) << 16).collect();
-                (0..n).for_each(|_| {
-                    let at = random.next_u64();
-                    bitmap.set(blocks[(at & 255) as usize] + (at >> 60 << 12), 1 << 12);
-                });
+            Writes::Sequential(n) => (0..n).map(|i| (i << 16, 1 << 16)).collect(),
+            Writes::Random(n, disk) => (0..n).map(|_| (random.below(disk >> 12) << 12, 1 << 12)).collect(),
+            Writes::Hot(_) => {
+                (0..256).map(|_| ((random.below(DISK >> 16) << 16) + (random.below(16) << 12), 1 << 12)).collect()
             }
-            Writes::RangesInOrder(n) => (0..n).for_each(|i| bitmap.set(i * RANGE, RANGE)),
-            Writes::RangesAligned(n) => (0..n).for_each(|_| bitmap.set(random.below(DISK / RANGE) * RANGE, RANGE)),
-            Writes::RangesAnywhere(n) => {
-                (0..n).for_each(|_| bitmap.set(random.below((DISK - RANGE) >> 16) << 16, RANGE));
+            Writes::RangesInOrder(n) => (0..n).map(|i| (i * RANGE, RANGE)).collect(),
+            Writes::RangesAligned(n) => (0..n).map(|_| (random.below(DISK / RANGE) * RANGE, RANGE)).collect(),
+            Writes::RangesAnywhere(n) => (0..n).map(|_| (random.below((DISK - RANGE) >> 16) << 16, RANGE)).collect(),
+        }
+    }
+
+    /// Sets each of the writes that `list` made on a bitmap.
+    pub fn replay<B: Bits>(self, list: &[(u64, u64)], bitmap: &mut B) {
+        for _ in 0..self.count() / list.len() as u64 {
+            for &(start, bytes) in list {
+                bitmap.set(start, bytes);
             }
         }
     }
@@ -76,8 +79,9 @@ impl Generic for Set {
     fn make<M: Maker>(&self, maker: M) -> Box<dyn Case> {
         let Set { writes, dirty, size, granularity } = *self;
         let mut bitmap = maker.make(size, granularity);
+        let list = writes.list();
         if dirty {
-            writes.replay(&mut bitmap);
+            writes.replay(&list, &mut bitmap);
         }
         case(
             Some(bitmap),
@@ -88,7 +92,7 @@ impl Generic for Set {
                 }
             },
             move |bitmap| {
-                writes.replay(bitmap.as_mut().expect("made in prepare"));
+                writes.replay(&list, bitmap.as_mut().expect("made in prepare"));
                 0
             },
             |bitmap| bitmap.as_ref().map_or(0, Bits::count),
@@ -101,14 +105,15 @@ struct ResetRandom(u64);
 
 impl Generic for ResetRandom {
     fn make<M: Maker>(&self, maker: M) -> Box<dyn Case> {
-        let ResetRandom(n) = *self;
+        let writes = Writes::Random(self.0, DISK);
+        let list = writes.list();
+        let resets: Vec<u64> = list.iter().map(|&(start, _)| start >> 16 << 16).collect();
         case(
             maker.make(DISK, GRANULARITY),
-            move |bitmap| Writes::Random(n, DISK).replay(bitmap),
+            move |bitmap| writes.replay(&list, bitmap),
             move |bitmap| {
-                let mut random = Random::new(7);
-                for _ in 0..n {
-                    bitmap.reset(random.below(DISK >> 12) << 12 >> 16 << 16, 1 << 16);
+                for &start in &resets {
+                    bitmap.reset(start, 1 << 16);
                 }
                 0
             },

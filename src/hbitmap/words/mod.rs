@@ -8,11 +8,13 @@
 mod isa;
 pub(crate) mod portable;
 pub(crate) mod rescale;
+mod stream;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use isa::Isa;
+pub(crate) use stream::Stream;
 
 /// Defines a kernel's entry points: `$name`, which runs on the best instruction set of this machine, and `on`, inside a module
 /// of the same name, which runs on a given one.
@@ -78,6 +80,11 @@ kernel!(
 kernel!(
     /// Reads little-endian words from `bytes`, which is eight times as long as `words`.
     from_little_endian(words: &mut [u64], bytes: &[u8]), portable::from_little_endian
+);
+kernel!(
+    /// Overwrites `words` by the little-endian words in `bytes`, which is eight times as long. Returns the summary of the new
+    /// words, and how many bits the old ones had. `words` holds at most 512 words.
+    replace(words: &mut [u64], bytes: &[u8]) -> (portable::Summary, u64), portable::replace
 );
 kernel!(
     /// Writes `words` to `bytes`, which is eight times as long, as little-endian words.

@@ -68,6 +68,21 @@ pub(crate) fn from_little_endian(words: &mut [u64], bytes: &[u8]) {
     }
 }
 
+/// See [`super::replace`].
+#[inline(always)]
+pub(crate) fn replace(words: &mut [u64], bytes: &[u8]) -> (Summary, u64) {
+    let mut summary = Summary { words: [0; 8], ones: 0 };
+    let mut lost = 0;
+    for ((words, bytes), bits) in words.chunks_mut(64).zip(bytes.chunks(64 * 8)).zip(&mut summary.words) {
+        lost += count_ones(words);
+        from_little_endian(words, bytes);
+        let group = summarize(words);
+        *bits = group.words[0];
+        summary.ones += group.ones;
+    }
+    (summary, lost)
+}
+
 /// See [`super::to_little_endian`].
 #[inline(always)]
 pub(crate) fn to_little_endian(bytes: &mut [u8], words: &[u64]) {

@@ -61,6 +61,20 @@ proptest! {
     }
 
     #[test]
+    fn replacing_tells_old_and_new(words in arrays(), seed in any::<u64>()) {
+        let old: Vec<u64> = (0..words.len() as u64).map(|i| seed.wrapping_mul(2 * i + 1)).collect();
+        let mut bytes = vec![0; words.len() * 8];
+        to_little_endian(&mut bytes, &words);
+        for isa in Isa::available() {
+            let mut own = old.clone();
+            let (summary, lost) = replace::on(isa, &mut own, &bytes);
+            prop_assert_eq!(&own, &words);
+            prop_assert_eq!(summary, portable::summarize(&words));
+            prop_assert_eq!(lost, portable::count_ones(&old));
+        }
+    }
+
+    #[test]
     fn rescaling_is_what_it_says(words in arrays(), shift in 1u32..=14) {
         for isa in Isa::available() {
             let source = &words[..words.len().min((512usize >> shift).max(1))];
