@@ -11,13 +11,6 @@ use super::words::mask;
 use super::{ones_of, HBitmap};
 use crate::assertion::abi_assert;
 
-/// Out of line: without the processor's own instruction, which not every x86-64 has, it takes a dozen others and the registers
-/// for them, and a guest write mostly needs none of it.
-#[inline(never)]
-fn count_ones(word: u64) -> u64 {
-    u64::from(word.count_ones())
-}
-
 /// A range of bits, cut at chunk bounds. Pieces are a chunk, and the first and last bit in it.
 struct Cut {
     /// A first chunk covered in part.
@@ -93,22 +86,31 @@ impl HBitmap {
         self.generation += 1;
     }
 
-    /// Sets the bits `bits` (not none, all valid) of leaf word `word`.
+    /// Sets the bits `bits` (not none, all valid) of leaf word `word`. Returns whether any was clear.
+    ///
+    /// Mostly it is one bit, and one that is set; each of the other cases ends in a call out of line, so that this one needs no
+    /// register saved.
     #[inline]
     pub(super) fn set_in_word(&mut self, word: u64, bits: u64) -> bool {
+        let one = bits & (bits - 1) == 0;
         match self.dense.word_mut(word) {
             Some((own, _)) if *own & bits == bits => false,
-            Some((own, summary)) => {
-                let old = *own;
-                *own = old | bits;
+            Some((own, summary)) if one => {
+                *own |= bits;
                 *summary |= 1 << (word % 64);
-                self.gained_in_word(word, old, bits);
+                let full = *own == u64::MAX;
+                self.count += 1;
+                self.generation += 1;
+                // The last word of the bitmap may end before its last bit, and is then never all ones.
+                if full || word == self.bits / 64 {
+                    return self.settled_if_full(word);
+                }
                 true
             }
+            Some(_) => self.set_bits_in_word(word, bits),
             None => {
-                // Mostly one bit, and one that is set.
                 let place = (word as usize % CHUNK_WORDS * 64) as u16 | bits.trailing_zeros() as u16;
-                if bits & (bits - 1) == 0 && self.sparse.contains(word as usize / CHUNK_WORDS, place) {
+                if one && self.sparse.entry_contains(word as usize / CHUNK_WORDS, place) {
                     return false;
                 }
                 self.set_without_memory(word, bits)
@@ -116,7 +118,26 @@ impl HBitmap {
         }
     }
 
-    /// The same, where the word's chunk is not dense.
+    /// The same, for several bits of a word whose chunk is dense.
+    #[inline(never)]
+    fn set_bits_in_word(&mut self, word: u64, bits: u64) -> bool {
+        let Some((own, summary)) = self.dense.word_mut(word) else { return false };
+        let gained = bits & !*own;
+        *own |= bits;
+        *summary |= 1 << (word % 64);
+        self.count += u64::from(gained.count_ones());
+        self.generation += 1;
+        self.settled_if_full(word)
+    }
+
+    /// Stores the chunk of leaf word `word`, which has just changed, as full if it is; `true`.
+    #[inline(never)]
+    fn settled_if_full(&mut self, word: u64) -> bool {
+        self.settle_if_full(word as usize / CHUNK_WORDS);
+        true
+    }
+
+    /// The same as [`Self::set_in_word`], where the word's chunk is not dense.
     #[inline(never)]
     fn set_without_memory(&mut self, word: u64, bits: u64) -> bool {
         let c = word as usize / CHUNK_WORDS;
@@ -146,18 +167,6 @@ impl HBitmap {
             }
         }
         gained != 0
-    }
-
-    /// Counts what a word of a dense chunk gained.
-    #[inline]
-    fn gained_in_word(&mut self, word: u64, old: u64, bits: u64) {
-        let gained = bits & !old;
-        self.count += if gained & (gained - 1) == 0 { 1 } else { count_ones(gained) };
-        self.generation += 1;
-        // The last word of the bitmap may end before its last bit, and is then never all ones.
-        if old | bits == u64::MAX || word == self.bits / 64 {
-            self.settle_if_full(word as usize / CHUNK_WORDS);
-        }
     }
 
     /// Clears the bits `bits` (not none, all valid) of leaf word `word`.

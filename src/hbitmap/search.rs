@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Finding the next dirty or clean item, dirty areas, and runs of one state.
 
-use super::chunk::{CHUNK_SHIFT, CHUNK_WORDS};
+use super::chunk::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
 use super::{sparse_word, HBitmap, State};
 use crate::assertion::abi_assert;
 
@@ -113,49 +113,76 @@ impl HBitmap {
 
     /// The first set bit from `from` on.
     pub(super) fn next_set_bit(&self, from: u64) -> Option<u64> {
-        let word = from / 64;
-        let here = self.word(word) & (u64::MAX << (from % 64));
-        let (word, value) = if here != 0 { (word, here) } else { self.next_set_word(word + 1)? };
-        Some(word * 64 + u64::from(value.trailing_zeros()))
+        // Also a full last chunk ends at the last bit.
+        if from >= self.bits {
+            return None;
+        }
+        let c = (from >> CHUNK_SHIFT) as usize;
+        if let Some(place) = self.first_set_in(c, (from % CHUNK_BITS) as u16) {
+            return Some((c as u64) << CHUNK_SHIFT | u64::from(place));
+        }
+        let c = self.any.next(c + 1)?;
+        let place = self.first_set_in(c, 0)?;
+        Some((c as u64) << CHUNK_SHIFT | u64::from(place))
+    }
+
+    /// The first set bit of chunk `c` from `from` on.
+    #[inline]
+    fn first_set_in(&self, c: usize, from: u16) -> Option<u16> {
+        match self.state(c) {
+            State::Zero => None,
+            State::Full => Some(from),
+            State::Sparse(places) => places.get(places.partition_point(|&place| place < from)).copied(),
+            State::Dense(leaf) => {
+                let at = usize::from(from / 64);
+                let here = leaf.words[at] & (u64::MAX << (from % 64));
+                let (word, bits) = if here != 0 { (at, here) } else { leaf.next_set_word(at + 1)? };
+                Some((word * 64) as u16 | bits.trailing_zeros() as u16)
+            }
+        }
     }
 
     /// The first clear bit of `from..=last`.
     pub(super) fn next_clear_bit(&self, from: u64, last: u64) -> Option<u64> {
-        let here = !self.word(from / 64) & (u64::MAX << (from % 64));
-        let mut bit = from - from % 64 + u64::from(here.trailing_zeros());
-        if here == 0 {
-            bit = self.next_clear_bit_by_chunk(from / 64 + 1, last)?;
-        }
-        (bit <= last).then_some(bit)
-    }
-
-    /// The first clear bit from leaf word `from` on, looked for in the chunks up to that of bit `last`. The result may lie behind
-    /// `last`.
-    fn next_clear_bit_by_chunk(&self, from: u64, last: u64) -> Option<u64> {
-        let mut c = (from >> (CHUNK_SHIFT - 6)) as usize;
-        let mut at = from as usize % CHUNK_WORDS;
+        let mut c = (from >> CHUNK_SHIFT) as usize;
+        let mut at = (from % CHUNK_BITS) as u16;
         let end = (last >> CHUNK_SHIFT) as usize;
         while c <= end {
-            let found = match self.state(c) {
-                State::Zero => Some((at, 0)),
-                State::Sparse(places) => (at..self.leaves(c))
-                    .map(|word| (word, sparse_word(places, word)))
-                    .find(|&(_, value)| value != u64::MAX),
-                State::Dense(leaf) => leaf.next_word_with_zero(at),
-                State::Full => {
-                    // A long run: 64 chunks at a time.
-                    c = self.next_not_full(c + 1, end)?;
-                    at = 0;
-                    continue;
-                }
-            };
-            if let Some((word, value)) = found {
-                return Some((c * CHUNK_WORDS + word) as u64 * 64 + u64::from((!value).trailing_zeros()));
+            if let Some(place) = self.first_clear_in(c, at) {
+                let bit = (c as u64) << CHUNK_SHIFT | u64::from(place);
+                return (bit <= last).then_some(bit);
             }
-            c += 1;
+            // A long run: full chunks 64 at a time.
+            c = self.next_not_full(c + 1, end)?;
             at = 0;
         }
         None
+    }
+
+    /// The first clear bit of chunk `c` from `from` on. In the last chunk it may lie past the end.
+    #[inline]
+    fn first_clear_in(&self, c: usize, from: u16) -> Option<u16> {
+        match self.state(c) {
+            State::Zero => Some(from),
+            State::Full => None,
+            State::Sparse(places) => {
+                let first = places.partition_point(|&place| place < from);
+                let run = (from..).zip(&places[first..]).take_while(|&(expected, &place)| expected == place).count();
+                let place = u64::from(from) + run as u64;
+                (place < CHUNK_BITS).then_some(place as u16)
+            }
+            State::Dense(leaf) => {
+                let at = usize::from(from / 64);
+                let here = !leaf.words[at] & (u64::MAX << (from % 64));
+                let (word, bits) = if here != 0 {
+                    (at, here)
+                } else {
+                    let (word, value) = leaf.next_word_with_zero(at + 1)?;
+                    (word, !value)
+                };
+                Some((word * 64) as u16 | bits.trailing_zeros() as u16)
+            }
+        }
     }
 
     /// The first chunk of `from..=last` that is not full.

@@ -4,7 +4,7 @@
 //! Each chunk of a bitmap has an entry of eight 16-bit lanes, which starts as zero pages that nobody has touched:
 //!
 //! ```text
-//!   lane 0         how many bits are set; 0: the chunk is not sparse
+//!   lane 0         how many bits are set, plus SPARSE; 0: the chunk is not sparse
 //!   lanes 1..=7    their places in the chunk, ascending, if they are at most seven; unused lanes are NOWHERE
 //!   lanes 1..=2    else the number of the list that has them
 //! ```
@@ -20,6 +20,8 @@ pub(super) const LIMIT: usize = 64;
 const INLINE: usize = 7;
 /// Lists are looked through in blocks of so many places.
 const BLOCK: usize = 32;
+/// Marks lane 0 of a sparse chunk, so that it is no place in a chunk.
+const SPARSE: u16 = 1 << 15;
 /// No place in a chunk.
 const NOWHERE: u16 = u16::MAX;
 
@@ -33,6 +35,21 @@ pub(super) struct Sparse {
     lists: Vec<Box<[u16]>>,
     /// The numbers of empty lists.
     unused: Vec<u32>,
+}
+
+/// How many bits an entry has.
+#[inline]
+fn len(entry: &Entry) -> usize {
+    usize::from(entry[0] & !SPARSE)
+}
+
+/// Lane 0 for `len` bits.
+fn lane_0(len: usize) -> u16 {
+    if len == 0 {
+        0
+    } else {
+        len as u16 | SPARSE
+    }
 }
 
 /// The list that an entry of more than [`INLINE`] bits names.
@@ -55,7 +72,7 @@ impl Sparse {
     #[inline]
     pub(super) fn places(&self, c: usize) -> &[u16] {
         let entry = &self.entries[c];
-        let len = usize::from(entry[0]);
+        let len = len(entry);
         if len <= INLINE {
             &entry[1..=len]
         } else {
@@ -63,31 +80,32 @@ impl Sparse {
         }
     }
 
-    /// Whether chunk `c` is sparse and its bit at `place` is set.
+    /// Whether chunk `c` has its places in the entry, and `place` among them. This is what a guest's write to a block that is
+    /// dirty already asks of a sparse bitmap.
     #[inline]
-    pub(super) fn contains(&self, c: usize, place: u16) -> bool {
+    pub(super) fn entry_contains(&self, c: usize, place: u16) -> bool {
         let entry = &self.entries[c];
-        if usize::from(entry[0]) <= INLINE {
-            // All lanes at once; a chunk that is not sparse has zeroes in them, so its length must be asked too.
-            let found = entry[1..].iter().fold(false, |found, &other| found | (other == place));
-            found & (entry[0] != 0)
-        } else {
-            self.list_contains(c, place)
-        }
+        // All lanes at once: lane 0 is no place, nor are unused ones.
+        let found = entry.iter().fold(0, |found, &lane| found | u16::from(lane == place));
+        // An entry of zeroes has no places, and one with a list has none here.
+        found != 0 && (1..=INLINE as u16).contains(&(entry[0] ^ SPARSE))
     }
 
-    /// The same, for a chunk with a list.
-    #[inline(never)]
-    fn list_contains(&self, c: usize, place: u16) -> bool {
-        let list = &self.lists[list_number(&self.entries[c])];
+    /// Whether chunk `c` is sparse and its bit at `place` is set.
+    pub(super) fn contains(&self, c: usize, place: u16) -> bool {
+        let entry = &self.entries[c];
+        if len(entry) <= INLINE {
+            return self.entry_contains(c, place);
+        }
         let block = |block: &[u16]| block.iter().fold(0, |found, &other| found | u16::from(other == place));
-        list.chunks_exact(BLOCK).fold(0, |found, places| found | block(places)) != 0
+        let blocks = self.lists[list_number(entry)].chunks_exact(BLOCK);
+        blocks.fold(0, |found, places| found | block(places)) != 0
     }
 
     /// How many bits chunk `c` has; 0 if it is not sparse.
     #[inline]
     pub(super) fn len(&self, c: usize) -> usize {
-        usize::from(self.entries[c][0])
+        len(&self.entries[c])
     }
 
     /// Makes chunk `c`, whatever it was, have its bits at `places`: ascending, at most [`LIMIT`].
@@ -98,7 +116,7 @@ impl Sparse {
                 self.free_list(c);
             }
             let mut entry = if places.is_empty() { [0; 8] } else { [NOWHERE; 8] };
-            entry[0] = places.len() as u16;
+            entry[0] = lane_0(places.len());
             entry[1..=places.len()].copy_from_slice(places);
             self.entries[c] = entry;
             return;
@@ -110,7 +128,7 @@ impl Sparse {
         }
         list[..places.len()].copy_from_slice(places);
         list[places.len()..].fill(NOWHERE);
-        self.entries[c] = [places.len() as u16, number as u16, (number >> 16) as u16, 0, 0, 0, 0, 0];
+        self.entries[c] = [lane_0(places.len()), number as u16, (number >> 16) as u16, 0, 0, 0, 0, 0];
     }
 
     /// Adds the bit at `place` to chunk `c`, which has less than [`LIMIT`]. Returns whether it was clear.

@@ -333,6 +333,20 @@ fn known_hash_of_nothing() {
 }
 
 #[test]
+fn a_full_short_last_chunk_ends() {
+    // The search once went on behind the last bit, and a merge from a coarser bitmap for ever.
+    for size in [1, 100, 32768 + 77] {
+        let mut coarse = HBitmap::new(size, 4);
+        coarse.set(0, size);
+        let mut fine = HBitmap::new(size, 0);
+        fine.merge_from(&coarse);
+        assert_eq!(fine.count(), size);
+        assert_eq!(fine.next_set_bit(size), None);
+        assert_eq!(fine.next_set_bit(size - 1), Some(size - 1));
+    }
+}
+
+#[test]
 fn a_petabyte_is_free_until_used() {
     let mut hb = HBitmap::new(1 << 50, 9);
     assert_eq!(hb.bits(), MAX_BITS);
