@@ -178,3 +178,22 @@ fn opposite_merges_do_not_wait_for_each_other() {
     clean(&one);
     clean(&two);
 }
+
+#[test]
+fn an_iterator_notices_that_the_content_was_replaced() {
+    // Three bits in one word, one returned; then as many changes in the new content as there were in the old one.
+    let node = node();
+    let b = bitmap(&node, "b");
+    b.set(&mut b.lock(), 0, 3 * UNIT);
+    let mut iter = BdrvDirtyBitmapIter::new(&b);
+    assert_eq!(iter.next(&b.lock()), Some(0));
+    let backup = b.clear_and_keep(&mut b.lock());
+    b.set(&mut b.lock(), 100 * UNIT, UNIT);
+    assert_eq!(iter.next(&b.lock()), Some(100 * UNIT));
+    assert_eq!(iter.next(&b.lock()), None);
+    drop(b.restore(&mut b.lock(), backup));
+    iter.seek(&b.lock(), UNIT);
+    assert_eq!(iter.next(&b.lock()), Some(UNIT));
+    drop(iter);
+    clean(&node);
+}

@@ -93,13 +93,13 @@ impl Dense {
     /// The region of chunk `c`, if the chunk is dense.
     #[inline]
     fn region(&self, c: usize) -> Option<&Region> {
-        self.regions[c / REGION_CHUNKS].as_ref().filter(|region| region.contains(c))
+        self.regions.get(c / REGION_CHUNKS)?.as_ref().filter(|region| region.contains(c))
     }
 
     /// The same, to change.
     #[inline]
     fn region_mut(&mut self, c: usize) -> Option<&mut Region> {
-        self.regions[c / REGION_CHUNKS].as_mut().filter(|region| region.contains(c))
+        self.regions.get_mut(c / REGION_CHUNKS)?.as_mut().filter(|region| region.contains(c))
     }
 
     /// Whether chunk `c` is dense.

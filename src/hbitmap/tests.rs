@@ -347,6 +347,23 @@ fn a_full_short_last_chunk_ends() {
 }
 
 #[test]
+fn a_bitmap_of_no_bits_does_all_that_one_may_ask_of_it() {
+    for granularity in [0, 9, 63] {
+        let (mut a, b) = (HBitmap::new(0, granularity), HBitmap::new(0, 16));
+        a.merge_from(&b);
+        a.assign_union(&b, &b);
+        assert!(!a.set(0, 0) && !a.reset(0, 0));
+        a.reset_all();
+        assert_eq!((a.next_dirty(0, 1), a.next_zero(0, 1), a.next_dirty_area(0, 1, 1)), (None, None, None));
+        a.deserialize_finish();
+        a.truncate(1000);
+        a.truncate(0);
+        assert_eq!((a.count(), a.clone().bits()), (0, 0));
+        a.check_invariants();
+    }
+}
+
+#[test]
 fn a_petabyte_is_free_until_used() {
     let mut hb = HBitmap::new(1 << 50, 9);
     assert_eq!(hb.bits(), MAX_BITS);
