@@ -86,7 +86,8 @@ impl Cursor {
         if self.group != 0 {
             self.word = self.word - self.word % 64 + u64::from(self.group.trailing_zeros());
             self.group &= self.group - 1;
-            self.pending = hb.word(self.word);
+            // Its chunk is dense, or full and of full size.
+            self.pending = hb.dense.word(self.word).unwrap_or(u64::MAX);
             return true;
         }
         if self.passed != 0 && self.next_place(hb, self.word as usize / CHUNK_WORDS) {

@@ -134,9 +134,15 @@ impl HBitmap {
             State::Full => Some(from),
             State::Sparse(places) => places.get(places.partition_point(|&place| place < from)).copied(),
             State::Dense(leaf) => {
+                // By the summary, which is mostly in the cache where the words are not.
                 let at = usize::from(from / 64);
-                let here = leaf.words[at] & (u64::MAX << (from % 64));
-                let (word, bits) = if here != 0 { (at, here) } else { leaf.next_set_word(at + 1)? };
+                let (mut word, mut bits) = leaf.next_set_word(at)?;
+                if word == at {
+                    bits &= u64::MAX << (from % 64);
+                    if bits == 0 {
+                        (word, bits) = leaf.next_set_word(at + 1)?;
+                    }
+                }
                 Some((word * 64) as u16 | bits.trailing_zeros() as u16)
             }
         }
