@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What a fuzzer invents. There are few objects, so that operations meet.
+
+use arbitrary::{Arbitrary, Unstructured};
+
+use crate::call::{Change, Property};
+use crate::place::{Extent, Place, Span};
+
+/// An index into the objects that live; wraps.
+pub type Pick = u8;
+
+/// Content for a bitmap: repeated until the part is full.
+#[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
+pub enum Pattern {
+    /// All bytes the same.
+    Same(u8),
+    /// These bytes again and again.
+    Repeat([u8; 9]),
+    /// Zero but for a few bytes, at places that wrap.
+    Sparse([(u16, u8); 3]),
+    /// All ones but for a few bytes.
+    Dense([(u16, u8); 3]),
+}
+
+impl Pattern {
+    /// The bytes of a part.
+    #[must_use]
+    pub fn bytes(&self, length: usize) -> Vec<u8> {
+        let scattered = |base: u8, places: &[(u16, u8)]| {
+            let mut bytes = vec![base; length];
+            for &(place, value) in places {
+                if length != 0 {
+                    bytes[place as usize % length] = value;
+                }
+            }
+            bytes
+        };
+        match self {
+            Pattern::Same(byte) => vec![*byte; length],
+            Pattern::Repeat(bytes) => bytes.iter().copied().cycle().take(length).collect(),
+            Pattern::Sparse(places) => scattered(0, places),
+            Pattern::Dense(places) => scattered(0xff, places),
+        }
+    }
+}
+
+/// On an HBitmap or on the content of a dirty bitmap.
+#[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
+#[allow(missing_docs)]
+pub enum ContentOp {
+    Set(Span, bool),
+    SetMore(Span, Span, Span),
+    Reset(Span, bool),
+    Get(Place, bool),
+    Count,
+    Granularity,
+    Sha256,
+    NextDirty(Span),
+    NextZero(Span),
+    NextDirtyArea(Span, Place),
+    /// All areas, as callers loop over them.
+    Areas(Place),
+    Status(Span),
+    SerializationAlign,
+    SerializationSize(Span),
+    Serialize(Span),
+    Deserialize(Span, Pattern, bool),
+    Zeroes(Span, bool),
+    Ones(Span, bool),
+    Finish,
+}
+
+/// On HBitmaps alone.
+#[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
+#[allow(missing_docs)]
+pub enum HbOp {
+    Alloc(Pick, Extent),
+    Free(Pick),
+    Truncate(Pick, Extent),
+    Merge(Pick, Pick, Pick),
+    /// A merge of bitmaps of one size, which chance alone seldom finds.
+    MergeAlike(Pick, Pick, Pick),
+    Empty(Pick),
+    ResetAll(Pick),
+    IsSerializable(Pick),
+    IterInit(Pick, Pick, Place),
+    IterNext(Pick, u8),
+}
+
+/// On nodes and dirty bitmaps.
+#[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
+#[allow(missing_docs)]
+pub enum NodeOp {
+    SetLength(Pick, u8),
+    SetDriver(Pick, u8),
+    SupportsPersistent(Pick),
+    CanStore(Pick, u8, u8, bool, bool),
+    RemovePersistent(Pick, u8, bool, bool),
+    DefaultGranularity(Pick),
+    Write(Pick, Span),
+    TruncateAll(Pick, u8),
+    ReleaseNamed(Pick),
+    HasReadonly(Pick),
+    HasNamed(Pick),
+    Query(Pick),
+    Find(Pick, u8),
+    First(Pick),
+    Next(Pick),
+    Create {
+        node: Pick,
+        granularity: u8,
+        name: u8,
+        errp: bool,
+    },
+    Release(Pick),
+    Property(Pick, Property),
+    Change(Pick, Change),
+    /// Back to a bitmap that can be used.
+    Calm(Pick),
+    Check(Pick, u8, bool),
+    CreateSuccessor(Pick, bool),
+    EnableSuccessor(Pick),
+    Abdicate(Pick, bool),
+    Reclaim(Pick, bool, bool),
+    Clear(Pick, bool),
+    Restore(Pick, Pick),
+    Coverage(Pick, i32),
+    CoverageOfWords(Pick, u16),
+    Merge {
+        dest: Pick,
+        src: Pick,
+        backup: bool,
+        errp: bool,
+    },
+    MergeInternal {
+        dest: Pick,
+        src: Pick,
+        backup: bool,
+        lock: bool,
+    },
+    IterNew(Pick),
+    IterFree(Pick),
+    IterNext(Pick, u8),
+    IterSeek(Pick, Place),
+    /// A new iterator that starts somewhere.
+    WalkFrom(Pick, Place, u8),
+    /// Persistent, and then inconsistent.
+    Spoil(Pick),
+    /// The content is replaced and filled anew under an iterator, which then goes on.
+    Turnover(Pick, Span, Span, u8),
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
+pub enum Op {
+    /// On the content of what `Pick` picks.
+    Content(Pick, ContentOp),
+    /// On HBitmaps.
+    Hb(HbOp),
+    /// On nodes and dirty bitmaps.
+    Node(NodeOp),
+}
+
+/// What a sequence is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// HBitmaps: node operations are left out.
+    HBitmaps,
+    /// Nodes with dirty bitmaps; HBitmaps come as backups.
+    DirtyBitmaps,
+}
+
+/// The most operations of one sequence.
+const MOST: usize = 120;
+
+/// The sequence that bytes stand for: any bytes give one.
+#[must_use]
+pub fn sequence(subject: Subject, bytes: &[u8]) -> Vec<Op> {
+    let mut input = Unstructured::new(bytes);
+    let mut ops = Vec::new();
+    while !input.is_empty() && ops.len() < MOST {
+        let op = match subject {
+            Subject::HBitmaps => hbitmap_op(&mut input),
+            Subject::DirtyBitmaps => dirty_bitmap_op(&mut input),
+        };
+        match op {
+            Ok(op) => ops.push(op),
+            Err(_) => break,
+        }
+    }
+    ops
+}
+
+fn hbitmap_op(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
+    Ok(match input.int_in_range(0..=2u8)? {
+        0 => Op::Hb(input.arbitrary()?),
+        _ => Op::Content(input.arbitrary()?, input.arbitrary()?),
+    })
+}
+
+fn dirty_bitmap_op(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
+    Ok(match input.int_in_range(0..=5u8)? {
+        0 => Op::Hb(input.arbitrary()?),
+        1 | 2 => Op::Content(input.arbitrary()?, input.arbitrary()?),
+        _ => Op::Node(input.arbitrary()?),
+    })
+}

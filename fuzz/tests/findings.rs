@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What was found, by fuzzing or while writing the model, as C calls.
+
+use std::ffi::c_void;
+use std::ptr::{null, null_mut};
+
+use qemu_dirty_bitmap_fuzz::oracle;
+
+/// An iterator noticed a new content by its generation alone, and a young content can have the same one.
+#[test]
+fn an_iterator_notices_that_the_content_was_replaced() {
+    let api = oracle::ours();
+    // SAFETY: a C program's calls, in a right order.
+    unsafe {
+        let node = (api.qdb_node_new)(1 << 20, 0, null());
+        let bitmap = (api.bdrv_create_dirty_bitmap)(node, 512, null(), null_mut());
+        (api.bdrv_set_dirty_bitmap)(bitmap, 0, 3 * 512);
+        let iter = (api.bdrv_dirty_iter_new)(bitmap);
+        assert_eq!((api.bdrv_dirty_iter_next)(iter), 0);
+        let mut backup: *mut c_void = null_mut();
+        (api.bdrv_clear_dirty_bitmap)(bitmap, &raw mut backup);
+        (api.bdrv_set_dirty_bitmap)(bitmap, 100 * 512, 512);
+        assert_eq!((api.bdrv_dirty_iter_next)(iter), 100 * 512);
+        (api.bdrv_dirty_iter_free)(iter);
+        (api.hbitmap_free)(backup);
+        (api.bdrv_release_dirty_bitmap)(bitmap);
+        (api.qdb_node_free)(node);
+    }
+}
+
+/// Storage for regions of chunks was looked up in a bitmap that has none.
+#[test]
+fn bitmaps_of_no_bits_merge() {
+    let api = oracle::ours();
+    // SAFETY: a C program's calls, in a right order.
+    unsafe {
+        let [a, b, result] = [0, 9, 9].map(|granularity| (api.hbitmap_alloc)(0, granularity));
+        assert_eq!((api.hbitmap_merge)(a, b, result), 1);
+        assert_eq!((api.hbitmap_merge)(b, result, result), 1);
+        assert_eq!((api.hbitmap_count)(result), 0);
+        for hb in [a, b, result] {
+            (api.hbitmap_free)(hb);
+        }
+    }
+}
+
+/// The search for the next set bit went past the end of a last chunk whose bits are all set, and a merge did not end.
+#[test]
+fn a_full_coarse_bitmap_merges() {
+    let api = oracle::ours();
+    // SAFETY: a C program's calls, in a right order.
+    unsafe {
+        for size in [1, 63, 64, 65, 100_000] {
+            let (coarse, fine) = ((api.hbitmap_alloc)(size, 4), (api.hbitmap_alloc)(size, 0));
+            (api.hbitmap_set)(coarse, 0, size);
+            assert_eq!((api.hbitmap_merge)(fine, coarse, fine), 1);
+            assert_eq!((api.hbitmap_count)(fine), size);
+            (api.hbitmap_free)(coarse);
+            (api.hbitmap_free)(fine);
+        }
+    }
+}
