@@ -61,6 +61,7 @@ impl Region {
 /// The dense chunks of a bitmap.
 #[derive(Debug)]
 pub(super) struct Dense {
+    /// As many as the last one that was ever there needs.
     regions: Vec<Option<Region>>,
     /// Leaf words of the whole bitmap.
     words: usize,
@@ -83,11 +84,9 @@ pub(super) struct LeafMut<'a> {
 }
 
 impl Dense {
-    /// No dense chunk, in a bitmap of `words` leaf words and `chunks` chunks.
-    pub(super) fn new(words: u64, chunks: usize) -> Self {
-        let mut regions = Vec::new();
-        regions.resize_with(chunks.div_ceil(REGION_CHUNKS), || None);
-        Dense { regions, words: words as usize, used: 0, used_regions: 0 }
+    /// No dense chunk, in a bitmap of `words` leaf words.
+    pub(super) fn new(words: u64) -> Self {
+        Dense { regions: Vec::new(), words: words as usize, used: 0, used_regions: 0 }
     }
 
     /// The region of chunk `c`, if the chunk is dense.
@@ -153,6 +152,9 @@ impl Dense {
     pub(super) fn insert(&mut self, c: usize) -> LeafMut<'_> {
         let r = c / REGION_CHUNKS;
         let len = LARGE.min(self.words - (r << REGION_SHIFT));
+        if r >= self.regions.len() {
+            self.regions.resize_with(r + 1, || None);
+        }
         if self.regions[r].is_none() {
             // Where the regions so far are well used this one is likely to be: take the large page at once.
             self.used_regions += 1;
@@ -189,7 +191,8 @@ impl Dense {
     /// Returns the first chunk that was not moved.
     pub(super) fn move_regions(&mut self, to: &mut Dense, end: usize) -> usize {
         let regions = end / REGION_CHUNKS;
-        for r in 0..regions {
+        to.regions.resize_with(regions.min(self.regions.len()), || None);
+        for r in 0..to.regions.len() {
             if let Some(region) = self.regions[r].take() {
                 self.used -= region.chunks;
                 self.used_regions -= 1;
@@ -205,7 +208,7 @@ impl Dense {
     /// valid bits of the bitmap's last word.
     pub(super) fn check_invariants(&self, tail: u64) {
         let chunks = self.words.div_ceil(CHUNK_WORDS);
-        assert_eq!(self.regions.len(), chunks.div_ceil(REGION_CHUNKS), "number of regions");
+        assert!(self.regions.len() <= chunks.div_ceil(REGION_CHUNKS), "too many regions");
         let mut used = 0;
         for (r, region) in self.regions.iter().enumerate() {
             let members = (r * REGION_CHUNKS..(r + 1) * REGION_CHUNKS).filter(|&c| self.contains(c));

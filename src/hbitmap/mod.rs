@@ -121,7 +121,7 @@ impl HBitmap {
             granularity,
             any: Levels::new(chunks),
             full: vec![0; chunks.div_ceil(64)],
-            dense: Dense::new(bits.div_ceil(64), chunks),
+            dense: Dense::new(bits.div_ceil(64)),
             sparse: Sparse::new(chunks),
         }
     }
