@@ -95,14 +95,16 @@ def mirror(etc: Path = Path("/etc/apt")) -> str:
 
 
 class PrivateApt:
-    """apt with one suite of source packages, and nothing of its own outside `folder`."""
+    """apt with one suite, and nothing of its own outside `folder`: its source packages, or the
+    binary packages of some architectures."""
 
-    def __init__(self, folder: Path, suite: str):
+    def __init__(self, folder: Path, suite: str, architectures=()):
         self.folder, self.suite = folder / suite, suite
+        kind = "deb" if architectures else "deb-src"
         for name in ("lists/partial", "archives/partial", "none"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
-        (self.folder / "sources.list").write_text(f"deb-src [signed-by={KEYRING}] {mirror()} {suite} main\n")
+        (self.folder / "sources.list").write_text(f"{kind} [signed-by={KEYRING}] {mirror()} {suite} main\n")
         (self.folder / "apt.conf").write_text(f"""\
 Dir::Etc::sourcelist "{self.folder}/sources.list";
 Dir::Etc::sourceparts "{self.folder}/none";
@@ -117,6 +119,10 @@ Acquire::Languages "none";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 """)
+        if architectures:
+            with (self.folder / "apt.conf").open("a") as conf:
+                listed = " ".join(f'"{name}";' for name in architectures)
+                conf.write(f'APT::Architecture "{architectures[0]}";\nAPT::Architectures {{ {listed} }};\n')
         if os.geteuid() == 0:
             # apt's own user may not be able to enter the cache folder.
             with (self.folder / "apt.conf").open("a") as conf:
@@ -143,3 +149,12 @@ Acquire::Languages "none";
         """Downloads a source package, checked by apt; returns its .dsc."""
         self.run("apt-get", "source", "--download-only", "--only-source", f"{package}={version}", cwd=folder)
         return next(folder.glob(f"{package}_*.dsc"))
+
+    def unpack(self, package: str, version: str, folder: Path) -> None:
+        """Downloads a binary package (NAME or NAME:ARCHITECTURE), checked by apt, and unpacks it into `folder`."""
+        work = self.folder / "none" / package.replace(":", "-")
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        self.run("apt-get", "download", f"{package}={version}" if version else package, cwd=work)
+        say.run(["dpkg-deb", "-x", next(work.glob("*.deb")), folder])
+        shutil.rmtree(work)

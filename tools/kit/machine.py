@@ -143,4 +143,15 @@ class Machine:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            self.wait_for_all()
         self.sockets.cleanup()
+
+    def wait_for_all(self) -> None:
+        """QEMU is a child of the process that was waited for: until it is gone too, it has its images locked."""
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            try:
+                os.killpg(self.process.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.02)
