@@ -38,9 +38,7 @@ impl Region {
         let large = large && len == LARGE;
         Region { members: [0; REGION_CHUNKS / 64], words: Pages::zeroed(len, large), summary, chunks: 0, large }
     }
-}
 
-impl Region {
     #[inline]
     fn contains(&self, c: usize) -> bool {
         self.members[c / 64 % 8] >> (c % 64) & 1 != 0
@@ -173,6 +171,13 @@ impl Dense {
             Some(leaf) => leaf,
             None => unreachable!("the region was just made"),
         }
+    }
+
+    /// Makes chunk `c`, which is not, dense with the content of another chunk of the same length.
+    pub(super) fn insert_copy(&mut self, c: usize, other: Leaf<'_>) {
+        let leaf = self.insert(c);
+        leaf.words.copy_from_slice(other.words);
+        leaf.summary.copy_from_slice(other.summary);
     }
 
     /// Makes chunk `c` not dense. Its region goes with its last dense chunk.

@@ -76,8 +76,7 @@ impl HBitmap {
             let k = first / 64;
             from = (k + 1) * 64;
             for c in ones_of(self.any.word(k) & !self.full[k]).map(|i| k * 64 + i) {
-                self.dense.remove(c);
-                self.sparse.clear(c);
+                self.free(c);
             }
             self.full[k] = 0;
             self.any.remove_range(k * 64, (from - 1).min(self.chunks() - 1));
@@ -326,8 +325,7 @@ impl HBitmap {
         let mut ones = 0;
         for c in ones_of(self.any.word(k) & !self.full[k] & chunks).map(|i| k * 64 + i) {
             ones += self.ones_in(c);
-            self.dense.remove(c);
-            self.sparse.clear(c);
+            self.free(c);
         }
         ones
     }

@@ -119,9 +119,7 @@ impl HBitmap {
     fn merge_leaf(&mut self, c: usize, src: Leaf<'_>) {
         if !self.any.contains(c) {
             self.count += words::count_ones(src.words);
-            let leaf = self.dense.insert(c);
-            leaf.words.copy_from_slice(src.words);
-            leaf.summary.copy_from_slice(src.summary);
+            self.dense.insert_copy(c, src);
             self.any.insert(c);
             return;
         }

@@ -247,18 +247,22 @@ impl HBitmap {
         }
     }
 
-    /// Makes chunk `c` full, whatever it was; its bits must be counted by the caller.
-    fn mark_full(&mut self, c: usize) {
+    /// Frees the memory of chunk `c`, whose form is then not told by it any more.
+    fn free(&mut self, c: usize) {
         self.dense.remove(c);
         self.sparse.clear(c);
+    }
+
+    /// Makes chunk `c` full, whatever it was; its bits must be counted by the caller.
+    fn mark_full(&mut self, c: usize) {
+        self.free(c);
         self.full[c / 64] |= 1 << (c % 64);
         self.any.insert(c);
     }
 
     /// Makes chunk `c` zero, whatever it was; its bits must be counted by the caller.
     fn mark_zero(&mut self, c: usize) {
-        self.dense.remove(c);
-        self.sparse.clear(c);
+        self.free(c);
         self.full[c / 64] &= !(1 << (c % 64));
         self.any.remove(c);
     }

@@ -50,9 +50,7 @@ impl HBitmap {
             for c in ones_of(moved & !self.full[k]).map(|i| k * 64 + i) {
                 self.sparse.move_to(&mut to.sparse, c);
                 if let Some(leaf) = self.dense.get(c).filter(|_| c >= behind) {
-                    let copy = to.dense.insert(c);
-                    copy.words.copy_from_slice(leaf.words);
-                    copy.summary.copy_from_slice(leaf.summary);
+                    to.dense.insert_copy(c, leaf);
                 }
             }
         }
