@@ -49,13 +49,12 @@ impl BdrvDirtyBitmapIter {
     pub fn next(&mut self, locked: &Locked<'_>) -> Option<u64> {
         let address = ptr::from_ref(self).cast();
         let content = self.bitmap.content(locked);
-        let mut cursor = match self.position {
-            Position::At(cursor) => cursor,
-            Position::Start => Cursor::new(content, 0),
-        };
-        let item = trace::advance(content, &mut cursor, address);
-        self.position = Position::At(cursor);
-        u64::try_from(item).ok()
+        if let Position::Start = self.position {
+            self.position = Position::At(Cursor::new(content, 0));
+        }
+        // In place: the state of an iteration is not to make its way through copies.
+        let Position::At(cursor) = &mut self.position else { return None };
+        u64::try_from(trace::advance(content, cursor, address)).ok()
     }
 
     /// Moves to `offset` bytes: the next unit will be the first dirty one from there on (C: `bdrv_set_dirty_iter`).

@@ -48,11 +48,21 @@ pub(crate) fn reset(bitmap: &HBitmap, start: u64, count: u64) {
 /// that the event names.
 #[inline(always)]
 pub(crate) fn advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> i64 {
-    let before = cursor.word;
+    if Embedder::traces_iter_skip_words() {
+        return tell_advance(bitmap, cursor, iterator);
+    }
+    cursor.next_or_minus_one(bitmap)
+}
+
+/// The same, while the event is switched on.
+#[cold]
+#[inline(never)]
+fn tell_advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> i64 {
+    let before = cursor.here();
     let item = cursor.next_or_minus_one(bitmap);
-    if Embedder::traces_iter_skip_words() && item >= 0 && cursor.word != before {
-        let visited = 1 << ((item as u64 >> bitmap.granularity()) & 63);
-        Embedder::trace_iter_skip_words(address(bitmap), iterator, cursor.word, cursor.pending | visited);
+    let word = cursor.here();
+    if item >= 0 && word != before {
+        Embedder::trace_iter_skip_words(address(bitmap), iterator, word, bitmap.word_from(item as u64));
     }
     item
 }

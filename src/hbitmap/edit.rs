@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Setting and clearing ranges of items.
 //!
-//! A guest write is mostly one bit, and mostly one that is set already: that is a bit test, one word, and a compare. Longer
-//! ranges take whole chunks 64 at a time from the levels and touch leaf words only at the two ends.
+//! A guest write is mostly one bit, and mostly one that is set already: that is an entry, one word, and a compare. Each of the other
+//! cases ends in a call out of line, so that this one needs no register saved. Longer ranges take whole chunks 64 at a time from the
+//! levels and touch leaf words only at the two ends.
 
-use super::chunk::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
+use super::chunks::{Bit, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, LIMIT};
 use super::levels::word_masks;
-use super::sparse::LIMIT;
 use super::words::mask;
 use super::{ones_of, HBitmap};
 use crate::assertion::abi_assert;
@@ -27,15 +27,48 @@ impl HBitmap {
     ///
     /// # Panics
     /// If an item lies in no bit of the bitmap.
-    #[inline]
+    #[inline(always)]
     pub fn set(&mut self, start: u64, count: u64) -> bool {
         let end = start.wrapping_add(count).wrapping_sub(1);
         let (first, last) = (start >> self.granularity, end >> self.granularity);
-        // One test for a range that wraps (so does an empty one) and one for its end: this is each guest write.
-        if end < start || last >= self.bits {
-            abi_assert!(count == 0, "hbitmap_set", "last < hb->size");
+        // Mostly a guest writes within one bit. A range that wraps is refused elsewhere, and so is an empty one.
+        if first != last || end < start {
+            return self.set_range(start, count);
+        }
+        match self.chunks.word_of_bit(first) {
+            Bit::Dense((word, summary)) => {
+                let (old, new) = (*word, *word | 1 << (first % 64));
+                if old == new {
+                    return false;
+                }
+                *word = new;
+                if old == 0 {
+                    *summary |= 1 << (first / 64 % 64);
+                }
+                self.count += 1;
+                self.generation += 1;
+                if new == u64::MAX || first / 64 == self.short_word {
+                    return self.settled_if_full(first / 64);
+                }
+                return true;
+            }
+            Bit::Elsewhere | Bit::Past => {}
+        }
+        if self.chunks.entry_has(first) {
             return false;
         }
+        self.set_without_memory(first / 64, 1 << (first % 64))
+    }
+
+    /// The same, for any range.
+    #[inline(never)]
+    fn set_range(&mut self, start: u64, count: u64) -> bool {
+        if count == 0 {
+            return false;
+        }
+        let end = start.checked_add(count - 1);
+        let (first, last) = (start >> self.granularity, end.unwrap_or(u64::MAX) >> self.granularity);
+        abi_assert!(end.is_some() && last < self.bits(), "hbitmap_set", "last < hb->size");
         if first / 64 == last / 64 {
             self.set_in_word(first / 64, mask(first, last))
         } else {
@@ -48,7 +81,37 @@ impl HBitmap {
     /// # Panics
     /// If `start` is not a multiple of `2^granularity`; if `count` is not either, unless the range ends at
     /// [`size`](Self::size); if an item lies in no bit of the bitmap.
+    #[inline(always)]
     pub fn reset(&mut self, start: u64, count: u64) -> bool {
+        let unit = 1 << self.granularity;
+        if count != unit || start & (unit - 1) != 0 {
+            return self.reset_range(start, count);
+        }
+        let bit = start >> self.granularity;
+        match self.chunks.word_of_bit(bit) {
+            Bit::Dense((word, summary)) => {
+                let (old, new) = (*word, *word & !(1 << (bit % 64)));
+                if old == new {
+                    return false;
+                }
+                *word = new;
+                self.count -= 1;
+                self.generation += 1;
+                if new == 0 {
+                    *summary &= !(1 << (bit / 64 % 64));
+                    if *summary == 0 {
+                        return self.settled_if_empty(bit / 64);
+                    }
+                }
+                true
+            }
+            Bit::Elsewhere | Bit::Past => self.reset_range(start, count),
+        }
+    }
+
+    /// The same, for any range.
+    #[inline(never)]
+    fn reset_range(&mut self, start: u64, count: u64) -> bool {
         if count == 0 {
             return false;
         }
@@ -61,7 +124,7 @@ impl HBitmap {
         );
         let end = start.checked_add(count - 1);
         let (first, last) = (start >> self.granularity, end.unwrap_or(u64::MAX) >> self.granularity);
-        abi_assert!(end.is_some() && last < self.bits, "hbitmap_reset", "last < hb->size");
+        abi_assert!(end.is_some() && last < self.bits(), "hbitmap_reset", "last < hb->size");
         if first / 64 == last / 64 {
             self.reset_in_word(first / 64, mask(first, last))
         } else {
@@ -76,57 +139,30 @@ impl HBitmap {
             let k = first / 64;
             from = (k + 1) * 64;
             for c in ones_of(self.any.word(k) & !self.full[k]).map(|i| k * 64 + i) {
-                self.free(c);
+                self.chunks.free(c);
             }
             self.full[k] = 0;
-            self.any.remove_range(k * 64, (from - 1).min(self.chunks() - 1));
+            self.any.remove_range(k * 64, (from - 1).min(self.chunk_count() - 1));
         }
         self.count = 0;
         self.generation += 1;
     }
 
     /// Sets the bits `bits` (not none, all valid) of leaf word `word`. Returns whether any was clear.
-    ///
-    /// Mostly it is one bit, and one that is set; each of the other cases ends in a call out of line, so that this one needs no
-    /// register saved.
-    #[inline]
     pub(super) fn set_in_word(&mut self, word: u64, bits: u64) -> bool {
-        let one = bits & (bits - 1) == 0;
-        match self.dense.word_mut(word) {
-            Some((own, _)) if *own & bits == bits => false,
-            Some((own, summary)) if one => {
-                *own |= bits;
-                *summary |= 1 << (word % 64);
-                let full = *own == u64::MAX;
-                self.count += 1;
-                self.generation += 1;
-                // The last word of the bitmap may end before its last bit, and is then never all ones.
-                if full || word == self.bits / 64 {
-                    return self.settled_if_full(word);
-                }
-                true
-            }
-            Some(_) => self.set_bits_in_word(word, bits),
-            None => {
-                let place = (word as usize % CHUNK_WORDS * 64) as u16 | bits.trailing_zeros() as u16;
-                if one && self.sparse.entry_contains(word as usize / CHUNK_WORDS, place) {
-                    return false;
-                }
-                self.set_without_memory(word, bits)
-            }
-        }
-    }
-
-    /// The same, for several bits of a word whose chunk is dense.
-    #[inline(never)]
-    fn set_bits_in_word(&mut self, word: u64, bits: u64) -> bool {
-        let Some((own, summary)) = self.dense.word_mut(word) else { return false };
+        let Some((own, summary)) = self.chunks.word_mut(word) else { return self.set_without_memory(word, bits) };
         let gained = bits & !*own;
+        if gained == 0 {
+            return false;
+        }
         *own |= bits;
         *summary |= 1 << (word % 64);
         self.count += u64::from(gained.count_ones());
         self.generation += 1;
-        self.settled_if_full(word)
+        if *own == u64::MAX || word == self.short_word {
+            return self.settled_if_full(word);
+        }
+        true
     }
 
     /// Stores the chunk of leaf word `word`, which has just changed, as full if it is; `true`.
@@ -136,14 +172,22 @@ impl HBitmap {
         true
     }
 
-    /// The same as [`Self::set_in_word`], where the word's chunk is not dense.
+    /// The same for a chunk that may be empty now.
+    #[inline(never)]
+    fn settled_if_empty(&mut self, word: u64) -> bool {
+        self.settle_if_empty(word as usize / CHUNK_WORDS);
+        true
+    }
+
+    /// The same as [`Self::set_in_word`], where the word's chunk is not dense. Refuses a word past the end.
     #[inline(never)]
     fn set_without_memory(&mut self, word: u64, bits: u64) -> bool {
+        abi_assert!(bits & !self.valid(word) == 0, "hbitmap_set", "last < hb->size");
         let c = word as usize / CHUNK_WORDS;
         if self.is_full(c) {
             return false;
         }
-        let len = self.sparse.len(c);
+        let len = self.chunks.places_len(c);
         if len + bits.count_ones() as usize > LIMIT {
             // It may be that some of the bits are set already; then the chunk is dense a little early.
             self.make_dense(c);
@@ -152,7 +196,7 @@ impl HBitmap {
         let first = word as usize % CHUNK_WORDS * 64;
         let mut gained = 0;
         for bit in ones_of(bits) {
-            gained += u64::from(self.sparse.insert(c, (first + bit) as u16));
+            gained += u64::from(self.chunks.insert_place(c, (first + bit) as u16));
         }
         if len == 0 {
             self.any.insert(c);
@@ -174,7 +218,7 @@ impl HBitmap {
         if self.is_full(c) {
             self.open(c);
         }
-        let lost = match self.dense.word_mut(word) {
+        let lost = match self.chunks.word_mut(word) {
             Some((own, summary)) => {
                 let lost = *own & bits;
                 *own &= !bits;
@@ -185,7 +229,7 @@ impl HBitmap {
             }
             None => {
                 let first = word as usize % CHUNK_WORDS;
-                self.sparse.retain(c, |place| usize::from(place / 64) != first || bits >> (place % 64) & 1 == 0)
+                self.chunks.retain_places(c, |place| usize::from(place / 64) != first || bits >> (place % 64) & 1 == 0)
             }
         };
         if lost == 0 {
@@ -201,7 +245,7 @@ impl HBitmap {
     fn open(&mut self, c: usize) {
         let last = self.bits_in(c) as usize - 1;
         self.full[c / 64] &= !(1 << (c % 64));
-        let mut leaf = self.dense.insert(c);
+        let mut leaf = self.chunks.make_dense(c);
         leaf.clear();
         leaf.set_range(0, last);
     }
@@ -256,9 +300,9 @@ impl HBitmap {
         if self.is_full(c) {
             return;
         }
-        if !self.dense.contains(c) {
-            if self.sparse.len(c) as u64 + (last - first + 1) <= LIMIT as u64 {
-                let gained = (first..=last).filter(|&place| self.sparse.insert(c, place as u16)).count();
+        if !self.chunks.is_dense(c) {
+            if self.chunks.places_len(c) as u64 + (last - first + 1) <= LIMIT as u64 {
+                let gained = (first..=last).filter(|&place| self.chunks.insert_place(c, place as u16)).count();
                 self.count += gained as u64;
                 self.any.insert(c);
                 self.settle_if_full(c);
@@ -266,7 +310,7 @@ impl HBitmap {
             }
             self.make_dense(c);
         }
-        if let Some(mut leaf) = self.dense.get_mut(c) {
+        if let Some(mut leaf) = self.chunks.leaf_mut(c) {
             self.count += leaf.set_range(first as usize, last as usize);
             self.settle_if_full(c);
         }
@@ -277,9 +321,9 @@ impl HBitmap {
         if self.is_full(c) {
             self.open(c);
         }
-        let lost = match self.dense.get_mut(c) {
+        let lost = match self.chunks.leaf_mut(c) {
             Some(mut leaf) => leaf.reset_range(first as usize, last as usize),
-            None => self.sparse.retain(c, |place| !(first..=last).contains(&u64::from(place))) as u64,
+            None => self.chunks.retain_places(c, |place| !(first..=last).contains(&u64::from(place))) as u64,
         };
         if lost != 0 {
             self.count -= lost;
@@ -311,7 +355,7 @@ impl HBitmap {
     fn bits_of(&self, k: usize, chunks: u64) -> u64 {
         let bits = CHUNK_BITS * u64::from(chunks.count_ones());
         // The last chunk may be short.
-        let end = self.chunks() - 1;
+        let end = self.chunk_count() - 1;
         if end / 64 == k && chunks & 1 << (end % 64) != 0 {
             bits - CHUNK_BITS + self.bits_in(end)
         } else {
@@ -325,7 +369,7 @@ impl HBitmap {
         let mut ones = 0;
         for c in ones_of(self.any.word(k) & !self.full[k] & chunks).map(|i| k * 64 + i) {
             ones += self.ones_in(c);
-            self.free(c);
+            self.chunks.free(c);
         }
         ones
     }

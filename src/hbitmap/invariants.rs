@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What must hold between any two calls, in one place.
 
-use super::chunk::CHUNK_BITS;
+use super::chunks::CHUNK_BITS;
 use super::{HBitmap, State};
 
 impl HBitmap {
@@ -10,21 +10,21 @@ impl HBitmap {
     /// number of set bits. Walks the whole bitmap; for tests, fuzzers and debugging.
     pub fn check_invariants(&self) {
         assert!(self.size <= i64::MAX as u64, "size");
-        assert_eq!(self.bits, super::bits_for(self.size, self.granularity, "check_invariants"), "bits");
-        let chunks = self.bits.div_ceil(CHUNK_BITS) as usize;
+        assert_eq!(self.bits(), super::bits_for(self.size, self.granularity, "check_invariants"), "bits");
+        let chunks = self.bits().div_ceil(CHUNK_BITS) as usize;
         assert_eq!(self.any.len(), chunks, "length of the levels");
-        assert_eq!(self.sparse.chunks(), chunks, "length of the sparse chunks' table");
+        let short_word = if self.bits() % 64 == 0 { u64::MAX } else { self.bits() / 64 };
+        assert_eq!(self.short_word, short_word, "the short word");
         assert_eq!(self.full.len(), chunks.div_ceil(64), "length of the full chunks' bits");
         self.any.check_invariants();
-        self.sparse.check_invariants(0..chunks);
-        self.dense.check_invariants(self.valid(self.bits.div_ceil(64).saturating_sub(1)));
+        self.chunks.check_invariants(self.valid(self.bits().div_ceil(64).saturating_sub(1)));
         let mut count = 0;
         for c in 0..self.full.len() * 64 {
             if c >= chunks {
                 assert!(!self.is_full(c), "chunk {c} past the end is full");
                 continue;
             }
-            let forms = [self.is_full(c), self.dense.contains(c), self.sparse.len(c) != 0];
+            let forms = [self.is_full(c), self.chunks.is_dense(c), self.chunks.places_len(c) != 0];
             let forms = forms.iter().filter(|&&form| form).count();
             assert!(forms <= 1, "chunk {c} has two forms");
             assert_eq!(self.any.contains(c), forms == 1, "the levels lie about chunk {c}");

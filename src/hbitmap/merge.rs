@@ -4,9 +4,8 @@
 //! A merge walks what the source has and nothing else: chunks that are zero there are not looked at here, full ones fill 64 at a
 //! time, and a sparse chunk costs its few bits.
 
-use super::dense::Leaf;
+use super::chunks::{Leaf, LIMIT};
 use super::levels::word_masks;
-use super::sparse::LIMIT;
 use super::{ones_of, words, HBitmap, State};
 use crate::assertion::abi_assert;
 use std::cmp::Ordering;
@@ -82,7 +81,7 @@ impl HBitmap {
 
     /// Sets the bits at `places` (ascending) of chunk `c`, which is not full.
     fn merge_places(&mut self, c: usize, places: &[u16]) {
-        if let Some(mut leaf) = self.dense.get_mut(c) {
+        if let Some(mut leaf) = self.chunks.leaf_mut(c) {
             let gained = leaf.set_places(places);
             if gained != 0 {
                 self.count += gained;
@@ -90,7 +89,7 @@ impl HBitmap {
             }
             return;
         }
-        let own = self.sparse.places(c);
+        let own = self.chunks.places(c);
         if own.is_empty() {
             self.count += places.len() as u64;
             self.mark_sparse(c, places);
@@ -101,11 +100,11 @@ impl HBitmap {
         self.count += (len - own.len()) as u64;
         if len <= LIMIT {
             if len > own.len() {
-                self.sparse.assign(c, &union[..len]);
+                self.chunks.make_sparse(c, &union[..len]);
             }
         } else {
             self.make_dense(c);
-            if let Some(mut leaf) = self.dense.get_mut(c) {
+            if let Some(mut leaf) = self.chunks.leaf_mut(c) {
                 leaf.set_places(places);
             }
         }
@@ -119,14 +118,14 @@ impl HBitmap {
     fn merge_leaf(&mut self, c: usize, src: Leaf<'_>) {
         if !self.any.contains(c) {
             self.count += words::count_ones(src.words);
-            self.dense.insert_copy(c, src);
+            self.chunks.make_dense(c).copy_from(src);
             self.any.insert(c);
             return;
         }
-        if !self.dense.contains(c) {
+        if !self.chunks.is_dense(c) {
             self.make_dense(c);
         }
-        if let Some(leaf) = self.dense.get_mut(c) {
+        if let Some(leaf) = self.chunks.leaf_mut(c) {
             let gained = words::or_into(leaf.words, src.words);
             if gained != 0 {
                 for (own, other) in leaf.summary.iter_mut().zip(src.summary) {

@@ -35,30 +35,26 @@
 //!
 //! Behaviour follows `util/hbitmap.c` of QEMU 10.0; `docs/differences.md` lists the exceptions.
 
-mod chunk;
+mod chunks;
 mod cursor;
-mod dense;
 mod edit;
 mod invariants;
+mod lanes;
 mod levels;
 mod merge;
-mod pages;
 mod rescale;
 mod resize;
 mod search;
 mod serialize;
-mod sparse;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
 use crate::assertion::abi_assert;
-use chunk::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
+use chunks::{Bit, Chunks, Leaf, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, LIMIT};
 pub use cursor::Cursor;
-use dense::{Dense, Leaf};
 use levels::Levels;
-use sparse::{Sparse, LIMIT};
 use std::cmp::Ordering;
 
 /// The largest number of bits that a bitmap may have (QEMU's `1 << HBITMAP_LOG_MAX_SIZE` on 64-bit hosts).
@@ -71,8 +67,6 @@ pub const MAX_BITS: u64 = 1 << 41;
 pub struct HBitmap {
     /// Items, as asked for in `new` or `truncate`.
     size: u64,
-    /// Bits: `size` rounded up to whole bits.
-    bits: u64,
     /// Bits that are set.
     count: u64,
     /// Grows with each change of content, so that a [`Cursor`] can tell whether what it has read still holds.
@@ -82,8 +76,9 @@ pub struct HBitmap {
     any: Levels,
     /// Which chunks have all their bits set: bit `c % 64` of word `c / 64`.
     full: Vec<u64>,
-    dense: Dense,
-    sparse: Sparse,
+    chunks: Chunks,
+    /// The number of the last leaf word, if the bitmap ends within it: then it is never all ones.
+    short_word: u64,
 }
 
 /// What a chunk holds, and so how it is stored.
@@ -115,14 +110,13 @@ impl HBitmap {
         let chunks = bits.div_ceil(CHUNK_BITS) as usize;
         HBitmap {
             size,
-            bits,
             count: 0,
             generation: 0,
             granularity,
             any: Levels::new(chunks),
             full: vec![0; chunks.div_ceil(64)],
-            dense: Dense::new(bits.div_ceil(64)),
-            sparse: Sparse::new(chunks),
+            chunks: Chunks::new(bits),
+            short_word: if bits % 64 == 0 { u64::MAX } else { bits / 64 },
         }
     }
 
@@ -132,8 +126,9 @@ impl HBitmap {
     }
 
     /// Bits that the bitmap has: [`size`](Self::size) in units of `2^granularity` items, rounded up.
+    #[inline(always)]
     pub fn bits(&self) -> u64 {
-        self.bits
+        self.chunks.bits()
     }
 
     /// log2 of the items for each bit.
@@ -160,40 +155,45 @@ impl HBitmap {
     #[inline]
     pub fn get(&self, item: u64) -> bool {
         let bit = item >> self.granularity;
-        abi_assert!(bit < self.bits, "hbitmap_get", "pos < hb->size");
-        match self.dense.word(bit / 64) {
-            Some(word) => word >> (bit % 64) & 1 != 0,
-            None => self.get_without_memory(bit),
+        match self.chunks.bit(bit) {
+            Bit::Dense(set) => set,
+            Bit::Past | Bit::Elsewhere => self.get_without_memory(bit),
         }
     }
 
+    /// The leaf word of `item`, without the bits below that of `item`; zero past the end.
+    pub(crate) fn word_from(&self, item: u64) -> u64 {
+        let bit = item >> self.granularity;
+        self.word(bit / 64) & (u64::MAX << (bit % 64))
+    }
+
     /// The number of chunks.
-    fn chunks(&self) -> usize {
+    fn chunk_count(&self) -> usize {
         self.any.len()
     }
 
     /// How many leaf words chunk `c` has.
     #[inline]
     fn leaves(&self, c: usize) -> usize {
-        if c + 1 < self.chunks() {
+        if c + 1 < self.chunk_count() {
             CHUNK_WORDS
         } else {
-            self.bits.div_ceil(64) as usize - c * CHUNK_WORDS
+            self.bits().div_ceil(64) as usize - c * CHUNK_WORDS
         }
     }
 
     /// How many bits chunk `c` has.
     #[inline]
     fn bits_in(&self, c: usize) -> u64 {
-        CHUNK_BITS.min(self.bits - ((c as u64) << CHUNK_SHIFT))
+        CHUNK_BITS.min(self.bits() - ((c as u64) << CHUNK_SHIFT))
     }
 
     /// The valid bits of leaf word `word`, numbered through the whole bitmap; none past the end.
     #[inline]
     fn valid(&self, word: u64) -> u64 {
-        match word.cmp(&(self.bits / 64)) {
+        match word.cmp(&(self.bits() / 64)) {
             Ordering::Less => u64::MAX,
-            Ordering::Equal => !(u64::MAX << (self.bits % 64)),
+            Ordering::Equal => !(u64::MAX << (self.bits() % 64)),
             Ordering::Greater => 0,
         }
     }
@@ -205,12 +205,12 @@ impl HBitmap {
 
     #[inline]
     fn state(&self, c: usize) -> State<'_> {
-        if let Some(leaf) = self.dense.get(c) {
+        if let Some(leaf) = self.chunks.leaf(c) {
             State::Dense(leaf)
         } else if self.is_full(c) {
             State::Full
         } else {
-            match self.sparse.places(c) {
+            match self.chunks.places(c) {
                 [] => State::Zero,
                 places => State::Sparse(places),
             }
@@ -220,20 +220,21 @@ impl HBitmap {
     /// Leaf word `word`, numbered through the whole bitmap; zero past the end.
     #[inline]
     fn word(&self, word: u64) -> u64 {
-        if word >= self.bits.div_ceil(64) {
+        if word >= self.bits().div_ceil(64) {
             return 0;
         }
-        match self.dense.word(word) {
+        match self.chunks.word(word) {
             Some(value) => value,
             None => self.word_without_memory(word),
         }
     }
 
-    /// Whether `bit` is set, where its chunk is not dense.
+    /// Whether `bit` is set, where its chunk is not dense. The check of `bit` is here: it refuses what has no chunk.
     #[inline(never)]
     fn get_without_memory(&self, bit: u64) -> bool {
+        abi_assert!(bit < self.bits(), "hbitmap_get", "pos < hb->size");
         let c = (bit >> CHUNK_SHIFT) as usize;
-        self.is_full(c) || self.sparse.contains(c, (bit % CHUNK_BITS) as u16)
+        self.is_full(c) || self.chunks.has_place(c, (bit % CHUNK_BITS) as u16)
     }
 
     /// The same, where its chunk is not dense.
@@ -243,58 +244,53 @@ impl HBitmap {
         if self.is_full(c) {
             self.valid(word)
         } else {
-            sparse_word(self.sparse.places(c), word as usize % CHUNK_WORDS)
+            sparse_word(self.chunks.places(c), word as usize % CHUNK_WORDS)
         }
-    }
-
-    /// Frees the memory of chunk `c`, whose form is then not told by it any more.
-    fn free(&mut self, c: usize) {
-        self.dense.remove(c);
-        self.sparse.clear(c);
     }
 
     /// Makes chunk `c` full, whatever it was; its bits must be counted by the caller.
     fn mark_full(&mut self, c: usize) {
-        self.free(c);
+        self.chunks.free(c);
         self.full[c / 64] |= 1 << (c % 64);
         self.any.insert(c);
     }
 
     /// Makes chunk `c` zero, whatever it was; its bits must be counted by the caller.
     fn mark_zero(&mut self, c: usize) {
-        self.free(c);
+        self.chunks.free(c);
         self.full[c / 64] &= !(1 << (c % 64));
         self.any.remove(c);
     }
 
     /// Makes chunk `c`, which has not so many bits, have them at `places`; they must be counted by the caller.
     fn mark_sparse(&mut self, c: usize, places: &[u16]) {
-        self.dense.remove(c);
-        self.sparse.assign(c, places);
+        self.chunks.make_sparse(c, places);
         self.full[c / 64] &= !(1 << (c % 64));
         self.any.insert(c);
     }
 
     /// Makes chunk `c`, which is neither full nor dense, dense with the same bits.
     fn make_dense(&mut self, c: usize) {
-        let mut leaf = self.dense.insert(c);
+        let mut places = [0; LIMIT];
+        let len = self.chunks.places_len(c);
+        places[..len].copy_from_slice(self.chunks.places(c));
+        let mut leaf = self.chunks.make_dense(c);
         leaf.clear();
-        leaf.set_places(self.sparse.places(c));
-        self.sparse.clear(c);
+        leaf.set_places(&places[..len]);
         self.any.insert(c);
     }
 
     /// Stores chunk `c` as full if all its bits are set. Called when a word of it may just have been completed.
     #[inline(never)]
     fn settle_if_full(&mut self, c: usize) {
-        let full = match self.dense.get(c) {
+        let full = match self.chunks.leaf(c) {
             Some(Leaf { words, .. }) => {
                 let end = words.len() - 1;
                 let tail = self.valid((c * CHUNK_WORDS + end) as u64);
                 // The last word first: while a chunk is being filled from its start, that one load settles it.
                 words[end] == tail && words::all_ones(&words[..end])
             }
-            None => self.sparse.len(c) as u64 == self.bits_in(c),
+            None => self.chunks.places_len(c) as u64 == self.bits_in(c),
         };
         if full {
             self.mark_full(c);
@@ -303,9 +299,9 @@ impl HBitmap {
 
     /// Stores chunk `c` as zero if none of its bits is set.
     fn settle_if_empty(&mut self, c: usize) {
-        let empty = match self.dense.get(c) {
+        let empty = match self.chunks.leaf(c) {
             Some(leaf) => leaf.summary.iter().all(|&word| word == 0),
-            None => self.sparse.len(c) == 0,
+            None => self.chunks.places_len(c) == 0,
         };
         if empty {
             self.mark_zero(c);
@@ -326,13 +322,12 @@ impl HBitmap {
             let len = places_of(leaf, &summary.words, &mut places);
             self.mark_sparse(c, &places[..len]);
         } else {
-            if !self.dense.contains(c) {
-                self.sparse.clear(c);
+            if !self.chunks.is_dense(c) {
                 self.full[c / 64] &= !(1 << (c % 64));
-                self.dense.insert(c);
+                self.chunks.make_dense(c);
                 self.any.insert(c);
             }
-            if let Some(own) = self.dense.get_mut(c) {
+            if let Some(own) = self.chunks.leaf_mut(c) {
                 own.words.copy_from_slice(leaf);
                 own.summary.copy_from_slice(&summary.words[..own.summary.len()]);
             }
@@ -355,7 +350,7 @@ impl HBitmap {
             State::Zero => out.fill(0),
             State::Full => {
                 out.fill(u64::MAX);
-                if c + 1 == self.chunks() && from + out.len() == self.leaves(c) {
+                if c + 1 == self.chunk_count() && from + out.len() == self.leaves(c) {
                     if let Some(last) = out.last_mut() {
                         *last = self.valid((c * CHUNK_WORDS + self.leaves(c) - 1) as u64);
                     }

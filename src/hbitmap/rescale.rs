@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Union with a bitmap of another granularity, a chunk at a time.
 
-use super::chunk::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
+use super::chunks::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, LIMIT};
 use super::{words, HBitmap, State};
 
 impl HBitmap {
@@ -10,13 +10,15 @@ impl HBitmap {
         let shift = src.granularity - self.granularity;
         // Source bits for one chunk here, less than one if a source bit is as large as a chunk.
         let per_chunk = CHUNK_BITS >> shift;
+        // Where one bit in sixteen is set, nearly every chunk here gets some.
+        self.chunks.set_filling(src.count > src.bits() / 16);
         let mut at = 0;
         while let Some(first) = src.next_set_bit(at) {
-            let end = src.next_clear_bit(first, src.bits - 1).unwrap_or(src.bits);
+            let end = src.next_clear_bit(first, src.bits() - 1).unwrap_or(src.bits());
             let bit = first << shift;
             if per_chunk < 2 || end - first >= 2 * per_chunk {
                 // A run longer than a chunk, or bits that each are one: whole chunks are filled without looking at words.
-                self.set_bits(bit, (end << shift).min(self.bits) - 1);
+                self.set_bits(bit, (end << shift).min(self.bits()) - 1);
                 at = end;
                 continue;
             }
@@ -25,6 +27,7 @@ impl HBitmap {
             self.merge_expanded(c, src, shift);
             at = (c as u64 + 1) * per_chunk;
         }
+        self.chunks.set_filling(false);
     }
 
     /// Ors the source bits for chunk `c` into it. A source bit is at most half a chunk.
@@ -41,10 +44,23 @@ impl HBitmap {
             *word = src.word(bit / 64) >> (bit % 64);
         }
         let leaves = self.leaves(c);
+        let last = self.valid((c * CHUNK_WORDS + leaves - 1) as u64);
+        if !self.any.contains(c) && words::count_ones(coarse) << shift > 2 * LIMIT as u64 {
+            // Nothing to unite with, and enough to be dense: straight to where it belongs.
+            let leaf = self.chunks.make_dense(c);
+            words::expand(leaf.words, coarse, shift);
+            leaf.words[leaves - 1] &= last;
+            let summary = words::summarize(leaf.words);
+            leaf.summary.copy_from_slice(&summary.words[..leaf.summary.len()]);
+            self.any.insert(c);
+            self.count += summary.ones;
+            self.settle_if_full(c);
+            return;
+        }
         let mut fine = [0; CHUNK_WORDS];
         let fine = &mut fine[..leaves];
         words::expand(fine, coarse, shift);
-        fine[leaves - 1] &= self.valid((c * CHUNK_WORDS + leaves - 1) as u64);
+        fine[leaves - 1] &= last;
         self.merge_words(c, fine);
     }
 
@@ -69,9 +85,15 @@ impl HBitmap {
 
     /// Ors chunk `c` of the source into the bits here that it lies in: at least two.
     fn merge_compressed(&mut self, src: &HBitmap, c: usize, shift: u32) {
-        let mut fine = [0; CHUNK_WORDS];
-        let fine = &mut fine[..src.leaves(c)];
-        src.copy_words(c, 0, fine);
+        let mut copied = [0; CHUNK_WORDS];
+        let fine = match src.state(c) {
+            State::Dense(leaf) => leaf.words,
+            _ => {
+                let copied = &mut copied[..src.leaves(c)];
+                src.copy_words(c, 0, copied);
+                copied
+            }
+        };
         let mut coarse = [0; CHUNK_WORDS / 2];
         let coarse = &mut coarse[..(fine.len() as u64 * 64).div_ceil(1 << shift).div_ceil(64) as usize];
         words::compress(coarse, fine, shift);

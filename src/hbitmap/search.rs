@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Finding the next dirty or clean item, dirty areas, and runs of one state.
 
-use super::chunk::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
-use super::{sparse_word, HBitmap, State};
+use super::chunks::{CHUNK_BITS, CHUNK_SHIFT};
+use super::{HBitmap, State};
 use crate::assertion::abi_assert;
 
 impl HBitmap {
@@ -58,63 +58,10 @@ impl HBitmap {
         Some(if count > self.size - start { self.size } else { start + count })
     }
 
-    /// The first leaf word from `from` on that is not zero: its number and value.
-    #[inline]
-    pub(super) fn next_set_word(&self, from: u64) -> Option<(u64, u64)> {
-        let c = (from >> (CHUNK_SHIFT - 6)) as usize;
-        if c >= self.chunks() {
-            return None;
-        }
-        match self.next_set_word_in(c, from as usize % CHUNK_WORDS) {
-            Some(found) => Some(found),
-            None => self.next_set_word_behind(c),
-        }
-    }
-
-    /// The same, in the chunks behind chunk `c`.
-    #[inline(never)]
-    fn next_set_word_behind(&self, c: usize) -> Option<(u64, u64)> {
-        let c = self.any.next(c + 1)?;
-        self.next_set_word_in(c, 0)
-    }
-
-    /// The same, in chunk `c` from its leaf word `at` on, which the chunk may not have.
-    #[inline]
-    fn next_set_word_in(&self, c: usize, at: usize) -> Option<(u64, u64)> {
-        match self.state(c) {
-            State::Zero => None,
-            State::Sparse(places) => {
-                let next = places.partition_point(|&place| usize::from(place / 64) < at);
-                let word = usize::from(places.get(next)? / 64);
-                Some(((c * CHUNK_WORDS + word) as u64, sparse_word(&places[next..], word)))
-            }
-            State::Dense(leaf) => {
-                let (word, value) = leaf.next_set_word(at)?;
-                Some(((c * CHUNK_WORDS + word) as u64, value))
-            }
-            State::Full if at < self.leaves(c) => {
-                let word = (c * CHUNK_WORDS + at) as u64;
-                Some((word, self.valid(word)))
-            }
-            State::Full => None,
-        }
-    }
-
-    /// Which of the words behind `word`, in the 64 that it is one of, have a bit, as far as that can be told at once.
-    pub(super) fn set_words_behind(&self, word: u64) -> u64 {
-        let group = match self.dense.summary(word) {
-            Some(summary) => summary,
-            // The last chunk may end within 64 words.
-            None if self.is_full(word as usize / CHUNK_WORDS) && (word | 63) < self.bits / 64 => u64::MAX,
-            None => 0,
-        };
-        group & (u64::MAX << (word % 64) << 1)
-    }
-
     /// The first set bit from `from` on.
     pub(super) fn next_set_bit(&self, from: u64) -> Option<u64> {
         // Also a full last chunk ends at the last bit.
-        if from >= self.bits {
+        if from >= self.bits() {
             return None;
         }
         let c = (from >> CHUNK_SHIFT) as usize;
@@ -134,11 +81,12 @@ impl HBitmap {
             State::Full => Some(from),
             State::Sparse(places) => places.get(places.partition_point(|&place| place < from)).copied(),
             State::Dense(leaf) => {
-                // By the summary, which is mostly in the cache where the words are not.
                 let at = usize::from(from / 64);
+                let here = u64::MAX << (from % 64);
+                // By the summary, which is mostly in the cache where the words are not.
                 let (mut word, mut bits) = leaf.next_set_word(at)?;
                 if word == at {
-                    bits &= u64::MAX << (from % 64);
+                    bits &= here;
                     if bits == 0 {
                         (word, bits) = leaf.next_set_word(at + 1)?;
                     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Bytes in and out: a plain sequence of bits in little-endian words, on every host.
 
-use super::chunk::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
+use super::chunks::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
 use super::{words, HBitmap, State};
 use crate::assertion::abi_assert;
 use sha2::{Digest, Sha256};
@@ -70,7 +70,7 @@ impl HBitmap {
             let (bytes, behind) = rest.split_at(len * 8);
             rest = behind;
             let leaves = self.leaves(c);
-            if len == CHUNK_WORDS && self.bits_in(c) == CHUNK_BITS && self.dense.contains(c) {
+            if len == CHUNK_WORDS && self.bits_in(c) == CHUNK_BITS && self.chunks.is_dense(c) {
                 self.replace(c, bytes);
                 continue;
             }
@@ -86,7 +86,7 @@ impl HBitmap {
 
     /// Overwrites chunk `c`, which is dense and of full size, in one pass.
     fn replace(&mut self, c: usize, bytes: &[u8]) {
-        let Some(own) = self.dense.get_mut(c) else { return };
+        let Some(own) = self.chunks.leaf_mut(c) else { return };
         let (summary, lost) = words::replace(own.words, bytes);
         own.summary.copy_from_slice(&summary.words);
         self.count = self.count - lost + summary.ones;
@@ -105,7 +105,7 @@ impl HBitmap {
     pub fn deserialize_zeroes(&mut self, start: u64, count: u64) {
         let part = self.part(start, count);
         if !part.is_empty() {
-            self.reset_bits(part.start * 64, (part.end * 64).min(self.bits) - 1);
+            self.reset_bits(part.start * 64, (part.end * 64).min(self.bits()) - 1);
         }
     }
 
@@ -116,7 +116,7 @@ impl HBitmap {
     pub fn deserialize_ones(&mut self, start: u64, count: u64) {
         let part = self.part(start, count);
         if !part.is_empty() {
-            self.set_bits(part.start * 64, (part.end * 64).min(self.bits) - 1);
+            self.set_bits(part.start * 64, (part.end * 64).min(self.bits()) - 1);
         }
     }
 
@@ -129,14 +129,14 @@ impl HBitmap {
     pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
         let mut bytes = [0; CHUNK_WORDS * 8];
-        for c in 0..self.chunks() {
+        for c in 0..self.chunk_count() {
             let mut leaf = [0; CHUNK_WORDS];
             let leaves = self.leaves(c);
             self.copy_words(c, 0, &mut leaf[..leaves]);
             words::to_little_endian(&mut bytes[..leaves * 8], &leaf[..leaves]);
             hash.update(&bytes[..leaves * 8]);
         }
-        if self.chunks() == 0 {
+        if self.chunk_count() == 0 {
             hash.update([0; 8]);
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -152,8 +152,8 @@ impl HBitmap {
         abi_assert!(start & unaligned == 0, function, "(start & (gran - 1)) == 0");
         let end = start.checked_add(count - 1);
         let last = end.unwrap_or(u64::MAX) >> self.granularity;
-        abi_assert!(end.is_some() && last < self.bits, function, "(last >> hb->granularity) < hb->size");
-        if last != self.bits - 1 {
+        abi_assert!(end.is_some() && last < self.bits(), function, "(last >> hb->granularity) < hb->size");
+        if last != self.bits() - 1 {
             abi_assert!(count & unaligned == 0, function, "(count & (gran - 1)) == 0");
         }
         start >> self.granularity >> 6..(last >> 6) + 1

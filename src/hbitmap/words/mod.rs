@@ -5,6 +5,7 @@
 //! compiles that one source again for AVX2 and (with a compiler that knows it) for AVX-512, and picks one at run time. So the
 //! paths cannot drift apart, and the tests run every path that the machine has against the portable one.
 
+mod find;
 mod isa;
 pub(crate) mod portable;
 pub(crate) mod rescale;
@@ -13,6 +14,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use find::any_lane_is;
 pub(crate) use isa::Isa;
 pub(crate) use stream::Stream;
 
