@@ -12,8 +12,14 @@ pub(crate) fn fail(message: std::fmt::Arguments<'_>) -> ! {
     #[cfg(feature = "capi")]
     {
         use std::io::Write;
-        // One write, so that lines of several threads stay whole. A closed stderr must not keep us from aborting.
-        let _ = std::io::stderr().write_all(format!("{message}\n").as_bytes());
+        // One write, so that lines of several threads stay whole, and from the stack: there may be no memory left, and that may be
+        // what the message says. One that is too long is cut. A closed stderr must not keep us from aborting.
+        let mut line = [0; 2048];
+        let mut rest = &mut line[..2047];
+        let _ = rest.write_fmt(message);
+        let end = 2047 - rest.len();
+        line[end] = b'\n';
+        let _ = std::io::stderr().write_all(&line[..=end]);
         std::process::abort()
     }
     #[cfg(not(feature = "capi"))]

@@ -121,7 +121,8 @@ impl Cursor {
         let mut c = self.word as usize / CHUNK_WORDS;
         let mut at = self.word as usize % CHUNK_WORDS + 1;
         loop {
-            if at < hb.leaves(c) {
+            // The bitmap may have been cut off before the chunk that the cursor is in.
+            if c < hb.chunk_count() && at < hb.leaves(c) {
                 if let Some(item) = self.read_chunk(hb, c, at) {
                     return item;
                 }
@@ -174,6 +175,10 @@ impl Cursor {
     /// Takes the first of `places`, which are all that is left of chunk `c`, by whole words; returns the first item.
     #[inline]
     fn take_places(&mut self, hb: &HBitmap, c: usize, places: &[u16]) -> Option<i64> {
+        if places.is_empty() {
+            // The cursor stays where it is: bits may be set behind it yet.
+            return None;
+        }
         let word_of = |place: u16| usize::from(place / 64);
         let mut taken = places;
         self.word = (c * CHUNK_WORDS + hb.leaves(c) - 1) as u64;
@@ -187,7 +192,7 @@ impl Cursor {
             }
         }
         self.queue = [lanes::of(taken), lanes::of(taken.get(lanes::EACH..).unwrap_or_default())];
-        (!taken.is_empty()).then(|| self.take_queued(hb))
+        Some(self.take_queued(hb))
     }
 
     /// Goes to leaf word `word`, whose bits to return are `bits` (not none), and returns the first of them.

@@ -16,12 +16,12 @@
 //!   levels   ...     bit i: word i of the level below is not zero      as many as the size needs
 //!            any     bit c: chunk c is not zero
 //!            full    bit c: chunk c is full                              no levels over it
-//!   sparse   entry c: the places of chunk c's bits
-//!   dense    regions of 512 chunks: leaf words, summaries
+//!   chunks   entry c: the form of chunk c, and the places of its bits if it is sparse
+//!            words, summary: one flat array each, of which dense chunks have memory
 //! ```
 //!
 //! So clearing or filling a whole bitmap, or searching a long run, costs a few bits for each 32768; an empty petabyte costs
-//! nothing, because the tables start as untouched zero pages; a guest's write to a busy disk is a bit test and one word.
+//! nothing, because the tables start as untouched zero pages; a guest's write to a busy disk is an entry, a word and a compare.
 //!
 //! The form of a chunk follows from its content but for one freedom: a chunk with at most 64 bits may be sparse or dense (a
 //! dense one stays so until it is empty, so that a bitmap which keeps changing does not go to and fro). Levels, `full` and the
@@ -30,8 +30,8 @@
 //! # Where to look
 //!
 //! `edit` set and reset · `search` next dirty, next zero, areas · `cursor` iteration · `merge` and `rescale` union with the same
-//! and with another granularity · `serialize` bytes in and out, sha256 · `resize` truncate · `levels`, `sparse`, `dense`, `pages`,
-//! `words` storage · `invariants` what must hold, checked by the tests after each step.
+//! and with another granularity · `serialize` bytes in and out, sha256 · `resize` truncate · `levels` and `chunks` storage (`chunks/`:
+//! `sparse`, `dense`, `pages`) · `words` kernels · `invariants` what must hold, checked by the tests after each step.
 //!
 //! Behaviour follows `util/hbitmap.c` of QEMU 10.0; `docs/differences.md` lists the exceptions.
 

@@ -428,6 +428,25 @@ fn what_qemu_asserts_on_panics_with_its_text() {
     assert_eq!(hb.sha256(), before, "a refused call changed the bitmap");
 }
 
+#[test]
+fn a_cursor_outlives_its_chunk_and_goes_on_from_where_it_was() {
+    let mut hb = HBitmap::new(100_000, 0);
+    hb.set(99_000, 1000);
+    let mut cursor = Cursor::new(&hb, 99_000);
+    assert_eq!(cursor.next(&hb), Some(99_000));
+    for size in [64, 1, 0] {
+        hb.truncate(size);
+        assert_eq!(cursor.next(&hb), None);
+    }
+    // At the end of a sparse chunk: what is set in the words behind the one it is in is found.
+    let mut hb = HBitmap::new(98_374, 0);
+    hb.set(9890, 1);
+    let mut cursor = Cursor::new(&hb, 19_266);
+    assert_eq!(cursor.next(&hb), None);
+    hb.set(0, 58_752);
+    assert_eq!(cursor.next(&hb), Some(19_266 / 64 * 64 + 64));
+}
+
 /// A plain array of words beside a bitmap that is large enough for several regions of dense chunks.
 struct Flat {
     hb: HBitmap,
