@@ -11,7 +11,7 @@ use crate::hbitmap::HBitmap;
 impl BdrvDirtyBitmap {
     /// The content, to read.
     #[inline]
-    pub(super) fn content<'a>(&'a self, locked: &'a Locked<'_>) -> &'a HBitmap {
+    pub(crate) fn content<'a>(&'a self, locked: &'a Locked<'_>) -> &'a HBitmap {
         self.content.get(&locked.content)
     }
 
@@ -36,6 +36,17 @@ impl BdrvDirtyBitmap {
         self.granularity_log2.store(new.granularity(), Ordering::Relaxed);
         self.note_content(&new);
         std::mem::replace(self.content.get_mut(access), new)
+    }
+
+    /// Takes the node's lock and panics, saying what is wrong, unless the content's invariants hold
+    /// ([`HBitmap::check_invariants`]) and the copies that are read without the lock are true. For tests and fuzzers.
+    #[doc(hidden)]
+    pub fn check_invariants(&self) {
+        let locked = self.lock();
+        let content = self.content(&locked);
+        content.check_invariants();
+        assert_eq!(self.dirty_count(), content.count(), "the copy of the dirty count");
+        assert_eq!(self.granularity(), 1 << content.granularity(), "the copy of the granularity");
     }
 
     /// Whether the byte at `offset` is dirty (C: `bdrv_dirty_bitmap_get_locked`).

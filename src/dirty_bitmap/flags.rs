@@ -14,7 +14,7 @@ use crate::assertion::abi_assert;
 pub(super) struct Flag(AtomicBool);
 
 impl Flag {
-    pub(super) const fn new(value: bool) -> Self {
+    pub(super) fn new(value: bool) -> Self {
         Self(AtomicBool::new(value))
     }
 
@@ -41,7 +41,7 @@ pub(super) struct Flags {
 
 impl Flags {
     /// The flags of a new bitmap: none but perhaps `disabled`.
-    pub(super) const fn new(disabled: bool) -> Self {
+    pub(super) fn new(disabled: bool) -> Self {
         Self {
             busy: Flag::new(false),
             disabled: Flag::new(disabled),

@@ -21,12 +21,17 @@ pub(super) struct Link {
 
 impl Link {
     /// Not in a list.
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             next: AtomicPtr::new(ptr::null_mut()),
             previous: AtomicPtr::new(ptr::null_mut()),
             attached: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the bitmap is in a list.
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Relaxed)
     }
 }
 

@@ -39,6 +39,12 @@ impl<'n> Locked<'n> {
     pub fn node(&self) -> &'n BlockDriverState {
         self.node
     }
+
+    /// The node's bitmaps.
+    #[must_use]
+    pub fn list(&self) -> &ListAccess<'n> {
+        &self.list
+    }
 }
 
 /// Holds the lock of a node's bitmaps until it is dropped.

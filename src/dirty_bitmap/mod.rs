@@ -59,7 +59,7 @@ pub use list::ListAccess;
 pub use lock::{lock_node, lock_pair, Locked, NodeGuard, PairGuard, PairLocked};
 pub use merge::{Backup, Merged};
 pub use name::BitmapName;
-pub use node::{default_granularity, find, has_named, has_readonly, release_named, set_dirty, truncate};
+pub use node::{default_granularity, find, has_named, has_readonly, record_write, release_named, set_dirty, truncate};
 pub use query::{query, DirtyInfo};
 
 use flags::Flags;
@@ -147,6 +147,12 @@ impl BdrvDirtyBitmap {
     #[must_use]
     pub fn is_named(&self) -> bool {
         self.name.lock().is_some()
+    }
+
+    /// Whether the bitmap is in its node's list: from its creation until its release.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.link.is_attached()
     }
 
     /// How many iterators walk the bitmap.

@@ -26,11 +26,18 @@ pub fn find<'a>(list: &'a ListAccess<'_>, name: &CStr) -> Option<&'a BdrvDirtyBi
 /// If an enabled bitmap is read-only, or the range ends past the end of one.
 #[inline]
 pub fn set_dirty(node: &BlockDriverState, offset: u64, bytes: u64) {
-    if is_empty(node) {
-        return;
+    if !is_empty(node) {
+        record_write(&mut lock_node(node), offset, bytes);
     }
-    let mut guard = lock_node(node);
-    let Locked { list, content, .. } = &mut *guard;
+}
+
+/// [`set_dirty`] for a caller who holds the lock.
+///
+/// # Panics
+/// As `set_dirty`.
+#[inline]
+pub fn record_write(locked: &mut Locked<'_>, offset: u64, bytes: u64) {
+    let Locked { list, content, .. } = locked;
     for bitmap in list.iter() {
         if bitmap.enabled() {
             abi_assert!(!bitmap.readonly(), "bdrv_set_dirty", "!bdrv_dirty_bitmap_readonly(bitmap)");
@@ -79,6 +86,14 @@ pub fn truncate(locked: &mut Locked<'_>, bytes: i64) {
 pub fn release_named(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
     let named: Vec<_> = locked.list.iter().filter(|bitmap| bitmap.is_named()).map(BdrvDirtyBitmap::handle).collect();
     named.iter().map(|bitmap| bitmap.release(locked)).collect()
+}
+
+/// Takes all bitmaps off the node, whatever state they are in, and gives back the list's references: for the end of a node that
+/// nobody else has any more.
+#[cfg(feature = "standalone")]
+pub(crate) fn detach_all(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
+    let all: Vec<_> = locked.list.iter().map(BdrvDirtyBitmap::handle).collect();
+    all.iter().map(|bitmap| locked.list.remove(bitmap)).collect()
 }
 
 /// The granularity, in bytes, that suits the node: its cluster size, but at least 4 KiB and at most 64 KiB, which is also what a
