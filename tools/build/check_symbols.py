@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compare what the shared library and the drop-in object define with the list of exported names.
+"""Compare what the shared library, the archive and the drop-in object define with the list of exported names.
 
 That the drop-in object needs nothing but the C library, the compiler's runtime and the glue's qdb_host_ names is proved elsewhere:
 tests/dropin links it so.
@@ -11,11 +11,21 @@ import sys
 
 import symbols
 
+
 def names(nm, options, path):
     """The names that nm lists, without versions, and without the version node itself."""
     output = subprocess.run([nm, *options, "--format=posix", path], check=True, text=True, stdout=subprocess.PIPE).stdout
-    rows = [line.split() for line in output.splitlines() if line.strip()]
+    # A line of one word is the name of an object in an archive.
+    rows = [words for words in map(str.split, output.splitlines()) if len(words) > 1]
     return sorted({row[0].split("@")[0] for row in rows if row[1] not in "Aa"})
+
+
+def unversioned(nm, path, node):
+    """The names that are not in this version node, or not in it as the default of their name."""
+    output = subprocess.run([nm, "-D", "--defined-only", "--format=posix", path], check=True, text=True, stdout=subprocess.PIPE).stdout
+    found = [line.split()[0] for line in output.splitlines() if line.strip()]
+    # The node itself is listed too, as a name of its own.
+    return [name for name in found if not name.endswith(f"@@{node}") and name.split("@")[0] != node]
 
 
 def differ(what, found, expected):
@@ -34,7 +44,9 @@ def main():
     parser.add_argument("--symbols", required=True)
     parser.add_argument("--shared")
     parser.add_argument("--soname", help="what the shared library must call itself")
+    parser.add_argument("--node", help="the version node that all its names must be in")
     parser.add_argument("--readelf")
+    parser.add_argument("--archive")
     parser.add_argument("--dropin")
     arguments = parser.parse_args()
     failed = False
@@ -49,6 +61,14 @@ def main():
         if f"[{arguments.soname}]" not in "".join(line for line in dynamic.splitlines() if "SONAME" in line):
             print(f"shared library: SONAME is not {arguments.soname}")
             failed = True
+    if arguments.node:
+        for name in unversioned(arguments.nm, arguments.shared, arguments.node):
+            print(f"shared library: {name} is not in version {arguments.node}")
+            failed = True
+    if arguments.archive:
+        expected = symbols.select(arguments.symbols, symbols.GROUPS)
+        failed |= differ("archive", names(arguments.nm, ["-g", "--defined-only"], arguments.archive), expected)
+        print(f"archive: {len(expected)} names")
     if arguments.dropin:
         expected = symbols.select(arguments.symbols, ("hbitmap", "bdrv"))
         failed |= differ("drop-in object", names(arguments.nm, ["-g", "--defined-only"], arguments.dropin), expected)

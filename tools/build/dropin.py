@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Make the drop-in object: one relocatable file in which only the listed names are global.
+"""Make the drop-in object: one relocatable file in which only the listed names are global. Or an archive with one such file.
 
 The linker takes from the archive what the names need, and objcopy makes every other symbol local. So the object can be linked beside
 another Rust static library, which has the same std in it.
@@ -19,14 +19,17 @@ def main():
     parser.add_argument("--ld", required=True)
     parser.add_argument("--objcopy", required=True)
     parser.add_argument("--symbols", required=True)
+    parser.add_argument("--groups", default="hbitmap,bdrv", help="of the symbols file; the drop-in object's unless said")
+    parser.add_argument("--ar", help="put the file into an archive with this program")
     parser.add_argument("--output", required=True)
-    parser.add_argument("archive", help="static archive with the features capi and qemu")
+    parser.add_argument("archive", help="what cargo made: static archive with the feature capi")
     arguments = parser.parse_args()
 
-    names = symbols.select(arguments.symbols, ("hbitmap", "bdrv"))
+    names = symbols.select(arguments.symbols, arguments.groups.split(","))
     with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(arguments.output))) as scratch:
         linked = os.path.join(scratch, "linked.o")
         keep = os.path.join(scratch, "keep")
+        finished = os.path.join(scratch, "qemu-dirty-bitmap.o")
         with open(keep, "w", encoding="utf-8") as file:
             file.write("".join(f"{name}\n" for name in names))
         # --force-group-allocation: sections of COMDAT groups become plain ones. Left in groups, a copy in the other library could
@@ -36,7 +39,12 @@ def main():
             [arguments.ld, "-r", "--gc-sections", "--force-group-allocation", *roots, "-o", linked, arguments.archive],
             check=True,
         )
-        subprocess.run([arguments.objcopy, f"--keep-global-symbols={keep}", linked, arguments.output], check=True)
+        subprocess.run([arguments.objcopy, f"--keep-global-symbols={keep}", linked, finished], check=True)
+        if arguments.ar:
+            # D: no time, so that the same object gives the same archive.
+            subprocess.run([arguments.ar, "rcsD", os.path.join(scratch, "archive"), finished], check=True)
+            finished = os.path.join(scratch, "archive")
+        os.replace(finished, arguments.output)
     return 0
 
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Print the system libraries that a program needs beside a Rust static archive, one linker option a line."""
+"""Print the system libraries that a program needs beside a Rust static archive, one linker option a line.
+
+Without those that every C compiler adds by itself, after all others: the C library, and the unwinder, of which it knows the right
+form. rustc says -lgcc_s, which only exists as a shared library: a program that is linked with -static could not have it.
+"""
 
 import argparse
 import os
@@ -7,6 +11,8 @@ import re
 import subprocess
 import sys
 import tempfile
+
+COMPILER_ADDS = {"-lc", "-lgcc_s"}
 
 
 def main():
@@ -23,7 +29,7 @@ def main():
     if result.returncode != 0 or not found:
         sys.stderr.write(result.stdout)
         return 1
-    print("\n".join(dict.fromkeys(found.group(1).split())))
+    print("\n".join(name for name in dict.fromkeys(found.group(1).split()) if name not in COMPILER_ADDS))
     return 0
 
 

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Out of memory at every request in turn: the process ends by an abort with a message that says how much was asked for.
+ * Never by a crash, and never does work go on with a bitmap that lacks something.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common.h"
+#include "fault-alloc.h"
+#include "fault-scenes.h"
+#include "fault-tests.h"
+
+/* The allocator of a test's child, and what comes of it. */
+typedef struct Attempt {
+    const Scene *scene;
+    uint64_t nth;
+    bool onwards;
+    bool refuse_advice;
+    FaultReport *report;
+} Attempt;
+
+static void play(void *opaque)
+{
+    const Attempt *attempt = opaque;
+
+    fault_report_to(attempt->report);
+    if (attempt->refuse_advice) {
+        fault_refuse_advice();
+    }
+    fault_arm(attempt->nth, attempt->onwards);
+    attempt->scene->play();
+    fault_disarm();
+}
+
+static char *describe(const Attempt *attempt, int status, const char *text)
+{
+    return g_strdup_printf("request %" PRIu64 "%s, %s of %zu bytes: wait status 0x%x, stderr '%s'", attempt->nth,
+                           attempt->onwards ? " and all behind it" : "", attempt->report->call, attempt->report->bytes,
+                           (unsigned)status, text);
+}
+
+/* Rust's words, or those of the parts that use malloc themselves. */
+static bool says_out_of_memory(const FaultReport *report, const char *text)
+{
+    char *rust = g_strdup_printf("*memory allocation of %zu bytes failed*", report->bytes);
+    char *c = g_strdup_printf("*out of memory: failed to allocate %zu bytes*", report->bytes);
+    /* A mapping is larger than what was asked for, because of its alignment. */
+    bool mapping = strcmp(report->call, "mmap") == 0;
+    bool said = g_pattern_match_simple(mapping ? "*memory allocation of * bytes failed*" : rust, text) ||
+                g_pattern_match_simple(c, text);
+
+    g_free(rust);
+    g_free(c);
+    return said;
+}
+
+/* Plays the scene in a child. Returns whether a request was refused. */
+static bool attempt_once(Attempt *attempt)
+{
+    char *text;
+    int status;
+    bool good, refused;
+
+    memset(attempt->report, 0, sizeof(*attempt->report));
+    status = run_in_child(play, attempt, &text);
+    refused = attempt->report->refused > 0;
+    if (refused) {
+        good = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && says_out_of_memory(attempt->report, text);
+        if (!good && status == 0 && strcmp(attempt->report->call, "mmap") == 0) {
+            /* Large pages are a convenience: it may do without, and the scene's results were right. */
+            good = true;
+        }
+    } else {
+        good = status == 0;
+    }
+    if (!good) {
+        char *what = describe(attempt, status, text);
+
+        g_error("%s", what);
+    }
+    g_free(text);
+    return refused;
+}
+
+static FaultReport *shared_report(void)
+{
+    FaultReport *report =
+        mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    g_assert_true(report != MAP_FAILED);
+    return report;
+}
+
+static void every_request(gconstpointer data)
+{
+    Attempt attempt = { .scene = data, .report = shared_report() };
+    uint64_t requests;
+
+    /* None refused: how many there are. */
+    g_assert_false(attempt_once(&attempt));
+    requests = attempt.report->requests;
+    g_assert_cmpuint(requests, >, 3);
+    for (attempt.nth = 1; attempt.nth <= requests; attempt.nth++) {
+        for (int onwards = 0; onwards < 2; onwards++) {
+            attempt.onwards = onwards;
+            g_assert_true(attempt_once(&attempt));
+        }
+    }
+    g_assert_false(attempt_once(&attempt));
+    g_test_message("%" PRIu64 " requests, each refused alone and with all behind it", requests);
+    munmap(attempt.report, sizeof(*attempt.report));
+}
+
+/* Advice that the kernel refuses, and memory that it does not take back, change nothing but the memory in use. */
+static void no_advice(gconstpointer data)
+{
+    Attempt attempt = { .scene = data, .refuse_advice = true, .report = shared_report() };
+
+    g_assert_false(attempt_once(&attempt));
+    g_test_message("%" PRIu64 " calls of madvise and munmap refused", attempt.report->advice);
+    munmap(attempt.report, sizeof(*attempt.report));
+}
+
+void add_memory_fault_tests(void)
+{
+    for (unsigned i = 0; i < fault_scene_count; i++) {
+        char *path = g_strdup_printf("/fault/out-of-memory/%s", fault_scenes[i].name);
+
+        g_test_add_data_func(path, &fault_scenes[i], every_request);
+        g_free(path);
+        path = g_strdup_printf("/fault/no-advice/%s", fault_scenes[i].name);
+        g_test_add_data_func(path, &fault_scenes[i], no_advice);
+        g_free(path);
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the library's sources know as `std` in a model: the real one, but for the atomics and `UnsafeCell`, which are loom's.
+//!
+//! `Arc` and `Weak` stay std's. Their counts are right by std's word; what is checked is what is done between two counts.
+
+pub use ::std::*;
+
+mod alive;
+pub use alive::Alive;
+
+/// `std::cell`, with another `UnsafeCell`.
+pub mod cell {
+    pub use super::unsafe_cell::UnsafeCell;
+    pub use ::std::cell::*;
+}
+
+/// `std::sync`, with other atomics.
+pub mod sync {
+    pub use ::std::sync::*;
+
+    pub use super::atomic;
+}
+
+pub mod atomic;
+mod unsafe_cell;

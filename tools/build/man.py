@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Write the manual pages: one for each function, from the comments in the header, and qemu_dirty_bitmap(3) about all of them."""
+
+import argparse
+import datetime
+import os
+import re
+import shutil
+
+import header_docs
+import symbols
+
+OVERVIEW = "qemu_dirty_bitmap"
+GROUPS = {
+    "hbitmap": "Bitmaps by themselves",
+    "bdrv": "Dirty bitmaps of a block node",
+    "driver": "Dirty bitmaps that are stored in an image",
+    "node": "Block nodes and errors, for programs that have no QEMU",
+}
+
+
+def literal(code):
+    """Text that is to appear letter by letter."""
+    code = code.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("`", "\\(ga")
+    return "\\&" + code if code.startswith(".") else code
+
+
+class Writer:
+    """Roff for what the comments say."""
+
+    def __init__(self, known, version, date):
+        self.known, self.version, self.date = known, version, date
+        self.seen = set()  # the pages that the current page refers to
+        self.lines = []
+
+    def start(self, name):
+        self.seen = set()
+        self.lines = [
+            '.\\" SPDX-License-Identifier: GPL-2.0-or-later',
+            '.\\" Made from include/qemu_dirty_bitmap.h. Do not edit.',
+            f'.TH {name} 3 {self.date} "qemu-dirty-bitmap {self.version}" "Dirty bitmaps of QEMU"',
+        ]
+
+    def prose(self, text):
+        """Words of a comment: `code` and the names of functions stand out, pages are referred to."""
+        def mark(match):
+            if match["code"]:
+                return f"\\fB{literal(match['code'])}\\fP"
+            # A name is not to be broken at the end of a line.
+            if match["other"]:
+                return f"\\%{match['other']}"
+            name = match["function"]
+            if name in self.known:
+                self.seen.add(name)
+                return f"\\%\\fB{name}\\fP(3)"
+            return f"\\%\\fB{name}\\fP()"
+
+        marked = re.compile(r"`(?P<code>[^`]+)`|\b(?P<function>[a-z]\w+)\(\)|\b(?P<other>\w+_\w+)")
+        parts, end = [], 0
+        for match in marked.finditer(text):
+            parts += [text[end:match.start()].replace("\\", "\\e"), mark(match)]
+            end = match.end()
+        line = "".join(parts + [text[end:].replace("\\", "\\e")])
+        return "\\&" + line if line[:1] in (".", "'") else line
+
+    def say(self, text):
+        self.lines.append(self.prose(text))
+
+    def section(self, title):
+        self.lines.append(f".SH {title}")
+
+    def subsection(self, title):
+        self.lines.append(f'.SS "{title}"')
+
+    def paragraphs(self, texts):
+        for number, text in enumerate(texts):
+            if number:
+                self.lines.append(".PP")
+            self.say(text)
+
+    def item(self, head, text):
+        self.lines += [".TP", f"\\fB{literal(head)}\\fP"]
+        self.say(text)
+
+    def code(self, text):
+        # Indented here, because not every program that shows pages knows .EX.
+        self.lines += [".nf", "\\fB" + "\n".join(literal(line) for line in text.splitlines()) + "\\fP", ".fi"]
+
+    def see_also(self, names):
+        self.section('"SEE ALSO"')
+        names = sorted(names)
+        self.lines += [f".BR {name} (3){',' if name != names[-1] else ''}" for name in names]
+
+    def text(self):
+        return "\n".join(self.lines) + "\n"
+
+
+def prototype(code):
+    """A function's declaration, laid out for a terminal."""
+    one_line = " ".join(code.split()).replace("( ", "(")
+    if len(one_line) <= 68:
+        return one_line
+    head, _, rest = one_line.partition("(")
+    return f"{head}(\n    " + rest.replace(", ", ",\n    ")
+
+
+def summary(text):
+    """The first sentence, or the part of it that makes sense alone, without its end."""
+    for end in re.finditer(r"[.:;](?= |$)", text[0]):
+        first = text[0][:end.start()]
+        if first.count("(") == first.count(")"):
+            break
+    word = first.split()[0]
+    return first if word.isupper() or "_" in word else first[0].lower() + first[1:]
+
+
+def split_off(texts):
+    """The text without what it says of locks and of QEMU's sources, and these two."""
+    found = {"Lock": "", "QEMU": ""}
+    kept = []
+    for text in texts:
+        match = re.search(r"(?:^|(?<=\. ))(?:Lock: (?P<lock>.*?))?(?:(?:^|(?<=\. )|(?<=\.))\s*QEMU: (?P<qemu>.*))?$", text)
+        if match and match["lock"]:
+            found["Lock"] = match["lock"].strip()
+        if match and match["qemu"]:
+            found["QEMU"] = match["qemu"].strip()
+        rest = text[:match.start()].strip() if match else text
+        if rest:
+            kept.append(rest)
+    return kept, found["Lock"], found["QEMU"]
+
+
+def page(writer, entry):
+    """The page of a function."""
+    texts, lock, qemu = split_off(entry.text)
+    writer.start(entry.name)
+    writer.section("NAME")
+    # apropos and the like want this line without fonts.
+    writer.lines.append(f"{entry.name} \\- {summary(texts).replace('`', '')}")
+    writer.section("SYNOPSIS")
+    writer.code(f"#include <qemu_dirty_bitmap.h>\n\n{prototype(entry.code)}")
+    writer.section("DESCRIPTION")
+    writer.paragraphs(texts)
+    if entry.parameters:
+        writer.section("ARGUMENTS")
+        for name, text in entry.parameters.items():
+            writer.item(name, text)
+    if entry.returns:
+        writer.section('"RETURN VALUE"')
+        writer.say(entry.returns)
+    if lock:
+        writer.section("LOCK")
+        writer.say(lock[0].upper() + lock[1:])
+    if qemu:
+        writer.section('"IN QEMU"')
+        writer.say(qemu[0].upper() + qemu[1:] if "/" not in qemu.split()[0] else qemu)
+    writer.see_also(writer.seen - {entry.name} | {OVERVIEW})
+    return writer.text()
+
+
+def overview_page(writer, overview, entries, groups):
+    """The page about the whole library."""
+    writer.start(OVERVIEW)
+    writer.section("NAME")
+    writer.lines.append(f"{OVERVIEW} \\- dirty bitmaps of QEMU: HBitmap and BdrvDirtyBitmap")
+    writer.section("SYNOPSIS")
+    writer.code("#include <qemu_dirty_bitmap.h>\n\ncc program.c $(pkg-config --cflags --libs qemu_dirty_bitmap)")
+    writer.section("DESCRIPTION")
+    # The line that says that the header is generated is not about the library.
+    rest = [block for block in overview if "Do not edit" not in block]
+    for number, block in enumerate(rest):
+        for bullet in re.split(r"^- ", block, flags=re.M) if block.startswith("- ") else [block]:
+            words = " ".join(bullet.split())
+            if words:
+                writer.lines += ['.IP \\(bu 2'] if block.startswith("- ") else [".PP"] if number else []
+                writer.say(words)
+    functions = {entry.name: entry for entry in entries if entry.kind == "function"}
+    writer.section("FUNCTIONS")
+    for group, title in GROUPS.items():
+        writer.subsection(title)
+        for name in groups[group]:
+            if name in functions:
+                writer.lines += [".TP", f".BR {name} (3)"]
+                writer.say(summary(split_off(functions[name].text)[0]))
+    writer.section('"TYPES, CONSTANTS AND MACROS"')
+    for entry in entries:
+        if entry.kind != "function":
+            writer.subsection(entry.name)
+            writer.code(entry.code)
+            writer.lines.append(".PP")
+            writer.paragraphs(entry.text)
+    return writer.text()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--header", required=True)
+    parser.add_argument("--symbols", required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("output", help="folder; what is in it goes")
+    arguments = parser.parse_args()
+
+    overview, entries = header_docs.read(arguments.header)
+    names = symbols.read(arguments.symbols)
+    complaints = list(header_docs.check(entries, names))
+    if complaints:
+        raise SystemExit("\n".join(complaints))
+    # Builds that are to be the same on every day say which day it is.
+    moment = int(os.environ.get("SOURCE_DATE_EPOCH") or os.path.getmtime(arguments.header))
+    date = datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).date()
+    functions = [entry for entry in entries if entry.kind == "function"]
+    writer = Writer({entry.name for entry in functions} | {OVERVIEW}, arguments.version, date)
+
+    pages = {entry.name: page(writer, entry) for entry in functions}
+    groups = {group: [name for name in names if names[name] == group] for group in GROUPS}
+    pages[OVERVIEW] = overview_page(writer, overview, entries, groups)
+    shutil.rmtree(arguments.output, ignore_errors=True)
+    os.makedirs(arguments.output)
+    for name, text in pages.items():
+        with open(os.path.join(arguments.output, f"{name}.3"), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+if __name__ == "__main__":
+    main()

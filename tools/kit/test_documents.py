@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the documents say of files: they exist, and functions named after a file are in it."""
+import re
+import unittest
+
+from . import places
+
+# Folders that only this repository has. Paths that QEMU's tree has too (docs/, include/, tests/) are not looked at.
+OWN = ("src", "tools", "qemu", "c-tests", "fuzz", "oracle", "benches", "examples", "packaging")
+# Names that stand for many.
+PATTERN = re.compile(r"[*<]|/[A-Z_]+(/|$)")
+
+PATH = re.compile(r"`((?:%s)/[\w./*<>-]*)" % "|".join(map(re.escape, OWN)))
+PICTURE = re.compile(r"(?<![\w./`-])((?:%s)/[\w./-]*\w)" % "|".join(map(re.escape, OWN)))
+FUNCTION = re.compile(r"`(src/[\w/]+\.rs)` `(\w+)`")
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+def documents():
+    folders = [places.ROOT, *(places.ROOT / name for name in ("docs", "qemu", "fuzz", "packaging", "examples/c"))]
+    return sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.md"))
+
+
+class Documents(unittest.TestCase):
+    def test_paths_exist(self):
+        seen = 0
+        for document in documents():
+            text = document.read_text()
+            for path in PATH.findall(text):
+                if not PATTERN.search(path):
+                    seen += 1
+                    # A C test is named without its ending.
+                    there = (places.ROOT / path).exists() or (places.ROOT / f"{path}.c").exists()
+                    with self.subTest(document=document.name, path=path):
+                        self.assertTrue(there, f"{document.name}: there is no {path}")
+        self.assertGreater(seen, 50, "the documents were not read")
+
+    def test_links_exist(self):
+        for document in documents():
+            for link in LINK.findall(document.read_text()):
+                with self.subTest(document=document.name, link=link):
+                    self.assertTrue((document.parent / link).exists(), f"{document.name}: there is no {link}")
+
+    def test_functions_are_where_the_documents_say(self):
+        seen = 0
+        for document in documents():
+            for path, function in FUNCTION.findall(document.read_text()):
+                seen += 1
+                with self.subTest(document=document.name, function=function):
+                    self.assertRegex((places.ROOT / path).read_text(), rf"\bfn {function}\b")
+        self.assertGreater(seen, 2, "no document names a function")
+
+    def test_the_picture(self):
+        """Files in the picture of docs/architecture.md; `.../name.rs` and a bare name are in a folder named before."""
+        picture = re.search(r"```text\n(.*?)```", (places.ROOT / "docs/architecture.md").read_text(), re.S)[1]
+        for path in PICTURE.findall(picture):
+            self.assertTrue((places.ROOT / path).exists(), f"there is no {path}")
+        names = set(re.findall(r"\b([a-z_]+\.rs)\b", picture))
+        self.assertGreater(len(names), 8)
+        known = {file.name for file in (places.ROOT / "src").rglob("*.rs")}
+        self.assertEqual(names - known, set())
+
+
+if __name__ == "__main__":
+    unittest.main()
