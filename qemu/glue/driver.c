@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The bitmap functions that only ask a node's BlockDriver. They need QEMU's driver table
- * and its coroutines, so they are C in QEMU and not Rust in the library.
+ * The bitmap functions that only ask a node's BlockDriver. They need QEMU's
+ * driver table and its coroutines, so they are C in QEMU and not Rust in the
+ * library.
  */
+#include "qemu/osdep.h"
 #include "host.h"
 #include "version.h"
 #include "block/dirty-bitmap.h"
@@ -34,7 +36,8 @@ bdrv_co_can_store_new_dirty_bitmap(BlockDriverState *bs, const char *name,
     assert_bdrv_graph_readable();
 
     if (drv && drv->bdrv_co_can_store_new_dirty_bitmap) {
-        return drv->bdrv_co_can_store_new_dirty_bitmap(bs, name, granularity, errp);
+        return drv->bdrv_co_can_store_new_dirty_bitmap(bs, name, granularity,
+                                                       errp);
     }
 
     error_setg_errno(errp, drv ? ENOTSUP : ENOMEDIUM,
@@ -44,8 +47,8 @@ bdrv_co_can_store_new_dirty_bitmap(BlockDriverState *bs, const char *name,
 }
 
 /*
- * A bitmap that was to be stored and never was has nothing to remove, and a driver that
- * cannot store bitmaps has none: neither is an error.
+ * A bitmap that was to be stored and never was has nothing to remove, and a
+ * driver that cannot store bitmaps has none: neither is an error.
  */
 BODY int coroutine_fn
 bdrv_co_remove_persistent_dirty_bitmap(BlockDriverState *bs, const char *name,
@@ -77,8 +80,9 @@ static void coroutine_fn can_store_entry(void *opaque)
 {
     DriverCall *call = opaque;
 
-    call->can_store = bdrv_co_can_store_new_dirty_bitmap(call->bs, call->name,
-                                                         call->granularity, call->errp);
+    call->can_store =
+        bdrv_co_can_store_new_dirty_bitmap(call->bs, call->name,
+                                           call->granularity, call->errp);
     call->done = true;
     aio_wait_kick();
 }
@@ -87,7 +91,9 @@ static void coroutine_fn remove_entry(void *opaque)
 {
     DriverCall *call = opaque;
 
-    call->removed = bdrv_co_remove_persistent_dirty_bitmap(call->bs, call->name, call->errp);
+    call->removed =
+        bdrv_co_remove_persistent_dirty_bitmap(call->bs, call->name,
+                                               call->errp);
     call->done = true;
     aio_wait_kick();
 }
@@ -101,7 +107,9 @@ static void run_to_end(DriverCall *call, CoroutineEntry *entry)
 bool bdrv_can_store_new_dirty_bitmap(BlockDriverState *bs, const char *name,
                                      uint32_t granularity, Error **errp)
 {
-    DriverCall call = { .bs = bs, .name = name, .granularity = granularity, .errp = errp };
+    DriverCall call = {
+        .bs = bs, .name = name, .granularity = granularity, .errp = errp,
+    };
 
     IO_CODE();
     if (qemu_in_coroutine()) {

@@ -2,6 +2,7 @@
 /*
  * A block node, an Error and a QAPI list, as the Rust library needs them.
  */
+#include "qemu/osdep.h"
 #include "host.h"
 #include "version.h"
 #include "qemu/main-loop.h"
@@ -34,12 +35,14 @@ int64_t qdb_host_cluster_size(BlockDriverState *bs)
 }
 
 /*
- * The messages are complete, and may hold a bitmap's name with any byte in it: they go
- * through "%s", never as a format.
+ * The messages are complete, and may hold a bitmap's name with any byte in it:
+ * they go through "%s", never as a format.
  */
-void qdb_host_error_set(Error **errp, int os_errno, const char *func, const char *msg)
+void qdb_host_error_set(Error **errp, int os_errno, const char *func,
+                        const char *msg)
 {
-    error_setg_errno_internal(errp, __FILE__, __LINE__, func, os_errno, "%s", msg);
+    error_setg_errno_internal(errp, __FILE__, __LINE__, func, os_errno,
+                              "%s", msg);
 }
 
 void qdb_host_error_hint(Error **errp, const char *hint)
@@ -70,7 +73,8 @@ void qdb_host_info_append(BlockDirtyInfoList ***tail, const QdbDirtyInfo *info)
 void qdb_host_assert_global_state(const char *func)
 {
     if (!qemu_in_main_thread()) {
-        fprintf(stderr, "%s: Assertion `qemu_in_main_thread()' failed.\n", func);
+        fprintf(stderr, "%s: Assertion `qemu_in_main_thread()' failed.\n",
+                func);
         abort();
     }
 }

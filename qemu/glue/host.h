@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the Rust library asks of QEMU, as C sees it. The same declarations stand in the
- * library's src/host/qemu.rs; a change here is a change there.
+ * What the Rust library asks of QEMU, as C sees it. The same declarations stand
+ * in the library's src/host/qemu.rs; a change here is a change there.
  */
 #ifndef QDB_GLUE_HOST_H
 #define QDB_GLUE_HOST_H
 
-#include "qemu/osdep.h"
 #include "block/block.h"
 #include "block/block_int.h"
 #include "qapi/error.h"
 #include "qapi/qapi-types-block-core.h"
 
 /*
- * A function of QEMU's that is called without its prototype loses the upper half of what
- * it returns; also in a build with --disable-werror this must not pass.
+ * A function of QEMU's that is called without its prototype loses the upper
+ * half of what it returns; also in a build with --disable-werror this must not
+ * pass.
  */
 #pragma GCC diagnostic error "-Wimplicit-function-declaration"
 #pragma GCC diagnostic error "-Wincompatible-pointer-types"
@@ -26,7 +26,7 @@
 void qdb_host_lock(BlockDriverState *bs);
 void qdb_host_unlock(BlockDriverState *bs);
 
-/* Where @bs keeps the pointer to the first of its bitmaps. Valid as long as @bs. */
+/* Where @bs keeps the pointer to its first bitmap. Valid as long as @bs. */
 BdrvDirtyBitmap **qdb_host_bitmaps(BlockDriverState *bs);
 
 /* The length of @bs in bytes, or a negative errno. */
@@ -36,10 +36,12 @@ int64_t qdb_host_length(BlockDriverState *bs);
 int64_t qdb_host_cluster_size(BlockDriverState *bs);
 
 /*
- * Sets @errp to @msg, word for word; with @os_errno above 0, ": " and its text follow.
- * @func is the function that fails: it is what &error_abort names. @errp may be NULL.
+ * Sets @errp to @msg, word for word; with @os_errno above 0, ": " and its text
+ * follow. @func is the function that fails: it is what &error_abort names.
+ * @errp may be NULL.
  */
-void qdb_host_error_set(Error **errp, int os_errno, const char *func, const char *msg);
+void qdb_host_error_set(Error **errp, int os_errno, const char *func,
+                        const char *msg);
 
 /* Adds @hint to an error that qdb_host_error_set has set. @errp may be NULL. */
 void qdb_host_error_hint(Error **errp, const char *hint);
@@ -62,8 +64,9 @@ void qdb_host_info_append(BlockDirtyInfoList ***tail, const QdbDirtyInfo *info);
 void qdb_host_assert_global_state(const char *func);
 
 /*
- * Each points at a number that is not 0 while its trace event is wanted; a reader needs
- * one relaxed load to know. The trace functions below may be called at any time.
+ * Each points at a number that is not 0 while its trace event is wanted; a
+ * reader needs one relaxed load to know. The trace functions below may be
+ * called at any time.
  */
 extern const uint16_t *const qdb_host_trace_set_state;
 extern const uint16_t *const qdb_host_trace_reset_state;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the library takes for granted of QEMU's headers, checked by the compiler.
+ * What the library takes for granted of QEMU's headers, checked by the
+ * compiler.
  */
+#include "qemu/osdep.h"
 #include "host.h"
 #include "qemu/hbitmap.h"
 #include "block/dirty-bitmap.h"
@@ -17,9 +19,14 @@ QEMU_BUILD_BUG_ON(offsetof(HBitmapIter, hb) != 0);
 QEMU_BUILD_BUG_ON(offsetof(HBitmapIter, pos) != 16);
 QEMU_BUILD_BUG_ON(offsetof(HBitmapIter, cur) != 24);
 
-/* The head of a node's bitmap list is one pointer, and QEMU looks at nothing behind it. */
-QEMU_BUILD_BUG_ON(sizeof(((BlockDriverState *)0)->dirty_bitmaps) != sizeof(void *));
-QEMU_BUILD_BUG_ON(sizeof(((BlockDriverState *)0)->dirty_bitmaps.lh_first) != sizeof(void *));
+/*
+ * The head of a node's bitmap list is one pointer, and QEMU looks at nothing
+ * behind it.
+ */
+QEMU_BUILD_BUG_ON(sizeof_field(BlockDriverState, dirty_bitmaps) !=
+                  sizeof(void *));
+QEMU_BUILD_BUG_ON(sizeof_field(BlockDriverState, dirty_bitmaps.lh_first) !=
+                  sizeof(void *));
 
 /* The numbers that the library has for itself. */
 QEMU_BUILD_BUG_ON(HBITMAP_LEVELS != 7);

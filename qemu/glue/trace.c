@@ -2,27 +2,33 @@
 /*
  * QEMU's trace events of bitmaps (util/trace-events), for the Rust library.
  */
+#include "qemu/osdep.h"
 #include "host.h"
 #include "version.h"
 #include "trace/trace-util.h"
 
 /*
- * An event can be off (its state, which QEMU switches), compiled out (never), or read by
- * a tracer that QEMU does not know of (always).
+ * An event can be off (its state, which QEMU switches), compiled out (never),
+ * or read by a tracer that QEMU does not know of (always).
  */
 #if QDB_TRACERS_ATTACH_FROM_OUTSIDE
 static const uint16_t always = 1;
 #define STATE_OF(event) (&always)
 #else
 static const uint16_t never;
-#define STATE_OF(event) (TRACE_##event##_ENABLED ? &_TRACE_##event##_DSTATE : &never)
+#define STATE_OF(event) \
+    (TRACE_##event##_ENABLED ? &_TRACE_##event##_DSTATE : &never)
 #endif
 
 const uint16_t *const qdb_host_trace_set_state = STATE_OF(HBITMAP_SET);
 const uint16_t *const qdb_host_trace_reset_state = STATE_OF(HBITMAP_RESET);
-const uint16_t *const qdb_host_trace_iter_skip_words_state = STATE_OF(HBITMAP_ITER_SKIP_WORDS);
+const uint16_t *const qdb_host_trace_iter_skip_words_state =
+    STATE_OF(HBITMAP_ITER_SKIP_WORDS);
 
-/* The events want a pointer that they only print; that it is not const means nothing. */
+/*
+ * The events want a pointer that they only print; that it is not const means
+ * nothing.
+ */
 
 void qdb_host_trace_set(const void *hb, uint64_t start, uint64_t count,
                         uint64_t sbit, uint64_t ebit)

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What differs between the QEMU versions that the drop-in supports. The rest of the
- * glue asks for a feature by name; this is the only file that looks at a version.
+ * What differs between the QEMU versions that the drop-in supports. The rest of
+ * the glue asks for a feature by name; this is the only file that looks at a
+ * version.
  *
  * QEMU_VERSION_MAJOR comes from config-host.h, which qemu/osdep.h includes.
  */
 #ifndef QDB_GLUE_VERSION_H
 #define QDB_GLUE_VERSION_H
 
-#include "qemu/osdep.h"
-
 #ifndef QEMU_VERSION_MAJOR
-#error "config-host.h does not tell QEMU's version: this tree is not one the drop-in knows"
+#error "config-host.h does not tell QEMU's version: not a tree we know"
 #endif
 
 #if QEMU_VERSION_MAJOR == 7 && QEMU_VERSION_MINOR == 2
@@ -20,23 +19,25 @@
 /*
  * The coroutine wrappers of "can this node store a bitmap" and "remove a stored
  * bitmap" are written by hand and live with the bitmap code; the functions they
- * wrap are private. Since 8.0 block-coroutine-wrapper.py makes the wrappers, and
- * calls the bodies by their bdrv_co_ names.
+ * wrap are private. Since 8.0 block-coroutine-wrapper.py makes the wrappers,
+ * and calls the bodies by their bdrv_co_ names.
  */
 #define QDB_WRAPPERS_ARE_OURS 1
 /* There is no graph lock to hold yet. */
 #define QDB_HAVE_GRAPH_LOCK 0
-#elif QEMU_VERSION_MAJOR == 10 && (QEMU_VERSION_MINOR == 0 || QEMU_VERSION_MINOR == 2)
+#elif QEMU_VERSION_MAJOR == 10 && \
+      (QEMU_VERSION_MINOR == 0 || QEMU_VERSION_MINOR == 2)
 #define QDB_QAPI_STRINGS_HAVE_FLAGS 0
 #define QDB_WRAPPERS_ARE_OURS 0
 #define QDB_HAVE_GRAPH_LOCK 1
 #else
-#error "this QEMU version is not one that the drop-in has been checked against (7.2, 10.0, 10.2)"
+#error "not a QEMU that the drop-in was checked against (7.2, 10.0, 10.2)"
 #endif
 
 /*
- * Tracers that attach from outside (SystemTap, LTTng) do not switch QEMU's own event
- * state on, so the library must hand them every event and let them decide.
+ * Tracers that attach from outside (SystemTap, LTTng) do not switch QEMU's own
+ * event state on, so the library must hand them every event and let them
+ * decide.
  */
 #if defined(CONFIG_TRACE_DTRACE) || defined(CONFIG_TRACE_UST)
 #define QDB_TRACERS_ATTACH_FROM_OUTSIDE 1
