@@ -4,7 +4,9 @@
 
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
 use std::mem::transmute;
+use std::ops::Deref;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use qemu_dirty_bitmap::ffi;
 
@@ -13,12 +15,35 @@ pub type Handle = *mut c_void;
 /// An `HBitmapIter`: 80 bytes, aligned to 8.
 pub type HBitmapIter = [u64; 10];
 
+/// The address of a C function. It is called like the function itself, and counts that: a test asks which ones a sequence reached.
+pub struct Function<F> {
+    address: F,
+    calls: AtomicU64,
+}
+
+impl<F> Function<F> {
+    fn new(address: F) -> Self {
+        Self { address, calls: AtomicU64::new(0) }
+    }
+}
+
+impl<F> Deref for Function<F> {
+    type Target = F;
+
+    fn deref(&self) -> &F {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        &self.address
+    }
+}
+
 macro_rules! api {
     ($($group:ident { $($name:ident: fn($($argument:ty),*) $(-> $result:ty)?;)* })*) => {
         /// The functions of one implementation.
         #[allow(missing_docs)] // the names are C's, documented in include/qemu_dirty_bitmap.h
         pub struct Api {
-            $($(pub $name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*)*
+            $($(pub $name: Function<unsafe extern "C" fn($($argument),*) $(-> $result)?>,)*)*
+            /// Whether these are the functions that are compiled into this program, whose objects Rust code may look into.
+            pub compiled_in: bool,
         }
 
         impl Api {
@@ -28,8 +53,9 @@ macro_rules! api {
                 // SAFETY: each address is that of a function of this very name, whose signature (include/qemu_dirty_bitmap.h)
                 // differs from the one here only in what pointers point to, and in `u8` for a `bool` that is returned.
                 unsafe {
-                    Self { $($($name: transmute::<*const (), unsafe extern "C" fn($($argument),*) $(-> $result)?>(
-                        ffi::$group::$name as *const ()),)*)* }
+                    Self { $($($name: Function::new(
+                        transmute::<*const (), unsafe extern "C" fn($($argument),*) $(-> $result)?>(
+                            ffi::$group::$name as *const ())),)*)* compiled_in: true }
                 }
             }
 
@@ -41,13 +67,17 @@ macro_rules! api {
                 let library = open(path)?;
                 // SAFETY: as in `ours`: the shared objects that this loads are built from this tree, with these signatures.
                 unsafe {
-                    Ok(Self { $($($name: transmute::<Handle, unsafe extern "C" fn($($argument),*) $(-> $result)?>(
-                        symbol(library, stringify!($name))?),)*)* })
+                    Ok(Self { $($($name: Function::new(
+                        transmute::<Handle, unsafe extern "C" fn($($argument),*) $(-> $result)?>(
+                            symbol(library, stringify!($name))?)),)*)* compiled_in: false })
                 }
             }
 
-            /// All names in the table.
-            pub const NAMES: &'static [&'static str] = &[$($(stringify!($name),)*)*];
+            /// How often each function was called: name and number.
+            #[must_use]
+            pub fn calls(&self) -> Vec<(&'static str, u64)> {
+                vec![$($((stringify!($name), self.$name.calls.load(Ordering::Relaxed)),)*)*]
+            }
         }
     };
 }

@@ -4,6 +4,7 @@
 use std::ffi::{c_char, CStr, CString};
 use std::ptr::{null, null_mut};
 
+use qemu_dirty_bitmap::dirty_bitmap::BdrvDirtyBitmap;
 use qemu_dirty_bitmap::hbitmap::HBitmap;
 use qemu_dirty_bitmap::host::BlockDirtyInfoList;
 
@@ -62,14 +63,22 @@ impl CLibrary {
         }
     }
 
-    /// Checks what must hold inside this library's HBitmap in a slot. (A dirty bitmap's is seen when it comes out as a backup.)
+    /// Checks what must hold inside this library's HBitmap or dirty bitmap, where its code is compiled into this program.
     ///
     /// # Panics
     /// If it does not hold, or the library is not ours.
-    pub fn check_invariants(&self, slot: Slot) {
+    pub fn check_invariants(&self, target: Target) {
         assert_eq!(self.origin, Origin::Ours);
-        // SAFETY: by the rules above, and this library's HBitmap * is a pointer to this type.
-        unsafe { &*self.hbs[slot].cast::<HBitmap>() }.check_invariants();
+        if !self.api.compiled_in {
+            return;
+        }
+        // SAFETY: by the rules above, and this library's HBitmap * and BdrvDirtyBitmap * are pointers to these types.
+        unsafe {
+            match target {
+                Target::Hb(slot) => (*self.hbs[slot].cast::<HBitmap>()).check_invariants(),
+                Target::Bm(slot) => (*self.bitmaps[slot].cast::<BdrvDirtyBitmap>()).check_invariants(),
+            }
+        }
     }
 
     /// Frees the nodes, which have no bitmaps any more.
@@ -253,6 +262,21 @@ impl CLibrary {
         }
     }
 
+    fn tooth(&self, target: Target, item: u64, unit: u64, dirty: bool) {
+        let api = self.api;
+        // SAFETY: by the rules above.
+        unsafe {
+            match (target, dirty) {
+                (Target::Hb(slot), true) => (api.hbitmap_set)(self.hbs[slot], item, 1),
+                (Target::Hb(slot), false) => (api.hbitmap_reset)(self.hbs[slot], item, unit),
+                (Target::Bm(slot), true) => (api.bdrv_set_dirty_bitmap)(self.bitmaps[slot], item as i64, 1),
+                (Target::Bm(slot), false) => {
+                    (api.bdrv_reset_dirty_bitmap)(self.bitmaps[slot], item as i64, unit as i64)
+                }
+            }
+        }
+    }
+
     fn on_content(&mut self, call: &Call) -> Option<Outcome> {
         let api = self.api;
         let hb = |slot: Slot| self.hbs[slot];
@@ -286,6 +310,10 @@ impl CLibrary {
                         || (api.bdrv_reset_dirty_bitmap)(bm(slot), offset, bytes),
                         || (api.bdrv_reset_dirty_bitmap_locked)(bm(slot), offset, bytes),
                     );
+                    Outcome::Nothing
+                }
+                Call::Comb { target, start, step, times, unit, dirty } => {
+                    (0..times).for_each(|tooth| self.tooth(target, start + tooth * step, unit, dirty));
                     Outcome::Nothing
                 }
                 Call::Get { target: Target::Hb(slot), item, .. } => Outcome::Bool((api.hbitmap_get)(hb(slot), item)),
@@ -456,18 +484,18 @@ impl CLibrary {
                 }
                 Call::CanStore { node, ref name, granularity, coroutine, errp } => {
                     let ask = if coroutine {
-                        api.bdrv_co_can_store_new_dirty_bitmap
+                        *api.bdrv_co_can_store_new_dirty_bitmap
                     } else {
-                        api.bdrv_can_store_new_dirty_bitmap
+                        *api.bdrv_can_store_new_dirty_bitmap
                     };
                     let name = c_string(name);
                     self.reported(errp, |errp| i64::from(ask(self.nodes[node], name.as_ptr(), granularity, errp)))
                 }
                 Call::RemovePersistent { node, ref name, coroutine, errp } => {
                     let remove = if coroutine {
-                        api.bdrv_co_remove_persistent_dirty_bitmap
+                        *api.bdrv_co_remove_persistent_dirty_bitmap
                     } else {
-                        api.bdrv_remove_persistent_dirty_bitmap
+                        *api.bdrv_remove_persistent_dirty_bitmap
                     };
                     let name = c_string(name);
                     self.reported(errp, |errp| i64::from(remove(self.nodes[node], name.as_ptr(), errp)))

@@ -67,6 +67,15 @@ pub enum Call {
         count: u64,
         lock: Lock,
     },
+    /// So many sets of one item, or resets of one bit (`unit` items), `step` items apart: a chunk goes from few bits to many and back.
+    Comb {
+        target: Target,
+        start: u64,
+        step: u64,
+        times: u64,
+        unit: u64,
+        dirty: bool,
+    },
     Get {
         target: Target,
         item: u64,

@@ -3,6 +3,8 @@
 
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Once;
 
 /// How a child ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +26,8 @@ pub struct Report {
     pub stderr: String,
 }
 
-/// Seconds after which a child that hangs is killed by SIGALRM.
-const PATIENCE: u32 = 10;
+/// Seconds after which a child that hangs is killed by SIGALRM: long, because the machine may have a lot else to do.
+const PATIENCE: u32 = 90;
 
 /// Runs `work` in a child.
 ///
@@ -33,6 +35,7 @@ const PATIENCE: u32 = 10;
 /// If no child can be made.
 #[must_use]
 pub fn run(work: impl FnOnce()) -> Report {
+    prepare_hook();
     let mut ends = [0; 2];
     // SAFETY: room for two descriptors, which are ours then.
     let (read, write) = unsafe {
@@ -76,12 +79,28 @@ fn become_child(stderr: &OwnedFd) {
         libc::dup2(stderr.as_raw_fd(), 2);
         libc::alarm(PATIENCE);
     }
-    // A panic that can't unwind out of a C function would print a backtrace, which takes longer than thousands of calls.
-    std::panic::set_hook(Box::new(|panic| {
-        // Not eprintln!, which cargo's tests capture. That nobody may be left to read it is no reason not to abort.
-        let _ = std::io::stderr().write_all(format!("{panic}\n").as_bytes());
-        std::process::abort()
-    }));
+    IS_CHILD.store(true, Ordering::Relaxed);
+}
+
+/// Whether this process is a child.
+static IS_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Sees to it that a child's panic aborts at once: one that can't unwind out of a C function would print a backtrace, which takes
+/// longer than thousands of calls. Done by the parent, because a thread that panics while another one forks holds the hook's lock,
+/// and the child, which would wait for it to change the hook, has no such thread.
+fn prepare_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_CHILD.load(Ordering::Relaxed) {
+                return usual(panic);
+            }
+            // Not eprintln!, which cargo's tests capture. That nobody may be left to read it is no reason not to abort.
+            let _ = std::io::stderr().write_all(format!("{panic}\n").as_bytes());
+            std::process::abort()
+        }));
+    });
 }
 
 #[cfg(test)]

@@ -6,8 +6,18 @@ use std::ptr::{null, null_mut};
 use qemu_dirty_bitmap::hbitmap::HBitmap;
 
 use crate::api::{Api, HBitmapIter, Handle};
-/// The most bits of a small bitmap, which seven of eight are, and of a large one.
+use crate::place::Shape;
+use crate::runs::Runs;
+
+/// The most bits of a small bitmap, which most are, and of a large one.
 const MOST: [u64; 2] = [1 << 12, 1 << 17];
+/// Bits of bitmaps that are too large to be written out; only a part of these is loaded.
+const FAR: [u64; 8] =
+    [1 << 41, (1 << 41) - 1, (1 << 40) + 12345, (1 << 35) + 5, (1 << 30) - 1, 3 << 24, (1 << 24) + 3, (1 << 21) + 64];
+/// Bits up to which a bitmap from [`FAR`] is written out as a whole.
+const WHOLE: u64 = 1 << 26;
+/// Bits up to which the engine's invariants are checked.
+const CHECKED: u64 = 1 << 30;
 
 /// Bits as a plain array of bytes, the lowest first.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +51,10 @@ struct Loaded {
 /// If a bit past the end is set, or one before it is not what the bytes say.
 pub fn run(api: &Api, input: &[u8]) {
     let Some((&[a, b, c, granularity, cut_low, cut_high], data)) = input.split_first_chunk() else { return };
+    if c >= 0xf4 {
+        in_far_hbitmap(api, [a, b, granularity], u16::from_le_bytes([cut_low, cut_high]).into(), data);
+        return;
+    }
     let bits = u64::from(u32::from_le_bytes([a, b, c, 0])) % MOST[usize::from(c >= 0xe0)];
     let granularity = u32::from(granularity % 23);
     // A size that ends within its last bit.
@@ -126,6 +140,125 @@ unsafe fn check(api: &Api, hb: Handle, loaded: &Loaded) {
             next = (api.hbitmap_iter_next)(&raw mut iter);
         }
         assert_eq!(items, *expected);
+    }
+}
+
+/// One part of a bitmap of up to 2^41 bits, which is clean but for it, or dirty but for it; `choice`: its size, where the part is, its
+/// granularity.
+fn in_far_hbitmap(api: &Api, choice: [u8; 3], place: u64, data: &[u8]) {
+    let granularity = u32::from(choice[2] % 23);
+    let size = (u128::from(FAR[usize::from(choice[0] % 8)]) << granularity).min(i64::MAX as u128) as u64;
+    let shape = Shape { size, granularity };
+    let (bits, words) = (shape.bits(), shape.bits().div_ceil(64));
+    let mut bytes = data.to_vec();
+    bytes.resize(data.len().next_multiple_of(8).max(8), 0xff);
+    let length = bytes.len() as u64 / 8;
+    let first = match choice[1] % 4 {
+        0 => words - length,
+        1 => place,
+        2 => ((u128::from(words) * u128::from(place)) >> 16) as u64,
+        // Across the end of a chunk.
+        _ => (place + 1) * 512 - length.min(512) / 2,
+    };
+    let part = first.min(words - length)..first.min(words - length) + length;
+    let dirty_before = choice[1] >= 0x80;
+
+    let mut expected = Runs::default();
+    if dirty_before {
+        expected.insert(0..bits);
+    }
+    expected.remove(part.start * 64..part.end * 64);
+    for bit in (0..length * 64).filter(|&bit| bytes[bit as usize / 8] >> (bit % 8) & 1 != 0) {
+        let bit = part.start * 64 + bit;
+        if bit < bits {
+            expected.insert(bit..bit + 1);
+        }
+    }
+    let (start, count) = items((part.start, part.end), size, granularity);
+    // SAFETY: as in in_hbitmap.
+    unsafe {
+        let hb = (api.hbitmap_alloc)(size, granularity as i32);
+        if dirty_before {
+            (api.hbitmap_set)(hb, 0, size);
+        }
+        (api.hbitmap_deserialize_part)(hb, bytes.as_mut_ptr(), start, count, true);
+        check_far(api, hb, shape, &expected, &part);
+
+        let mut given_back = vec![0xa5; bytes.len()];
+        (api.hbitmap_serialize_part)(hb, given_back.as_mut_ptr(), start, count);
+        if part.end * 64 > bits {
+            let last = bytes.len() - 8;
+            let valid = (u64::MAX >> (part.end * 64 - bits)).to_le_bytes();
+            bytes[last..].iter_mut().zip(valid).for_each(|(byte, valid)| *byte &= valid);
+        }
+        assert_eq!(given_back, bytes);
+        if bits <= WHOLE {
+            copy_whole(api, hb, shape, &expected, &part);
+        }
+
+        (api.hbitmap_deserialize_ones)(hb, start, count, true);
+        expected.insert(part.start * 64..(part.end * 64).min(bits));
+        check_far(api, hb, shape, &expected, &part);
+        (api.hbitmap_deserialize_zeroes)(hb, start, count, true);
+        expected.remove(part.start * 64..part.end * 64);
+        check_far(api, hb, shape, &expected, &part);
+        (api.hbitmap_free)(hb);
+    }
+}
+
+/// A buffer of megabytes, in one piece and in 64 KiB pieces, and a bitmap made of it.
+///
+/// # Safety
+/// `hb` is an HBitmap of `api`'s.
+unsafe fn copy_whole(api: &Api, hb: Handle, shape: Shape, expected: &Runs, part: &std::ops::Range<u64>) {
+    let Shape { size, granularity } = shape;
+    let mut bytes = vec![0xa5; shape.bits().div_ceil(64) as usize * 8];
+    // SAFETY: as the caller promises; the buffers are as long as what is written to them.
+    unsafe {
+        (api.hbitmap_serialize_part)(hb, bytes.as_mut_ptr(), 0, size);
+        for (number, piece) in (0..).zip(bytes.chunks(1 << 16)) {
+            let first = number * (1 << 13);
+            let (start, count) = items((first, first + piece.len() as u64 / 8), size, granularity);
+            let mut alone = vec![0xa5; piece.len()];
+            (api.hbitmap_serialize_part)(hb, alone.as_mut_ptr(), start, count);
+            assert!(alone == piece, "the piece from word {first} on is not that of the whole");
+        }
+        let copy = (api.hbitmap_alloc)(size, granularity as i32);
+        (api.hbitmap_deserialize_part)(copy, bytes.as_mut_ptr(), 0, size, true);
+        check_far(api, copy, shape, expected, part);
+        (api.hbitmap_free)(copy);
+    }
+}
+
+/// # Safety
+/// `hb` is an HBitmap of `api`'s.
+unsafe fn check_far(api: &Api, hb: Handle, shape: Shape, expected: &Runs, part: &std::ops::Range<u64>) {
+    let Shape { size, granularity } = shape;
+    let end_of = |bit: u64| ((u128::from(bit) << granularity) as u64).min(size);
+    // SAFETY: as the caller promises; out-parameters are locals.
+    unsafe {
+        if shape.bits() <= CHECKED {
+            (*hb.cast::<HBitmap>()).check_invariants();
+        }
+        assert_eq!((api.hbitmap_count)(hb), expected.count() << granularity);
+        let (mut start, mut count, mut from) = (0, 0, 0);
+        for run in expected.iter() {
+            assert!((api.hbitmap_next_dirty_area)(hb, from, i64::MAX, i64::MAX, &raw mut start, &raw mut count));
+            from = start + count;
+            assert_eq!((start as u64, from as u64), (run.start << granularity, end_of(run.end)));
+        }
+        assert!(!(api.hbitmap_next_dirty_area)(hb, from, i64::MAX, i64::MAX, &raw mut start, &raw mut count));
+
+        // From the bit before the part to the second one behind it, or the first.
+        let mut iter: HBitmapIter = [0; 10];
+        let mut bit = (part.start * 64).saturating_sub(1);
+        (api.hbitmap_iter_init)(&raw mut iter, hb, bit << granularity);
+        while bit <= part.end * 64 {
+            let next = expected.next_member(bit);
+            assert_eq!((api.hbitmap_iter_next)(&raw mut iter), next.map_or(-1, |bit| (bit << granularity) as i64));
+            let Some(next) = next else { break };
+            bit = next + 1;
+        }
     }
 }
 

@@ -51,6 +51,8 @@ pub enum ContentOp {
     Set(Span, bool),
     SetMore(Span, Span, Span),
     Reset(Span, bool),
+    /// From a place on, so many bits (up to 2047), so many apart: sets or resets.
+    Comb(Place, u8, u16, bool),
     Get(Place, bool),
     Count,
     Granularity,
@@ -189,6 +191,16 @@ pub fn sequence(subject: Subject, bytes: &[u8]) -> Vec<Op> {
         }
     }
     ops
+}
+
+/// Bytes that choose what they are about, by their first one.
+#[must_use]
+pub fn sequence_on_either(bytes: &[u8]) -> Vec<Op> {
+    match bytes.split_first() {
+        None => Vec::new(),
+        Some((first, rest)) if first % 2 == 0 => sequence(Subject::HBitmaps, rest),
+        Some((_, rest)) => sequence(Subject::DirtyBitmaps, rest),
+    }
 }
 
 fn hbitmap_op(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {

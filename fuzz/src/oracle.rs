@@ -30,7 +30,7 @@ pub fn qemu() -> &'static Api {
         };
         assert_eq!(api.version(), "qemu", "{} is not QEMU's code", path.display());
         assert_ne!(ours().version(), "qemu");
-        assert!(!std::ptr::fn_addr_eq(api.hbitmap_set, ours().hbitmap_set), "both are one library");
+        assert!(!std::ptr::fn_addr_eq(*api.hbitmap_set, *ours().hbitmap_set), "both are one library");
         api
     })
 }

@@ -4,6 +4,8 @@
 
 use arbitrary::Arbitrary;
 
+use crate::model::Limits;
+
 /// Bits that this library stores in one piece; the boundaries deserve attention.
 const CHUNK: u64 = 32768;
 
@@ -62,12 +64,12 @@ impl Place {
                 let bit = ((u128::from(value) * u128::from(bits)) >> 16) as u64;
                 bit.wrapping_mul(unit)
             }
-            // Around a word's end, a chunk's end, and the end of 64 chunks.
+            // Around a word's end, a chunk's end, and the ends of 64 and of 512 chunks.
             6 => near((value / 5 * 64).wrapping_mul(unit)),
             7 | 8 => {
                 (value / 64 % (bits / CHUNK + 2) * CHUNK).wrapping_add(value % 64).wrapping_sub(32).wrapping_mul(unit)
             }
-            9 => near((value / 5 % 3 * 64 * CHUNK).wrapping_mul(unit)),
+            9 => near((value / 5 % 3 * (64 << (value / 16 % 2 * 3)) * CHUNK).wrapping_mul(unit)),
             // Around the end.
             10 | 11 => (bits.wrapping_sub(value % 130)).wrapping_mul(unit),
             12 => near(shape.size),
@@ -90,6 +92,24 @@ impl Place {
                 near(edges[(value / 5) as usize % edges.len()])
             }
         }
+    }
+}
+
+impl Place {
+    /// The start of a row of bits, how many items they are apart, and how many there are of at most 2047. All are within the bitmap;
+    /// if they are to be reset, the last is a whole bit.
+    #[must_use]
+    pub fn comb(self, shape: Shape, step: u8, times: u16, dirty: bool) -> (u64, u64, u64) {
+        const STEPS: [u64; 12] = [1, 1, 2, 3, 7, 63, 64, 65, 511, 513, 4097, CHUNK + 1];
+        let step = STEPS[usize::from(step) % STEPS.len()];
+        let whole = if dirty { shape.bits() } else { shape.size >> shape.granularity };
+        if whole == 0 {
+            return (0, shape.unit(), 0);
+        }
+        let first = (self.item(shape) >> shape.granularity) % whole;
+        let times = (u64::from(times) % 2048).min((whole - 1 - first) / step + 1);
+        // One bit alone may be so coarse that there is no step.
+        (first << shape.granularity, step.checked_mul(shape.unit()).unwrap_or(0), times)
     }
 }
 
@@ -179,23 +199,39 @@ const SIZES: &[u64] = &[
     64 * CHUNK,
     64 * CHUNK + 1,
     130 * CHUNK + 77,
+    (1 << 24) - 1,
+    (1 << 24) + 1,
+    3 << 24,
     1 << 30,
+    (1 << 35) - CHUNK,
     (1 << 40) + 12345,
+    (1 << 41) - 1,
+    1 << 41,
     i64::MAX as u64,
 ];
+/// From here on [`Extent::exact`] allows a bitmap to be as large as one can be.
+const HUGE: u8 = 0xf8;
 const GRANULARITIES: &[u32] = &[0, 0, 0, 1, 2, 3, 6, 7, 9, 15, 16, 22, 40, 57, 58, 63];
 
 impl Extent {
-    /// Size and granularity, the latter raised until there are at most `max_bits`; now and then any numbers.
+    fn most(self, limits: Limits) -> u64 {
+        if self.exact >= HUGE {
+            limits.max_bits
+        } else {
+            limits.usual_bits
+        }
+    }
+
+    /// Size and granularity, the latter raised until there are not too many bits; now and then any numbers.
     #[must_use]
-    pub fn resolve(self, max_bits: u64) -> (u64, i32) {
+    pub fn resolve(self, limits: Limits) -> (u64, i32) {
         if self.exact == 0 {
             let wild = [0, i64::MAX as u64, 1 << 63, u64::MAX, 1 << 42];
             return (wild[self.size as usize % wild.len()], i32::from(self.granularity as i8));
         }
         let size = SIZES[self.size as usize % SIZES.len()];
         let mut granularity = GRANULARITIES[self.granularity as usize % GRANULARITIES.len()];
-        while bits_for(size, granularity) > max_bits {
+        while bits_for(size, granularity) > self.most(limits) {
             granularity += 1;
         }
         (size, granularity as i32)
@@ -203,12 +239,12 @@ impl Extent {
 
     /// A size for a bitmap that has a granularity.
     #[must_use]
-    pub fn size_for(self, granularity: u32, max_bits: u64) -> u64 {
+    pub fn size_for(self, granularity: u32, limits: Limits) -> u64 {
         match self.exact {
-            0 => self.resolve(max_bits).0,
+            0 => self.resolve(limits).0,
             1..=60 => u64::from(self.size) << granularity.min(50),
             _ => SIZES[self.size as usize % SIZES.len()]
-                .min(max_bits.saturating_mul(1 << granularity))
+                .min(self.most(limits).saturating_mul(1 << granularity))
                 .min(i64::MAX as u64),
         }
     }

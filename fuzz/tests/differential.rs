@@ -7,14 +7,16 @@
 //! QDB_FUZZ_SECONDS   how long each test draws sequences (default: 5)
 //! QDB_FUZZ_SEED      the first seed (default: 1)
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use qemu_dirty_bitmap_fuzz::api::Api;
 use qemu_dirty_bitmap_fuzz::child::{self, End};
-use qemu_dirty_bitmap_fuzz::op::{sequence, Op, Subject};
+use qemu_dirty_bitmap_fuzz::op::{sequence, sequence_on_either, Op, Subject};
 use qemu_dirty_bitmap_fuzz::session::{run, Setup, Tally};
 use qemu_dirty_bitmap_fuzz::{hostile, oracle, random};
 
@@ -27,7 +29,8 @@ fn number(name: &str, default: u64) -> u64 {
 
 fn ours() -> &'static Api {
     match env::var_os("QDB_LIBRARY").filter(|value| !value.is_empty()) {
-        None => oracle::ours(),
+        // A table of its own for each test: they run at the same time, and count calls.
+        None => Box::leak(Box::new(Api::ours())),
         Some(path) => {
             let api = Api::load(Path::new(&path)).unwrap_or_else(|message| panic!("QDB_LIBRARY: {message}"));
             assert_ne!(api.version(), "qemu", "QDB_LIBRARY is QEMU's code");
@@ -68,6 +71,23 @@ fn fail(setup: Setup, name: &str, ops: Vec<Op>, first: String) -> ! {
     panic!("{name}, made smaller:\n{message}\nfrom {ops:#?}")
 }
 
+/// The C functions that were called.
+fn reached(api: &Api) -> BTreeSet<&'static str> {
+    api.calls().into_iter().filter(|&(_, calls)| calls != 0).map(|(name, _)| name).collect()
+}
+
+/// Checks that sequences on a subject called each function that they should: with nodes all, else all that need none.
+fn all_reached(what: &str, subject: Subject, reached: &BTreeSet<&str>) {
+    let wanted = |name: &&str| match subject {
+        Subject::HBitmaps => name.starts_with("hbitmap_"),
+        // This one says whose functions they are; sequences do not ask.
+        Subject::DirtyBitmaps => *name != "qdb_version",
+    };
+    let all = oracle::ours().calls().into_iter().map(|(name, _)| name).filter(wanted);
+    let never: Vec<&str> = all.filter(|name| !reached.contains(name)).collect();
+    assert!(never.is_empty(), "{what}: never called: {never:?}");
+}
+
 /// Draws sequences for the time that is given. Returns how many.
 fn draw(name: &str, setup: Setup, subject: Subject) {
     let end = Instant::now() + Duration::from_secs(number("QDB_FUZZ_SECONDS", 5));
@@ -92,9 +112,12 @@ fn draw(name: &str, setup: Setup, subject: Subject) {
     }
     // Sequences that do nothing would prove nothing.
     let mut tally = Tally::default();
-    (first..first + BATCH).for_each(|seed| tally += run(setup, &ops(seed)));
+    (first..first + 4 * BATCH).for_each(|seed| tally += run(setup, &ops(seed)));
     assert!(tally.calls > 10 * BATCH && tally.aborts > 0, "{name}: {tally:?}");
-    println!("{name}: {} sequences; the first {BATCH} made {tally:?}", seed - first);
+    for api in [Some(setup.ours), setup.qemu].into_iter().flatten() {
+        all_reached(&format!("{name}, {}", api.version()), subject, &reached(api));
+    }
+    println!("{name}: {} sequences; the first {} made {tally:?}", seed - first, 4 * BATCH);
 }
 
 #[test]
@@ -130,35 +153,79 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.map(|path| (path.clone(), fs::read(&path).expect("a file that can be read"))).collect()
 }
 
-#[test]
-fn what_fuzzers_found() {
-    let setup = both();
-    let mut files = 0;
-    for (target, fixed) in [
-        ("hbitmap_ops", Some(Subject::HBitmaps)),
-        ("dirty_bitmap_ops", Some(Subject::DirtyBitmaps)),
-        ("differential", None),
-    ] {
-        for (path, bytes) in corpus(target) {
-            let (subject, bytes) = match (fixed, bytes.split_first()) {
-                (Some(subject), _) => (subject, &bytes[..]),
-                (None, Some((first, rest))) if first % 2 == 0 => (Subject::HBitmaps, rest),
-                (None, Some((_, rest))) => (Subject::DirtyBitmaps, rest),
-                (None, None) => continue,
+/// Entries of docs/differences.md that decide what a call does (0: "Return types").
+const DECIDING: [u8; 8] = [0, 1, 2, 4, 15, 16, 18, 20];
+
+/// What the sequences of a fuzz target's corpus reached.
+#[derive(Default)]
+struct Reached {
+    functions: BTreeSet<String>,
+    entries: BTreeSet<String>,
+}
+
+impl Reached {
+    /// Runs a sequence in a child, which tells on stderr what it reached.
+    fn run(&mut self, setup: Setup, path: &Path, ops: &[Op]) {
+        let report = child::run(|| {
+            let tally = run(setup, ops);
+            let entries = (0..).zip(tally.entries).filter(|&(_, times)| times != 0);
+            let told = reached(setup.ours).into_iter().map(|name| format!("function {name}\n"));
+            let told: String = told.chain(entries.map(|(entry, _): (u8, _)| format!("entry {entry}\n"))).collect();
+            std::io::stderr().write_all(told.as_bytes()).expect("somebody listens");
+        });
+        if report.end != End::Returned {
+            fail(setup, &path.display().to_string(), ops.to_vec(), format!("{:?}\n{}", report.end, report.stderr));
+        }
+        for line in report.stderr.lines() {
+            match line.split_once(' ') {
+                Some(("function", name)) => self.functions.insert(name.into()),
+                Some(("entry", entry)) => self.entries.insert(entry.into()),
+                _ => continue,
             };
-            // Alone too: larger bitmaps are possible then.
-            for setup in [setup, Setup { qemu: None, ..setup }] {
-                let ops = sequence(subject, bytes);
-                if let Some(message) = failure(setup, &ops) {
-                    fail(setup, &path.display().to_string(), ops, message);
-                }
-            }
-            files += 1;
         }
     }
-    for (_, bytes) in corpus("deserialize") {
-        hostile::run(setup.ours, &bytes);
-        files += 1;
+
+    /// Checks that the corpus is worth its name.
+    fn check(&self, target: &str, subject: Subject, entries: &[u8]) {
+        all_reached(target, subject, &self.functions.iter().map(String::as_str).collect());
+        let never: Vec<&u8> = entries.iter().filter(|entry| !self.entries.contains(&entry.to_string())).collect();
+        assert!(never.is_empty(), "{target}: entries of docs/differences.md that were never met: {never:?}");
     }
-    assert!(files > 0, "there is no corpus");
+}
+
+/// Runs a corpus, in which every function must be called, and every listed difference met that can decide a call. Without a
+/// subject the inputs choose theirs.
+fn corpus_of_sequences(target: &str, subject: Option<Subject>, entries: &[u8]) {
+    let setup = both();
+    let mut all = Reached::default();
+    for (path, bytes) in corpus(target) {
+        let ops = subject.map_or_else(|| sequence_on_either(&bytes), |subject| sequence(subject, &bytes));
+        all.run(setup, &path, &ops);
+        // Alone too: larger bitmaps are possible then.
+        all.run(Setup { qemu: None, ..setup }, &path, &ops);
+    }
+    all.check(target, subject.unwrap_or(Subject::DirtyBitmaps), entries);
+}
+
+#[test]
+fn corpus_hbitmap_ops() {
+    corpus_of_sequences("hbitmap_ops", Some(Subject::HBitmaps), &[0, 1, 2, 15, 20]);
+}
+
+#[test]
+fn corpus_dirty_bitmap_ops() {
+    corpus_of_sequences("dirty_bitmap_ops", Some(Subject::DirtyBitmaps), &DECIDING);
+}
+
+#[test]
+fn corpus_differential() {
+    corpus_of_sequences("differential", None, &DECIDING);
+}
+
+#[test]
+fn corpus_deserialize() {
+    let files = corpus("deserialize");
+    assert!(!files.is_empty(), "there is no corpus");
+    let ours = ours();
+    files.iter().for_each(|(_, bytes)| hostile::run(ours, bytes));
 }

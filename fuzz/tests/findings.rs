@@ -60,3 +60,43 @@ fn a_full_coarse_bitmap_merges() {
         }
     }
 }
+
+/// A cursor in a chunk that the bitmap no longer has: the number of its words came out below zero (in an engine a few minutes old).
+#[test]
+fn an_iterator_survives_that_its_chunk_is_cut_off() {
+    let api = oracle::ours();
+    for (dirty, first) in [(100_000, 99_000), (100_000, 40_000), (1, 0)] {
+        // SAFETY: a C program's calls, in a right order.
+        unsafe {
+            let hb = (api.hbitmap_alloc)(100_000, 0);
+            (api.hbitmap_set)(hb, first, dirty - first);
+            let mut iter = [0; 10];
+            (api.hbitmap_iter_init)(&raw mut iter, hb, first);
+            assert_eq!((api.hbitmap_iter_next)(&raw mut iter), first as i64);
+            for size in [first.min(64), 1, 0] {
+                (api.hbitmap_truncate)(hb, size);
+                assert_eq!((api.hbitmap_iter_next)(&raw mut iter), -1);
+            }
+            (api.hbitmap_free)(hb);
+        }
+    }
+}
+
+/// A cursor that had found nothing more in a sparse chunk stood at the chunk's end then, and missed what was set ahead of it later
+/// (in an engine a few minutes old).
+#[test]
+fn an_iterator_at_the_end_goes_on_from_where_it_was() {
+    let api = oracle::ours();
+    // SAFETY: a C program's calls, in a right order.
+    unsafe {
+        let hb = (api.hbitmap_alloc)(98_374, 0);
+        (api.hbitmap_set)(hb, 9890, 1);
+        let mut iter = [0; 10];
+        (api.hbitmap_iter_init)(&raw mut iter, hb, 19_266);
+        assert_eq!((api.hbitmap_iter_next)(&raw mut iter), -1);
+        (api.hbitmap_set)(hb, 0, 58_752);
+        // The next word's first bit: only what is in the iterator's own word may be missed.
+        assert_eq!((api.hbitmap_iter_next)(&raw mut iter), 302 * 64);
+        (api.hbitmap_free)(hb);
+    }
+}

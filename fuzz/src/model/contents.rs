@@ -22,6 +22,7 @@ impl Model {
         Some(match *call {
             Call::Set { target, start, count, .. } => self.assign(target, start, count, true),
             Call::Reset { target, start, count, .. } => self.assign(target, start, count, false),
+            Call::Comb { target, start, step, times, dirty, .. } => self.comb(target, start, step, times, dirty),
             Call::Get { target, item, .. } => {
                 self.content(target).get(item).map(|dirty| Verdict::Returns(Outcome::Bool(dirty)))
             }
@@ -96,6 +97,19 @@ impl Model {
         let content = self.content_mut(target);
         let bits = if dirty { content.settable(start, count)? } else { content.resettable(start, count)? };
         content.assign(bits, dirty);
+        returns(Outcome::Nothing)
+    }
+
+    /// The plan sees to it that all teeth are within the bitmap.
+    fn comb(&mut self, target: Target, start: u64, step: u64, times: u64, dirty: bool) -> Checked<Verdict> {
+        if times != 0 {
+            self.require_writable(target)?;
+        }
+        let content = self.content_mut(target);
+        for tooth in 0..times {
+            let bit = (start + tooth * step) >> content.shape.granularity;
+            content.assign(bit..bit + 1, dirty);
+        }
         returns(Outcome::Nothing)
     }
 

@@ -30,6 +30,8 @@ pub const ITERS: usize = 3;
 pub struct Limits {
     /// Bits of a bitmap.
     pub max_bits: u64,
+    /// Bits of all but a few bitmaps: larger ones take time.
+    pub usual_bits: u64,
     /// Bits up to which the whole content is looked at.
     pub readable_bits: u64,
     /// Bytes of a serialised part.
@@ -38,9 +40,11 @@ pub struct Limits {
 
 impl Limits {
     /// For comparisons with QEMU's C, which needs memory for every bit.
-    pub const WITH_QEMU: Limits = Limits { max_bits: 5 << 20, readable_bits: 5 << 20, max_part: 1 << 13 };
+    pub const WITH_QEMU: Limits =
+        Limits { max_bits: 33 << 20, usual_bits: 5 << 20, readable_bits: 33 << 20, max_part: 1 << 13 };
     /// For this library alone.
-    pub const ALONE: Limits = Limits { max_bits: 1 << 34, readable_bits: 1 << 22, max_part: 1 << 13 };
+    pub const ALONE: Limits =
+        Limits { max_bits: 1 << 41, usual_bits: 1 << 34, readable_bits: 1 << 22, max_part: 1 << 13 };
 }
 
 /// A dirty bitmap.

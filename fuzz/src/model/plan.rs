@@ -95,6 +95,10 @@ impl Model {
                 let (start, count) = span.of_bits(shape);
                 Call::Reset { target, start, count, lock: around(*lock) }
             }
+            ContentOp::Comb(place, step, times, dirty) => {
+                let (start, step, times) = place.comb(shape, *step, *times, *dirty);
+                Call::Comb { target, start, step, times, unit: 1 << shape.granularity, dirty: *dirty }
+            }
             ContentOp::Get(place, lock) => Call::Get { target, item: place.item(shape), lock: around(*lock) },
             ContentOp::Count => Call::Count { target },
             ContentOp::Granularity => Call::Granularity { target },
@@ -167,7 +171,7 @@ impl Model {
         let shape = |slot: Slot| self.content(Target::Hb(slot)).shape;
         Some(vec![match *op {
             HbOp::Alloc(slot, extent) => {
-                let (size, granularity) = extent.resolve(self.limits.max_bits);
+                let (size, granularity) = extent.resolve(self.limits);
                 let slot = self.free_hb().unwrap_or(slot as usize % HBS);
                 let alloc = Call::Alloc { slot, size, granularity };
                 if self.hbs[slot].is_some() {
@@ -178,7 +182,7 @@ impl Model {
             HbOp::Free(slot) => Call::Free { slot: pick(&live, slot)? },
             HbOp::Truncate(slot, extent) => {
                 let slot = pick(&live, slot)?;
-                let size = extent.size_for(shape(slot).granularity, self.limits.max_bits);
+                let size = extent.size_for(shape(slot).granularity, self.limits);
                 Call::Truncate { slot, size }
             }
             HbOp::Merge(a, b, result) => {
@@ -252,7 +256,8 @@ impl Model {
                 let length = self.nodes[node(on)].length;
                 let mut log2 = u32::from(granularity % 23) + 9;
                 // Mostly one that suits the node.
-                while granularity < 230 && length >> log2 > self.limits.max_bits as i64 && log2 < 31 {
+                let most = if granularity < 220 { self.limits.usual_bits } else { self.limits.max_bits };
+                while granularity < 230 && length >> log2 > most as i64 && log2 < 31 {
                     log2 += 1;
                 }
                 let granularity = if granularity >= 250 {
