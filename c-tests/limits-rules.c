@@ -175,6 +175,23 @@ static Answer rule_part(const Plain *plain, uint64_t start, uint64_t count)
     return returns((int64_t)(((last >> 6) - ((start >> plain->granularity) >> 6) + 1) * 8));
 }
 
+/* The bytes of a part. Here a range may wrap: its length is told in 64 bits then, and no buffer has it. */
+static Answer rule_part_size(const Plain *plain, uint64_t start, uint64_t count)
+{
+    uint64_t last = start + count - 1;
+
+    if (count == 0 || last >= start) {
+        return rule_part(plain, start, count);
+    }
+    if (plain->granularity >= 58 || start % ((Wide)64 << plain->granularity) || last >> plain->granularity >= plain->bits) {
+        return ends(FATE_ABORTS);
+    }
+    if (count % ((Wide)64 << plain->granularity) && last >> plain->granularity != plain->bits - 1) {
+        return ends(FATE_ABORTS);
+    }
+    return returns((int64_t)(((last >> plain->granularity >> 6) - (start >> plain->granularity >> 6) + 1) * 8));
+}
+
 Answer rule(Plain *plain, LimitCall call, uint64_t first, uint64_t second)
 {
     Answer answer;
@@ -196,7 +213,7 @@ Answer rule(Plain *plain, LimitCall call, uint64_t first, uint64_t second)
     case LIMIT_STATUS:
         return rule_status(plain, first, second);
     case LIMIT_SERIAL_SIZE:
-        return rule_part(plain, first, second);
+        return rule_part_size(plain, first, second);
     case LIMIT_ZEROES:
         answer = rule_part(plain, first, second);
         if (answer.fate == FATE_RETURNS && second > 0) {

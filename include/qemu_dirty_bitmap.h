@@ -284,7 +284,8 @@ uint64_t hbitmap_serialization_align(const HBitmap *hb);
  * @param start  The first item.
  * @param count  Items; 0 takes no bytes.
  *
- * Aborts if the part is not aligned to hbitmap_serialization_align(), or ends past the last bit. QEMU: util/hbitmap.c.
+ * Aborts if the part is not aligned to hbitmap_serialization_align(), or ends past the last bit. A part across 2^64 gives a number
+ * that no buffer has, as in QEMU, whose callers refuse it. QEMU: util/hbitmap.c.
  */
 uint64_t hbitmap_serialization_size(const HBitmap *hb,
                                     uint64_t start,

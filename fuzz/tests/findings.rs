@@ -100,3 +100,42 @@ fn an_iterator_at_the_end_goes_on_from_where_it_was() {
         (api.hbitmap_free)(hb);
     }
 }
+
+/// When the last region of a bitmap of 2^30 bits or more became clean, up to 2 MiB of what lies behind its summaries in memory were
+/// thrown away, whoever they belonged to (in an engine half an hour old).
+#[test]
+fn memory_behind_a_bitmap_is_left_alone() {
+    const PAGE: usize = 4096;
+    const PAGES: usize = 4096;
+    const CHUNK: u64 = 32768;
+    let api = oracle::ours();
+    for chunks in [513, 1023, 64 * 512, 65 * 512, 65 * 512 + 1, 100 * 512 + 7] {
+        let (size, last) = (chunks * CHUNK, (chunks - 1) * CHUNK);
+        // SAFETY: a C program's calls, in a right order; the pages are mapped here, and are read and written within their length.
+        unsafe {
+            let hb = (api.hbitmap_alloc)(size, 0);
+            (api.hbitmap_set)(hb, last + 3, 5000);
+            // One by one, they go to the holes that are left around what the bitmap has mapped.
+            let guards: Vec<*mut u8> = (0..PAGES)
+                .map(|_| {
+                    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+                    let page = libc::mmap(null_mut(), PAGE, prot, flags, -1, 0);
+                    assert_ne!(page, libc::MAP_FAILED);
+                    page.cast::<u8>().write_bytes(0xa5, PAGE);
+                    page.cast()
+                })
+                .collect();
+            (api.hbitmap_reset)(hb, last, CHUNK);
+            (api.hbitmap_set)(hb, 0, size);
+            (api.hbitmap_reset_all)(hb);
+            (api.hbitmap_set)(hb, last + 3, 5000);
+            (api.hbitmap_truncate)(hb, last);
+            let lost = guards.iter().filter(|&&page| page.read() != 0xa5 || page.add(PAGE - 1).read() != 0xa5).count();
+            assert_eq!(lost, 0, "pages of somebody else that were lost, {chunks} chunks");
+            for page in guards {
+                libc::munmap(page.cast(), PAGE);
+            }
+            (api.hbitmap_free)(hb);
+        }
+    }
+}

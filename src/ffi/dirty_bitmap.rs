@@ -484,7 +484,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_size(
     bytes: u64,
 ) -> u64 {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_serialization_size");
-    bitmap.serialization_size(&bitmap.lock(), offset, bytes)
+    bitmap.serialization_size_as_in_c(&bitmap.lock(), offset, bytes)
 }
 
 /// The bytes of the disk that serialised parts start at and end at a multiple of: 64 granularity units.

@@ -13,7 +13,7 @@ from typing import Optional
 from . import qcow2, say
 from .daemon import Daemon
 
-LIMIT = 900  # seconds for one program; only the longest of the images comes near
+LIMIT = 1800  # seconds for one program; only the longest of the images comes near, on a busy machine
 MEMORY = 64 << 30  # of address space: the same for both builds, whatever the machine promises
 DISK = "disk.qcow2"
 BLOCK = 4096

@@ -192,6 +192,19 @@ impl Content {
         Ok(bits.start / 64..bits.end.div_ceil(64))
     }
 
+    /// The bytes of a serialised part. A range that wraps has a size that no buffer has, as in C.
+    pub fn part_size(&self, start: u64, count: u64) -> Checked<u64> {
+        if count == 0 || start.checked_add(count - 1).is_some() {
+            return self.part(start, count).map(|part| (part.end - part.start) * 8);
+        }
+        let within = self.alignment()? - 1;
+        require(start & within == 0)?;
+        let last = start.wrapping_add(count - 1) >> self.granularity();
+        require(last < self.shape.bits())?;
+        require(last == self.shape.bits() - 1 || count & within == 0)?;
+        Ok((last / 64).wrapping_sub(start >> self.granularity() >> 6).wrapping_add(1).wrapping_mul(8))
+    }
+
     /// The valid bits of the last word, if `part` has it.
     #[must_use]
     pub fn tail(&self, part: &std::ops::Range<u64>) -> Option<u64> {

@@ -64,10 +64,9 @@ impl Model {
             Call::SerializationAlign { target } => {
                 self.content(target).alignment().map(|align| Verdict::Returns(Outcome::U64(align)))
             }
-            Call::SerializationSize { target, start, count } => self
-                .content(target)
-                .part(start, count)
-                .map(|part| Verdict::Returns(Outcome::U64((part.end - part.start) * 8))),
+            Call::SerializationSize { target, start, count } => {
+                self.content(target).part_size(start, count).map(|bytes| Verdict::Returns(Outcome::U64(bytes)))
+            }
             Call::SerializePart { target, start, count, .. } => {
                 let content = self.content(target);
                 content.part(start, count).map(|part| Verdict::Returns(Outcome::Bytes(Some(content.bytes(part)))))

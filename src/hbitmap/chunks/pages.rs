@@ -12,6 +12,18 @@ use std::ptr::NonNull;
 /// The size of a large page in words.
 pub(super) const LARGE: usize = (2 << 20) / 8;
 
+/// Words in the smallest page that memory is given back by. Where pages are larger the system refuses, or gives back nothing.
+#[cfg(target_os = "linux")]
+const PAGE: usize = 4096 / 8;
+
+/// The words `range` of a mapping of `len` words, with the rest of the mapping behind them if they are the last: a mapping has whole
+/// large pages, and what is behind its last word is nobody's.
+#[cfg(target_os = "linux")]
+fn with_rest(range: Range<usize>, len: usize) -> Range<usize> {
+    let end = if range.end == len { len.next_multiple_of(LARGE) } else { range.end };
+    range.start..end
+}
+
 /// An array of words that starts as zeroes.
 #[derive(Debug)]
 pub(super) struct Pages {
@@ -78,14 +90,15 @@ impl Pages {
     /// Makes the words `range` zero, and gives their memory back as far as it is whole pages and that can be done.
     pub(super) fn release(&mut self, range: Range<usize>) {
         #[cfg(target_os = "linux")]
-        if self.mapped && self[range.clone()].as_ptr().addr() % 4096 == 0 {
-            // What is behind the last word belongs to the mapping up to the next large page, and to nobody.
-            let bytes = if range.end == self.len { range.len().next_multiple_of(LARGE) } else { range.len() } * 8;
-            let words: *mut u64 = self[range.clone()].as_mut_ptr();
-            // SAFETY: the bytes lie within this private mapping, which `self` owns, and nobody has a reference to them. What is not
-            // written back is zero when it is read next.
-            if bytes % 4096 == 0 && unsafe { libc::madvise(words.cast(), bytes, libc::MADV_DONTNEED) } == 0 {
-                return;
+        if self.mapped {
+            let whole = with_rest(range.clone(), self.len);
+            if whole.start % PAGE == 0 && whole.end % PAGE == 0 {
+                let words: *mut u64 = self[range.clone()].as_mut_ptr();
+                // SAFETY: the words `whole` start at those of `range` and lie within this private mapping (see `with_rest`), which
+                // `self` owns, and nobody has a reference to them. What is given back is zero when it is read next.
+                if unsafe { libc::madvise(words.cast(), whole.len() * 8, libc::MADV_DONTNEED) } == 0 {
+                    return;
+                }
             }
         }
         self[range].fill(0);
@@ -107,7 +120,7 @@ impl Pages {
     /// Takes the memory of the words `range` at once, where that can be done: one system call instead of a page fault for each page.
     pub(super) fn populate(&mut self, range: Range<usize>) {
         #[cfg(target_os = "linux")]
-        if self.mapped && range.start % 512 == 0 {
+        if self.mapped && range.start % PAGE == 0 {
             let (words, bytes) = (self[range.clone()].as_mut_ptr(), range.len() * 8);
             // SAFETY: the range lies within this mapping, which `self` owns. Its content stays: pages that are there are left, others
             // come as zeroes, as they would when touched. A kernel that does not know this advice refuses it.
@@ -234,6 +247,21 @@ mod tests {
                     pages.release(start..end);
                     let expected = |i| if (start..end).contains(&i) { 0 } else { 7 };
                     assert!(pages.iter().enumerate().all(|(i, &word)| word == expected(i)), "{len}: {start}..{end}");
+                }
+            }
+        }
+    }
+
+    /// Memory behind a mapping is somebody else's: a summary of two regions, of which the second was given back, lost its neighbour's.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn nothing_behind_the_mapping_is_released() {
+        for len in LENGTHS {
+            for start in [0, 512, 4096, LARGE - 512, LARGE, LARGE + 512] {
+                for end in [start + 512, len].into_iter().filter(|&end| start <= end && end <= len) {
+                    let whole = with_rest(start..end, len);
+                    assert!(whole.start == start && whole.end >= end);
+                    assert!(whole.end <= len.next_multiple_of(LARGE), "{start}..{end} of {len}: {whole:?}");
                 }
             }
         }
