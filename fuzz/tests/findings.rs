@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What was found, by fuzzing or while writing the model, as C calls.
 
+use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 
@@ -101,39 +102,50 @@ fn an_iterator_at_the_end_goes_on_from_where_it_was() {
     }
 }
 
+/// The ends of this process's mappings, each with how much is free behind it, up to 2 MiB.
+fn gaps() -> BTreeMap<usize, usize> {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux");
+    let address = |text: &str| usize::from_str_radix(text, 16).expect("an address");
+    let ranges = maps.lines().filter_map(|line| line.split_once(' ')?.0.split_once('-'));
+    let ranges: Vec<_> = ranges.map(|(start, end)| (address(start), address(end))).collect();
+    ranges
+        .windows(2)
+        .map(|pair| (pair[0].1, (pair[1].0 - pair[0].1).min(2 << 20)))
+        .filter(|&(_, gap)| gap != 0)
+        .collect()
+}
+
 /// When the last region of a bitmap of 2^30 bits or more became clean, up to 2 MiB of what lies behind its summaries in memory were
 /// thrown away, whoever they belonged to (in an engine half an hour old).
 #[test]
 fn memory_behind_a_bitmap_is_left_alone() {
-    const PAGE: usize = 4096;
-    const PAGES: usize = 4096;
     const CHUNK: u64 = 32768;
     let api = oracle::ours();
     for chunks in [513, 1023, 64 * 512, 65 * 512, 65 * 512 + 1, 100 * 512 + 7] {
         let (size, last) = (chunks * CHUNK, (chunks - 1) * CHUNK);
-        // SAFETY: a C program's calls, in a right order; the pages are mapped here, and are read and written within their length.
+        // SAFETY: a C program's calls, in a right order; the guards are mapped here where nothing is, and are read and written within
+        // their lengths.
         unsafe {
+            let before = gaps();
             let hb = (api.hbitmap_alloc)(size, 0);
             (api.hbitmap_set)(hb, last + 3, 5000);
-            // One by one, they go to the holes that are left around what the bitmap has mapped.
-            let guards: Vec<*mut u8> = (0..PAGES)
-                .map(|_| {
-                    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-                    let page = libc::mmap(null_mut(), PAGE, prot, flags, -1, 0);
-                    assert_ne!(page, libc::MAP_FAILED);
-                    page.cast::<u8>().write_bytes(0xa5, PAGE);
-                    page.cast()
-                })
-                .collect();
+            let mut guards: Vec<&mut [u8]> = Vec::new();
+            for (end, gap) in gaps().into_iter().filter(|(end, _)| !before.contains_key(end)) {
+                let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+                let at = std::ptr::without_provenance_mut(end);
+                let guard = libc::mmap(at, gap, prot, flags | libc::MAP_FIXED_NOREPLACE, -1, 0);
+                // Another test's thread may have been faster.
+                if guard != libc::MAP_FAILED {
+                    guards.push(std::slice::from_raw_parts_mut(guard.cast(), gap));
+                }
+            }
+            guards.iter_mut().for_each(|guard| guard.fill(0xa5));
             (api.hbitmap_reset)(hb, last, CHUNK);
-            (api.hbitmap_set)(hb, 0, size);
-            (api.hbitmap_reset_all)(hb);
             (api.hbitmap_set)(hb, last + 3, 5000);
             (api.hbitmap_truncate)(hb, last);
-            let lost = guards.iter().filter(|&&page| page.read() != 0xa5 || page.add(PAGE - 1).read() != 0xa5).count();
-            assert_eq!(lost, 0, "pages of somebody else that were lost, {chunks} chunks");
-            for page in guards {
-                libc::munmap(page.cast(), PAGE);
+            for guard in guards {
+                assert!(guard.iter().all(|&byte| byte == 0xa5), "somebody else's memory was lost, {chunks} chunks");
+                libc::munmap(guard.as_mut_ptr().cast(), guard.len());
             }
             (api.hbitmap_free)(hb);
         }

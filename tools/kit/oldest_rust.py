@@ -15,7 +15,10 @@ from . import debian, places, say
 SUITE = "bookworm"
 VERSION = "1.85"
 TARGET = "s390x-unknown-linux-gnu"
-INSTALLED = ["gcc", "gcc-s390x-linux-gnu", "libc6-dev-s390x-cross", "qemu-user", "debian-archive-keyring"]
+INSTALLED = [
+    "gcc", "gcc-s390x-linux-gnu", "libc6-dev-s390x-cross", "qemu-user", "debian-archive-keyring",
+    "libedit2", "libxml2", "libz3-4",  # what LLVM is linked with
+]
 RUST = ["rustc-web", "libstd-rust-web-1.85", "libstd-rust-web-dev", "libstd-rust-web-dev:s390x"]
 # LLVM of the compiler; GLib and what GLib loads, for the C tests.
 OTHERS = ["libllvm19", "libglib2.0-0:s390x", "libglib2.0-dev:s390x", "libpcre2-8-0:s390x"]
