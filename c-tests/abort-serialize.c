@@ -61,7 +61,7 @@ static const ChunkViolation violations[] = {
     { "last-far", 512, UINT64_MAX - 1023, LAST_TEXT, ALWAYS_RUN },
     { "count", 0, 500, COUNT_TEXT, ALWAYS_RUN },
     { "count-second", 512, 513, COUNT_TEXT, ALWAYS_RUN },
-    /* The end wraps round to a place before the start. */
+    /* The end wraps round to a place before the start. (The size of such a part is told: see hbitmap-serialize.c.) */
     { "wraps", 1024, UINT64_MAX - 511, LAST_TEXT, DIFF_UNDEFINED_IN_C },
 };
 
@@ -81,7 +81,7 @@ static void violate(void)
     for (size_t i = 0; i < G_N_ELEMENTS(combinations); i++) {
         const Combination *combination = &combinations[i];
 
-        if (strcmp(name, combination->c.name) == 0) {
+        if (g_strcmp0(name, combination->c.name) == 0) {
             const ChunkViolation *v = combination->violation;
 
             if (v) {
@@ -115,9 +115,12 @@ void add_hbitmap_serialize_aborts(void)
     Combination *next = combinations;
 
     for (size_t f = 0; f < G_N_ELEMENTS(functions); f++) {
-        for (size_t v = 0; v <= G_N_ELEMENTS(violations); v++, next++) {
+        for (size_t v = 0; v <= G_N_ELEMENTS(violations); v++) {
             const ChunkViolation *violation = v < G_N_ELEMENTS(violations) ? &violations[v] : NULL;
 
+            if (violation && violation->skipped_on_qemu == DIFF_UNDEFINED_IN_C && functions[f].call == size_of) {
+                continue;
+            }
             next->call = functions[f].call;
             next->violation = violation;
             next->c.name = g_strdup_printf("%s/%s", functions[f].name, violation ? violation->name : "granularity-58");
@@ -126,6 +129,7 @@ void add_hbitmap_serialize_aborts(void)
             next->c.body = violate;
             next->c.skipped_on_qemu = violation ? violation->skipped_on_qemu : ALWAYS_RUN;
             add_abort_cases("serialize", &next->c, 1);
+            next++;
         }
     }
     add_abort_cases("serialize", align_cases, G_N_ELEMENTS(align_cases));
