@@ -48,12 +48,15 @@ static uint64_t dirty_items(const Plain *plain)
 }
 
 /* Whether start..start + count, count > 0, is within the bits; what happens if it is not. */
-static bool within(const Plain *plain, uint64_t start, uint64_t count, Fate *fate)
+static bool holds(const Plain *plain, Wide last, Fate *fate)
 {
-    Wide last = (Wide)start + count - 1;
-
     *fate = last > UINT64_MAX ? FATE_ABORTS_HERE : FATE_ABORTS;
     return last >> plain->granularity < plain->bits;
+}
+
+static bool within(const Plain *plain, uint64_t start, uint64_t count, Fate *fate)
+{
+    return holds(plain, (Wide)start + count - 1, fate);
 }
 
 static Answer fill(Plain *plain, uint64_t start, uint64_t count, bool dirty)
@@ -152,11 +155,11 @@ static Answer rule_status(const Plain *plain, uint64_t start, uint64_t count)
     return answer;
 }
 
-/* The bytes of a part; a part of nothing is no part. */
-static Answer rule_part(const Plain *plain, uint64_t start, uint64_t count)
+/* The bytes of a part; a part of nothing is no part. A range that wraps is none either, but has a size, which no buffer has. */
+static Answer rule_part(const Plain *plain, uint64_t start, uint64_t count, bool may_wrap)
 {
     Wide unit = (Wide)64 << plain->granularity;
-    Wide last;
+    Wide last = may_wrap ? start + count - 1 : (Wide)start + count - 1;
     Fate fate;
 
     if (count == 0) {
@@ -165,31 +168,14 @@ static Answer rule_part(const Plain *plain, uint64_t start, uint64_t count)
     if (plain->granularity >= 58 || start % unit) {
         return ends(FATE_ABORTS);
     }
-    if (!within(plain, start, count, &fate)) {
+    if (!holds(plain, last, &fate)) {
         return ends(fate);
     }
-    last = ((Wide)start + count - 1) >> plain->granularity;
+    last >>= plain->granularity;
     if (count % unit && last != plain->bits - 1) {
         return ends(FATE_ABORTS);
     }
     return returns((int64_t)(((last >> 6) - ((start >> plain->granularity) >> 6) + 1) * 8));
-}
-
-/* The bytes of a part. Here a range may wrap: its length is told in 64 bits then, and no buffer has it. */
-static Answer rule_part_size(const Plain *plain, uint64_t start, uint64_t count)
-{
-    uint64_t last = start + count - 1;
-
-    if (count == 0 || last >= start) {
-        return rule_part(plain, start, count);
-    }
-    if (plain->granularity >= 58 || start % ((Wide)64 << plain->granularity) || last >> plain->granularity >= plain->bits) {
-        return ends(FATE_ABORTS);
-    }
-    if (count % ((Wide)64 << plain->granularity) && last >> plain->granularity != plain->bits - 1) {
-        return ends(FATE_ABORTS);
-    }
-    return returns((int64_t)(((last >> plain->granularity >> 6) - (start >> plain->granularity >> 6) + 1) * 8));
 }
 
 Answer rule(Plain *plain, LimitCall call, uint64_t first, uint64_t second)
@@ -213,9 +199,9 @@ Answer rule(Plain *plain, LimitCall call, uint64_t first, uint64_t second)
     case LIMIT_STATUS:
         return rule_status(plain, first, second);
     case LIMIT_SERIAL_SIZE:
-        return rule_part_size(plain, first, second);
+        return rule_part(plain, first, second, true);
     case LIMIT_ZEROES:
-        answer = rule_part(plain, first, second);
+        answer = rule_part(plain, first, second, false);
         if (answer.fate == FATE_RETURNS && second > 0) {
             Wide words_end = (((Wide)first + second - 1) >> plain->granularity | 63) + 1;
 

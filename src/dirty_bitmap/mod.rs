@@ -40,7 +40,7 @@ pub(crate) mod merge;
 mod name;
 pub(crate) mod node;
 mod query;
-pub(crate) mod serialize;
+mod serialize;
 mod successor;
 pub(crate) mod trace;
 

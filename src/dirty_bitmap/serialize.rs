@@ -5,33 +5,7 @@ use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
 
-/// The bytes that a serialised part of a bitmap needs, as C computes them: a range that wraps at 2^64 may pass QEMU's checks.
-///
-/// No buffer is as long as what comes out then, and QEMU's migration refuses a stream that asks for it. An assertion here would kill
-/// the guest that stock QEMU saves.
-///
-/// # Panics
-/// As [`HBitmap::serialization_size`] for other ranges.
-pub(crate) fn size_as_in_c(content: &HBitmap, start: u64, count: u64) -> u64 {
-    if count == 0 || start.checked_add(count - 1).is_some() {
-        return content.serialization_size(start, count);
-    }
-    const FUNCTION: &str = "serialization_chunk";
-    let unaligned = content.serialization_align() - 1;
-    let last = start.wrapping_add(count - 1) >> content.granularity();
-    abi_assert!(start & unaligned == 0, FUNCTION, "(start & (gran - 1)) == 0");
-    abi_assert!(last < content.bits(), FUNCTION, "(last >> hb->granularity) < hb->size");
-    abi_assert!(last == content.bits() - 1 || count & unaligned == 0, FUNCTION, "(count & (gran - 1)) == 0");
-    let first = start >> content.granularity() >> 6;
-    (last >> 6).wrapping_sub(first).wrapping_add(1).wrapping_mul(8)
-}
-
 impl BdrvDirtyBitmap {
-    /// [`size_as_in_c`] of the bitmap's content. Units are bytes of the disk.
-    pub(crate) fn serialization_size_as_in_c(&self, locked: &Locked<'_>, offset: u64, bytes: u64) -> u64 {
-        size_as_in_c(self.content(locked), offset, bytes)
-    }
-
     /// The bytes that a serialised part needs (C: `bdrv_dirty_bitmap_serialization_size`).
     ///
     /// # Panics
@@ -39,6 +13,11 @@ impl BdrvDirtyBitmap {
     #[must_use]
     pub fn serialization_size(&self, locked: &Locked<'_>, offset: u64, bytes: u64) -> u64 {
         self.content(locked).serialization_size(offset, bytes)
+    }
+
+    /// The same as C computes it, also for a range that wraps: see [`HBitmap::serialization_size_as_in_c`].
+    pub(crate) fn serialization_size_as_in_c(&self, locked: &Locked<'_>, offset: u64, bytes: u64) -> u64 {
+        self.content(locked).serialization_size_as_in_c(offset, bytes)
     }
 
     /// What parts must start and end at: a multiple of this many bytes, or the end (C: `bdrv_dirty_bitmap_serialization_align`).

@@ -12,7 +12,6 @@ use static_assertions::const_assert_eq;
 use super::{object, object_mut, range, store};
 use crate::assertion::{abi_assert, null_argument};
 use crate::dirty_bitmap::merge::sizes_match;
-use crate::dirty_bitmap::serialize::size_as_in_c;
 use crate::dirty_bitmap::trace;
 use crate::hbitmap::{Cursor, HBitmap};
 use crate::host::{copy_string, Error};
@@ -175,7 +174,7 @@ pub unsafe extern "C" fn hbitmap_serialization_align(hb: *const HBitmap) -> u64 
 /// that no buffer has, as in QEMU, whose callers refuse it. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_serialization_size(hb: *const HBitmap, start: u64, count: u64) -> u64 {
-    size_as_in_c(object!(hb, "hbitmap_serialization_size"), start, count)
+    object!(hb, "hbitmap_serialization_size").serialization_size_as_in_c(start, count)
 }
 
 /// Writes a part to memory: words of 64 bits, little-endian on every machine, the lowest item in the lowest bit.

@@ -47,24 +47,26 @@ static void next_zero_of_a_negative_start(void)
 
 /* Merging */
 
-static void merge_into_a_coarser_result(void)
+/* Two bitmaps, one with the first @unit items, one with the last, into a result of another granularity. */
+static void merge_both_ends(int granularity, int of_result, uint64_t unit)
 {
-    HBitmap *a = hbitmap_alloc(1 << 20, 0), *b = hbitmap_alloc(1 << 20, 0), *result = hbitmap_alloc(1 << 20, 10);
+    HBitmap *a = hbitmap_alloc(1 << 20, granularity), *b = hbitmap_alloc(1 << 20, granularity);
+    HBitmap *result = hbitmap_alloc(1 << 20, of_result);
 
-    hbitmap_set(a, 0, 1);
-    hbitmap_set(b, (1 << 20) - 1, 1);
+    hbitmap_set(a, 0, unit);
+    hbitmap_set(b, (1 << 20) - unit, unit);
     hbitmap_merge(a, b, result);
     printf("%" PRIu64 " dirty\n", hbitmap_count(result));
 }
 
+static void merge_into_a_coarser_result(void)
+{
+    merge_both_ends(0, 10, 1);
+}
+
 static void merge_into_a_finer_result(void)
 {
-    HBitmap *a = hbitmap_alloc(1 << 20, 10), *b = hbitmap_alloc(1 << 20, 10), *result = hbitmap_alloc(1 << 20, 0);
-
-    hbitmap_set(a, 0, 1024);
-    hbitmap_set(b, (1 << 20) - 1024, 1024);
-    hbitmap_merge(a, b, result);
-    printf("%" PRIu64 " dirty\n", hbitmap_count(result));
+    merge_both_ends(10, 0, 1024);
 }
 
 /* Iterators over what is gone */

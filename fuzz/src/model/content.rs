@@ -185,24 +185,27 @@ impl Content {
         if count == 0 {
             return Ok(0..0);
         }
-        let within = self.alignment()? - 1;
-        require(start & within == 0)?;
-        let bits = self.bit_range(start, count)?;
-        require(bits.end == self.shape.bits() || count & within == 0)?;
-        Ok(bits.start / 64..bits.end.div_ceil(64))
+        let (first, last) = self.part_ends(start, count, start.checked_add(count - 1).ok_or(Fault::OursAborts(15)))?;
+        Ok(first..last + 1)
     }
 
     /// The bytes of a serialised part. A range that wraps has a size that no buffer has, as in C.
     pub fn part_size(&self, start: u64, count: u64) -> Checked<u64> {
-        if count == 0 || start.checked_add(count - 1).is_some() {
-            return self.part(start, count).map(|part| (part.end - part.start) * 8);
+        if count == 0 {
+            return Ok(0);
         }
+        let (first, last) = self.part_ends(start, count, Ok(start.wrapping_add(count - 1)))?;
+        Ok(last.wrapping_sub(first).wrapping_add(1).wrapping_mul(8))
+    }
+
+    /// The first and the last word of a part whose last item is `end`.
+    fn part_ends(&self, start: u64, count: u64, end: Checked<u64>) -> Checked<(u64, u64)> {
         let within = self.alignment()? - 1;
         require(start & within == 0)?;
-        let last = start.wrapping_add(count - 1) >> self.granularity();
+        let last = end? >> self.granularity();
         require(last < self.shape.bits())?;
         require(last == self.shape.bits() - 1 || count & within == 0)?;
-        Ok((last / 64).wrapping_sub(start >> self.granularity() >> 6).wrapping_add(1).wrapping_mul(8))
+        Ok((start >> self.granularity() >> 6, last / 64))
     }
 
     /// The valid bits of the last word, if `part` has it.
