@@ -117,6 +117,8 @@ pub struct Row {
     pub bound: Option<Bound>,
     /// Where it is reported.
     pub table: Table,
+    /// Whether `roaring` does other work there than the two: then its time is shown, and this library may be slower.
+    pub roaring_differs: bool,
     /// Makes what is timed.
     pub make: MakeCase,
 }
@@ -124,11 +126,25 @@ pub struct Row {
 impl Row {
     /// A row of the table of goals.
     pub fn new(id: &str, what: &str, operations: u64, target: f64, make: MakeCase) -> Row {
-        Row { id: id.into(), what: what.into(), operations, target, bound: None, table: Table::Goals, make }
+        Row {
+            id: id.into(),
+            what: what.into(),
+            operations,
+            target,
+            bound: None,
+            table: Table::Goals,
+            roaring_differs: false,
+            make,
+        }
     }
     /// Adds what the machine allows.
     pub fn bound(mut self, bound: Bound) -> Row {
         self.bound = Some(bound);
+        self
+    }
+    /// Says that `roaring` does other work there.
+    pub fn roaring_differs(mut self) -> Row {
+        self.roaring_differs = true;
         self
     }
     /// Puts the row into another table.

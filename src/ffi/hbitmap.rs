@@ -350,11 +350,25 @@ pub unsafe extern "C" fn hbitmap_status(hb: *const HBitmap, start: i64, count: i
 pub unsafe extern "C" fn hbitmap_iter_next(hbi: *mut HBitmapIter) -> i64 {
     // SAFETY: the pointer is NULL, or an iterator that this call alone uses, by the rules for all C functions (see `ffi`).
     let Some(hbi) = (unsafe { hbi.as_mut() }) else { return missing_iterator() };
-    // SAFETY: hbitmap_iter_init sets it to a bitmap, which lives by the same rules and is only read; NULL is memory that was not
-    // set up.
-    let Some(hb) = (unsafe { hbi.hb.as_ref() }) else { return missing_iterator() };
-    let address = ptr::from_ref(hbi).cast();
-    trace::advance(hb, &mut hbi.cursor, address)
+    if hbi.cursor.is_in_word() {
+        // SAFETY: an iterator that is in a word was set up by hbitmap_iter_init (zeroed memory is in none), with a bitmap, which lives
+        // by the same rules and is only read.
+        let hb = unsafe { &*hbi.hb };
+        // No event tells of a step within a word.
+        if let Some(item) = hbi.cursor.next_in_word(hb) {
+            return item;
+        }
+    }
+    // SAFETY: as above; NULL is memory that was not set up.
+    next_elsewhere(&mut hbi.cursor, unsafe { hbi.hb.as_ref() })
+}
+
+/// The next item of an iterator's cursor that may have left the word that it was in.
+#[inline(never)]
+fn next_elsewhere(cursor: &mut Cursor, hb: Option<&HBitmap>) -> i64 {
+    let Some(hb) = hb else { return missing_iterator() };
+    let iterator = ptr::from_ref(cursor).wrapping_byte_sub(offset_of!(HBitmapIter, cursor));
+    trace::advance(hb, cursor, iterator.cast())
 }
 
 /// Refuses a bitmap that is not there. To the compiler it returns: a call that does not would make the functions that are called for

@@ -25,17 +25,17 @@ const QUEUE: usize = 2 * lanes::EACH;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Bits of `word` that have not been returned and are not in `queue`.
+    /// Bits of the word at `base` that have not been returned and are not in `queue`.
     pending: u64,
-    /// The leaf word up to which the bitmap has been read.
-    word: u64,
+    /// The first bit of the leaf word up to which the bitmap has been read.
+    base: u64,
     /// The generation of the bitmap that all this was read in.
     generation: u64,
-    /// Which words behind `word`, of the 64 that it is one of, are known to have a bit.
+    /// Which words behind that one, of the 64 that it is one of, are known to have a bit.
     group: u64,
-    /// Places of bits to return, in the chunk of `word`: two words of [`lanes`]. While there are any, `pending` is 0.
+    /// Places of bits to return, in the chunk of `base`: two words of [`lanes`]. While there are any, `pending` is 0.
     queue: [u64; 2],
-    /// The bit that was returned last, if that was one of the queue. Else it lies in `word`.
+    /// The bit that was returned last, if that was one of the queue. Else it lies in the word at `base`.
     last: Option<u64>,
 }
 
@@ -49,7 +49,7 @@ impl Cursor {
         abi_assert!(bit < hb.bits(), "hbitmap_iter_init", "pos < hb->size");
         let word = bit / 64;
         let pending = hb.word(word) & (u64::MAX << (bit % 64));
-        Cursor { word, pending, generation: hb.generation, group: 0, queue: [0; 2], last: None }
+        Cursor { base: word * 64, pending, generation: hb.generation, group: 0, queue: [0; 2], last: None }
     }
 
     /// The first item of the next dirty bit, or `None` at the end. Asked again at the end, it goes on looking.
@@ -58,25 +58,41 @@ impl Cursor {
         u64::try_from(self.next_or_minus_one(hb)).ok()
     }
 
-    /// The same, with -1 at the end: what C wants, and the shortest way there.
-    #[inline]
+    /// The same, with -1 at the end, as C wants it.
+    #[inline(always)]
     pub(crate) fn next_or_minus_one(&mut self, hb: &HBitmap) -> i64 {
-        if self.pending != 0 && self.generation == hb.generation {
-            self.take_pending(hb)
-        } else {
-            self.next_elsewhere(hb)
+        match self.next_in_word(hb) {
+            Some(item) => item,
+            None => self.next_elsewhere(hb),
         }
+    }
+
+    /// Whether there are bits of the word at hand that have not been returned. A cursor of zero bytes has none.
+    #[inline(always)]
+    pub(crate) fn is_in_word(&self) -> bool {
+        self.pending != 0
+    }
+
+    /// The first item of the next bit, if that is one of the word at hand and the bitmap has not changed: the shortest way.
+    #[inline(always)]
+    pub(crate) fn next_in_word(&mut self, hb: &HBitmap) -> Option<i64> {
+        (self.pending != 0 && self.generation == hb.generation).then(|| self.take_pending(hb))
     }
 
     /// The leaf word that the cursor is in: that of the last item, or at first that of the first one.
     pub(crate) fn here(&self) -> u64 {
-        self.last.map_or(self.word, |bit| bit / 64)
+        self.last.unwrap_or(self.base) / 64
+    }
+
+    /// The chunk of the word at `base`.
+    fn chunk(&self) -> u64 {
+        self.base >> CHUNK_SHIFT
     }
 
     /// The first item of the next bit of `pending`, of which there is one.
     #[inline]
     fn take_pending(&mut self, hb: &HBitmap) -> i64 {
-        let bit = self.word * 64 + u64::from(self.pending.trailing_zeros());
+        let bit = self.base | u64::from(self.pending.trailing_zeros());
         self.pending &= self.pending.wrapping_sub(1);
         (bit << hb.granularity) as i64
     }
@@ -84,8 +100,7 @@ impl Cursor {
     /// The first item of the next bit of the queue, of which there is one.
     #[inline]
     fn take_queued(&mut self, hb: &HBitmap) -> i64 {
-        let chunk = self.word >> (CHUNK_SHIFT - 6);
-        let bit = chunk << CHUNK_SHIFT | u64::from(lanes::first(self.queue[0]));
+        let bit = self.chunk() << CHUNK_SHIFT | u64::from(lanes::first(self.queue[0]));
         self.queue[0] = lanes::without_first(self.queue[0]);
         self.last = Some(bit);
         (bit << hb.granularity) as i64
@@ -107,7 +122,7 @@ impl Cursor {
             return self.take_pending(hb);
         }
         if self.group != 0 {
-            let word = self.word - self.word % 64 + u64::from(self.group.trailing_zeros());
+            let word = self.base / 4096 * 64 + u64::from(self.group.trailing_zeros());
             self.group &= self.group - 1;
             // Its chunk is dense, or full and of full size.
             return self.take_word(hb, word, hb.chunks.word(word).unwrap_or(u64::MAX));
@@ -115,11 +130,11 @@ impl Cursor {
         self.read_on(hb)
     }
 
-    /// Reads on behind `word`.
+    /// Reads on behind the word at `base`.
     #[inline]
     fn read_on(&mut self, hb: &HBitmap) -> i64 {
-        let mut c = self.word as usize / CHUNK_WORDS;
-        let mut at = self.word as usize % CHUNK_WORDS + 1;
+        let mut c = self.chunk() as usize;
+        let mut at = (self.base / 64) as usize % CHUNK_WORDS + 1;
         loop {
             // The bitmap may have been cut off before the chunk that the cursor is in.
             if c < hb.chunk_count() && at < hb.leaves(c) {
@@ -137,12 +152,13 @@ impl Cursor {
     /// Forgets all that was read but the bits of the word that the cursor is in, of which it keeps those that are still set.
     fn look_again(&mut self, hb: &HBitmap) {
         let here = self.here();
-        let chunk = self.word >> (CHUNK_SHIFT - 6);
+        let chunk = self.chunk();
         let queued = self.queue.iter().flat_map(|&word| lanes::places(word));
         let known = queued.map(|place| chunk << CHUNK_SHIFT | u64::from(place)).filter(|bit| bit / 64 == here);
-        let known = known.fold(if self.word == here { self.pending } else { 0 }, |bits, bit| bits | 1 << (bit % 64));
+        let known =
+            known.fold(if self.base / 64 == here { self.pending } else { 0 }, |bits, bit| bits | 1 << (bit % 64));
         let pending = known & hb.word(here);
-        *self = Cursor { word: here, pending, generation: hb.generation, group: 0, queue: [0; 2], last: None };
+        *self = Cursor { base: here * 64, pending, generation: hb.generation, group: 0, queue: [0; 2], last: None };
     }
 
     /// Reads on from leaf word `at` of chunk `c`, which has that word; returns the first item, if the rest of the chunk has one.
@@ -181,12 +197,12 @@ impl Cursor {
         }
         let word_of = |place: u16| usize::from(place / 64);
         let mut taken = places;
-        self.word = (c * CHUNK_WORDS + hb.leaves(c) - 1) as u64;
+        self.base = (c * CHUNK_WORDS + hb.leaves(c) - 1) as u64 * 64;
         if places.len() > QUEUE {
             let cut = word_of(places[QUEUE]);
             taken = &places[..places[..QUEUE].partition_point(|&place| word_of(place) < cut)];
             match taken.last() {
-                Some(&last) => self.word = (c * CHUNK_WORDS + word_of(last)) as u64,
+                Some(&last) => self.base = (c * CHUNK_WORDS + word_of(last)) as u64 * 64,
                 // All of them are in the first word.
                 None => return Some(self.take_word(hb, (c * CHUNK_WORDS + cut) as u64, sparse_word(places, cut))),
             }
@@ -198,7 +214,7 @@ impl Cursor {
     /// Goes to leaf word `word`, whose bits to return are `bits` (not none), and returns the first of them.
     #[inline]
     fn take_word(&mut self, hb: &HBitmap, word: u64, bits: u64) -> i64 {
-        self.word = word;
+        self.base = word * 64;
         self.pending = bits;
         self.last = None;
         self.take_pending(hb)

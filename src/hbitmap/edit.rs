@@ -29,12 +29,11 @@ impl HBitmap {
     /// If an item lies in no bit of the bitmap.
     #[inline(always)]
     pub fn set(&mut self, start: u64, count: u64) -> bool {
-        let end = start.wrapping_add(count).wrapping_sub(1);
-        let (first, last) = (start >> self.granularity, end >> self.granularity);
-        // Mostly a guest writes within one bit. A range that wraps is refused elsewhere, and so is an empty one.
-        if first != last || end < start {
+        // Mostly a guest writes within one bit, from `start` to its end at most. An empty range is no such.
+        if count.wrapping_sub(1) > !start & self.within {
             return self.set_range(start, count);
         }
+        let first = start >> self.granularity;
         match self.chunks.word_of_bit(first) {
             Bit::Dense((word, summary)) => {
                 let (old, new) = (*word, *word | 1 << (first % 64));
@@ -83,8 +82,7 @@ impl HBitmap {
     /// [`size`](Self::size); if an item lies in no bit of the bitmap.
     #[inline(always)]
     pub fn reset(&mut self, start: u64, count: u64) -> bool {
-        let unit = 1 << self.granularity;
-        if count != unit || start & (unit - 1) != 0 {
+        if count.wrapping_sub(1) != self.within || start & self.within != 0 {
             return self.reset_range(start, count);
         }
         let bit = start >> self.granularity;

@@ -64,21 +64,24 @@ pub const MAX_BITS: u64 = 1 << 41;
 ///
 /// Calls that QEMU's C asserts on panic here, in release builds too, with QEMU's function name and condition.
 #[derive(Debug)]
+#[repr(C)] // What a set, a reset or a look at a bit needs comes first: two cache lines, and instructions with short offsets.
 pub struct HBitmap {
-    /// Items, as asked for in `new` or `truncate`.
-    size: u64,
+    granularity: u32,
+    /// `2^granularity - 1`: those bits of an item's number that say where it is within its bit.
+    within: u64,
     /// Bits that are set.
     count: u64,
     /// Grows with each change of content, so that a [`Cursor`] can tell whether what it has read still holds.
     generation: u64,
-    granularity: u32,
+    /// The number of the last leaf word, if the bitmap ends within it: then it is never all ones.
+    short_word: u64,
+    chunks: Chunks,
+    /// Items, as asked for in `new` or `truncate`.
+    size: u64,
     /// Which chunks have a set bit, and the levels over that.
     any: Levels,
     /// Which chunks have all their bits set: bit `c % 64` of word `c / 64`.
     full: Vec<u64>,
-    chunks: Chunks,
-    /// The number of the last leaf word, if the bitmap ends within it: then it is never all ones.
-    short_word: u64,
 }
 
 /// What a chunk holds, and so how it is stored.
@@ -113,6 +116,7 @@ impl HBitmap {
             count: 0,
             generation: 0,
             granularity,
+            within: (1 << granularity) - 1,
             any: Levels::new(chunks),
             full: vec![0; chunks.div_ceil(64)],
             chunks: Chunks::new(bits),

@@ -98,6 +98,10 @@ impl HBitmap {
         let coarse = &mut coarse[..(fine.len() as u64 * 64).div_ceil(1 << shift).div_ceil(64) as usize];
         words::compress(coarse, fine, shift);
         let first = (c as u64) << CHUNK_SHIFT >> shift;
+        let own = (first >> CHUNK_SHIFT) as usize;
+        if first % 64 == 0 && self.or_into_dense(own, first as usize / 64 % CHUNK_WORDS, coarse) {
+            return;
+        }
         for (i, &word) in coarse.iter().enumerate() {
             // More than 64 bits for the chunk are whole words here; fewer lie within one.
             let bit = first + i as u64 * 64;
@@ -105,6 +109,17 @@ impl HBitmap {
                 self.set_in_word(bit / 64, word << (bit % 64));
             }
         }
+    }
+
+    /// Ors `words` (none past the end) into the words of chunk `c` from `at` on, if it is dense. Returns whether it is.
+    fn or_into_dense(&mut self, c: usize, at: usize, words: &[u64]) -> bool {
+        let Some(mut leaf) = self.chunks.leaf_mut(c) else { return false };
+        let gained = leaf.or_words(at, words);
+        if gained != 0 {
+            self.count += gained;
+            self.settle_if_full(c);
+        }
+        true
     }
 
     /// Ors plain words (as many as the chunk has, none past the end) into chunk `c`.
@@ -115,6 +130,9 @@ impl HBitmap {
         }
         if !self.any.contains(c) {
             self.store(c, leaf);
+            return;
+        }
+        if self.or_into_dense(c, 0, leaf) {
             return;
         }
         let mut union = [0; CHUNK_WORDS];

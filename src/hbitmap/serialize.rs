@@ -60,15 +60,27 @@ impl HBitmap {
             Some(stream) => stream.write(bytes, words),
             None => words::to_little_endian(bytes, words),
         };
-        let mut leaf = [0; CHUNK_WORDS];
+        // All zero between the chunks: a few bits are set in it and cleared again sooner than all its words are written.
+        let mut few = [0; CHUNK_WORDS];
         for (c, from, len) in chunks_of(part) {
             let (bytes, behind) = rest.split_at_mut(len * 8);
             rest = behind;
             match self.state(c) {
                 State::Dense(leaf) => write(bytes, &leaf.words[from..from + len]),
-                _ => {
-                    self.copy_words(c, from, &mut leaf[..len]);
-                    write(bytes, &leaf[..len]);
+                State::Zero => write(bytes, &few[..len]),
+                State::Sparse(places) => {
+                    for &place in places {
+                        few[usize::from(place / 64)] |= 1 << (place % 64);
+                    }
+                    write(bytes, &few[from..from + len]);
+                    for &place in places {
+                        few[usize::from(place / 64)] = 0;
+                    }
+                }
+                State::Full => {
+                    let mut all = [0; CHUNK_WORDS];
+                    self.copy_words(c, from, &mut all[..len]);
+                    write(bytes, &all[..len]);
                 }
             }
         }

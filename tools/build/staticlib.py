@@ -37,6 +37,9 @@ def main():
         "--target-dir", arguments.target_dir,
         "--no-default-features", "--features", f"capi,{arguments.host}",
         "--message-format", "json-render-diagnostics",
+        # Where a function that is called for each write or item lies in its cache lines costs up to a nanosecond, and moved with each
+        # change of any other function: each starts a line now.
+        "--", "-Cllvm-args=-align-all-functions=6",
     ]
     environment = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as cargo:

@@ -104,8 +104,10 @@ fn load_clusters(bitmap: &mut Hb, content: &[u8], stored: &[bool]) {
 pub(super) fn rows() -> Vec<Row> {
     let whole = |density: Density, target| {
         let what = format!("serialise {} %", density.id());
+        // `roaring` writes a format of its own, as small as its content.
         Row::new(&format!("serialise/{}", density.id()), &what, 1, target, all_three(Whole(density)))
             .bound(Bound::Copy(BYTES))
+            .roaring_differs()
     };
     let mut rows = vec![
         whole(Density::Sparse, 3.0),

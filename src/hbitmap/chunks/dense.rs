@@ -33,6 +33,7 @@ struct Region {
 
 /// The words and summaries of a bitmap's dense chunks.
 #[derive(Debug)]
+#[repr(C)] // What single bits are found by comes first: see `HBitmap`.
 pub(super) struct Leaves {
     /// `len` words, or none.
     words: Pages,
@@ -295,6 +296,14 @@ impl LeafMut<'_> {
             self.summary[word / 64] |= 1 << (word % 64);
         }
         gained
+    }
+
+    /// Ors `words` into the words from `at` on; returns how many bits were clear.
+    pub(in crate::hbitmap) fn or_words(&mut self, at: usize, words: &[u64]) -> u64 {
+        for (word, _) in (at..).zip(words).filter(|(_, &bits)| bits != 0) {
+            self.summary[word / 64] |= 1 << (word % 64);
+        }
+        words::or_into(&mut self.words[at..at + words.len()], words)
     }
 
     /// Sets the bits `first..=last`; returns how many were clear.

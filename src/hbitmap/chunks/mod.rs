@@ -62,13 +62,14 @@ fn clean_entries(len: usize) -> Vec<Entry> {
 
 /// All chunks of a bitmap.
 #[derive(Debug)]
+#[repr(C)] // What single bits are found by comes first: see `HBitmap`.
 pub(super) struct Chunks {
     /// The bitmap's bits. There are as many entries as they need chunks, and while one says `DENSE`, as many leaf words as they
     /// need words, and as many summary words as those need.
     bits: u64,
     entries: Vec<Entry>,
-    lists: Lists,
     leaves: Leaves,
+    lists: Lists,
 }
 
 /// Where a single bit is.

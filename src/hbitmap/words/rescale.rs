@@ -35,14 +35,27 @@ fn widen<const SHIFT: u32>(bits: u64) -> u64 {
     x.wrapping_mul((1 << (1 << SHIFT)) - 1)
 }
 
+/// The lowest bit of each aligned group of `2^SHIFT` bits.
+const fn lowest<const SHIFT: u32>() -> u64 {
+    u64::MAX / ((1 << (1 << SHIFT)) - 1)
+}
+
 /// The low `64 >> SHIFT` bits say which aligned groups of `2^SHIFT` bits of `word` are not zero, for a shift of 1 to 5.
 #[inline(always)]
 fn narrow<const SHIFT: u32>(word: u64) -> u64 {
-    let mut x = word;
-    for _ in 0..SHIFT {
-        x = gather(x | x >> 1);
+    let top = (1 << SHIFT) - 1;
+    let below = !(lowest::<SHIFT>() << top);
+    // The sum carries into the top bit of a group if any bit below that is set, and never out of the group.
+    let any = (((word & below) + below) | word) >> top & lowest::<SHIFT>();
+    match SHIFT {
+        1 => gather(any),
+        2 => gather(gather(any)),
+        // Few enough to be brought together by one multiplication: copy `j` of group `i` lands at `i` in the top bits where `i` is `j`,
+        // and no two land at the same place.
+        3 => any.wrapping_mul(0x0102_0408_1020_4080) >> 56,
+        4 => any.wrapping_mul(0x1000_2000_4000_8000) >> 60,
+        _ => (any | any >> 31) & 3,
     }
-    x
 }
 
 #[inline(always)]

@@ -4,16 +4,21 @@
 //! An ordinary store reads the cache line first and evicts another. For a buffer that is larger than the caches both are for
 //! nothing: storing past them halves the traffic. For a small buffer, which its reader finds in the cache, it would be a loss.
 
-use super::to_little_endian;
+use super::{to_little_endian, Isa};
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m128i, __m256i, _mm256_loadu_si256, _mm256_stream_si256, _mm_loadu_si128, _mm_sfence, _mm_stream_si128,
+};
 
 /// Writes words to buffers, past the caches where the processor can. What was written may be read once the `Stream` is dropped.
-pub(crate) struct Stream(());
+pub(crate) struct Stream(Isa);
 
 impl Stream {
     /// For writing a buffer of `len` bytes; `None` if that is better written through the caches.
     pub(crate) fn for_buffer(len: usize) -> Option<Self> {
         const WORTH_IT: usize = 4 << 20;
-        (cfg!(target_arch = "x86_64") && len >= WORTH_IT).then_some(Stream(()))
+        (cfg!(target_arch = "x86_64") && len >= WORTH_IT).then(|| Stream(Isa::best()))
     }
 
     /// Writes `words` to `bytes`, which is eight times as long, as little-endian words. `bytes` must not be accessed again before
@@ -21,14 +26,12 @@ impl Stream {
     pub(crate) fn write(&mut self, bytes: &mut [u8], words: &[u64]) {
         #[cfg(target_arch = "x86_64")]
         if bytes.as_ptr().addr() % 16 == 0 && words.len() % 2 == 0 {
-            use std::arch::x86_64::{__m128i, _mm_set_epi64x, _mm_stream_si128};
-            let len = words.len().min(bytes.len() / 8);
-            let out: *mut __m128i = bytes.as_mut_ptr().cast();
-            for (i, pair) in words[..len].chunks_exact(2).enumerate() {
-                // SAFETY: SSE2 is part of x86-64. The store writes 16 bytes at `16 * i`, which lie within `bytes` (`len` words are at
-                // most an eighth of its bytes) and are aligned, because `bytes` is. The fence that must come before any other
-                // access is made when `self` is dropped; until then the caller, who has `bytes` to itself, makes none.
-                unsafe { _mm_stream_si128(out.add(i), _mm_set_epi64x(pair[1] as i64, pair[0] as i64)) };
+            let words = &words[..words.len().min(bytes.len() / 8)];
+            if self.0 == Isa::Portable {
+                stream_pairs(bytes, words);
+            } else {
+                // SAFETY: an `Isa` that is not portable was detected, and each such one has AVX.
+                unsafe { stream_fours(bytes, words) };
             }
             return;
         }
@@ -36,12 +39,45 @@ impl Stream {
     }
 }
 
+/// Writes an even number of words to `bytes`, which is at least eight times as long and starts at a multiple of 16.
+#[cfg(target_arch = "x86_64")]
+fn stream_pairs(bytes: &mut [u8], words: &[u64]) {
+    let out: *mut __m128i = bytes.as_mut_ptr().cast();
+    for (i, pair) in words.chunks_exact(2).enumerate() {
+        // SAFETY: SSE2 is part of x86-64. The load reads the 16 bytes of `pair`. The store writes 16 bytes at `16 * i`, which lie within
+        // `bytes` and are aligned, by what the function is given. The fence that must come before any other access is made when the
+        // `Stream` is dropped; until then its user, who has `bytes` to itself, makes none.
+        unsafe { _mm_stream_si128(out.add(i), _mm_loadu_si128(pair.as_ptr().cast())) };
+    }
+}
+
+/// The same by four words at a time, which a processor writes faster.
+///
+/// # Safety
+/// The processor has AVX.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+unsafe fn stream_fours(bytes: &mut [u8], words: &[u64]) {
+    // Up to a multiple of 32 in pairs.
+    let (head, words) = words.split_at(if bytes.as_ptr().addr() % 32 == 0 { 0 } else { words.len().min(2) });
+    stream_pairs(bytes, head);
+    let bytes = &mut bytes[head.len() * 8..];
+    let (fours, tail) = words.split_at(words.len() / 4 * 4);
+    let out: *mut __m256i = bytes.as_mut_ptr().cast();
+    for (i, four) in fours.chunks_exact(4).enumerate() {
+        // SAFETY: the caller promises AVX. The load reads the 32 bytes of `four`. The store writes 32 bytes at `32 * i`, which lie within
+        // `bytes` and are aligned; no other access comes before the fence, as above.
+        unsafe { _mm256_stream_si256(out.add(i), _mm256_loadu_si256(four.as_ptr().cast())) };
+    }
+    stream_pairs(&mut bytes[fours.len() * 8..], tail);
+}
+
 impl Drop for Stream {
     fn drop(&mut self) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: SSE is part of x86-64; a fence touches no memory.
         unsafe {
-            std::arch::x86_64::_mm_sfence();
+            _mm_sfence();
         }
     }
 }
@@ -57,12 +93,20 @@ mod tests {
         let expected: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         for offset in 0..17 {
             let mut buffer = vec![0xee; 4096 + 32];
-            for len in [0, 1, 2, 511, 512] {
-                let mut stream = Stream(());
+            for (len, isa) in [0, 1, 2, 4, 6, 8, 510, 511, 512]
+                .into_iter()
+                .flat_map(|len| Isa::available().map(move |isa| (len, isa)))
+            {
+                buffer.fill(0xee);
+                let mut stream = Stream(isa);
                 stream.write(&mut buffer[offset..offset + len * 8], &words[..len]);
                 drop(stream);
                 assert_eq!(buffer[offset..offset + len * 8], expected[..len * 8]);
-                assert_eq!(buffer[offset + 4096], 0xee);
+                let behind = offset + len * 8;
+                assert!(
+                    buffer[..offset].iter().chain(&buffer[behind..]).all(|&byte| byte == 0xee),
+                    "{isa:?} {len} at {offset}"
+                );
             }
         }
     }
