@@ -512,6 +512,42 @@ impl Flat {
     }
 }
 
+/// A part of 4 MiB and more is written past the caches, in steps that depend on where the buffer starts.
+#[test]
+fn a_large_part_is_what_its_pieces_are() {
+    const CHUNKS: u64 = 1026;
+    let bits = CHUNKS * CHUNK_BITS - 77;
+    let mut hb = HBitmap::new(bits, 0);
+    for c in 0..CHUNKS {
+        let first = c * CHUNK_BITS;
+        match c % 5 {
+            0 => {}
+            1 => _ = hb.set(first, (bits - first).min(CHUNK_BITS)),
+            2 => (0..3 + c % 30).for_each(|i| _ = hb.set((first + i * 1000 + c).min(bits - 1), 1)),
+            3 => (0..200).for_each(|i| _ = hb.set((first + i * 150).min(bits - 1), 7)),
+            _ => _ = hb.set(first + 64 * (c % 512), 1),
+        }
+    }
+    let align = hb.serialization_align();
+    for start in [0, align, 100 * align] {
+        let count = bits - start;
+        let size = hb.serialization_size(start, count) as usize;
+        assert!(size >= 4 << 20);
+        let mut expected = vec![0; size];
+        for (piece, bytes) in expected.chunks_mut(24).enumerate() {
+            let at = start + piece as u64 * 24 * 8;
+            hb.serialize_part(bytes, at, (bits - at).min(bytes.len() as u64 * 8));
+        }
+        for offset in [0, 1, 8, 16, 24] {
+            let mut buffer = vec![0xa5; size + 64];
+            let before = offset + buffer.as_ptr().align_offset(32);
+            hb.serialize_part(&mut buffer[before..before + size], start, count);
+            assert!(buffer[before..before + size] == expected, "from {start} to a buffer at {offset}");
+            assert!(buffer[..before].iter().chain(&buffer[before + size..]).all(|&byte| byte == 0xa5));
+        }
+    }
+}
+
 #[test]
 fn regions_come_and_go() {
     const REGION: u64 = 1 << 24;
