@@ -2,6 +2,7 @@
 //! What rows ask of a bitmap, and the bitmap behind the C ABI. Offsets and lengths are bytes of the tracked disk.
 
 use crate::api::{Api, Handle, Iter};
+use crate::caller::{sum_of_items, Caller};
 
 /// What this library, QEMU's C and `roaring` can all do.
 pub trait Bits {
@@ -11,6 +12,18 @@ pub trait Bits {
     fn reset(&mut self, offset: u64, bytes: u64);
     /// Tells whether a byte's granule is marked.
     fn get(&self, offset: u64) -> bool;
+    /// Marks each of these ranges.
+    fn set_each(&mut self, caller: &mut Caller, ranges: &[(u64, u64)]) {
+        caller.each(ranges, |&(offset, bytes)| self.set(offset, bytes));
+    }
+    /// Unmarks so many bytes at each of these offsets.
+    fn reset_each(&mut self, caller: &mut Caller, offsets: &[u64], bytes: u64) {
+        caller.each(offsets, |&offset| self.reset(offset, bytes));
+    }
+    /// Tells how many of these bytes' granules are marked.
+    fn get_each(&self, caller: &mut Caller, offsets: &[u64]) -> u64 {
+        caller.sum(offsets, |&offset| u64::from(self.get(offset)))
+    }
     /// Visits every marked granule; the sum of their offsets shows that none was left out.
     fn sum(&self) -> u64;
     /// Adds what another bitmap of the same size has.
@@ -72,19 +85,28 @@ impl Bits for Hb {
         // SAFETY: own bitmap.
         unsafe { (self.api.hbitmap_get)(self.raw, offset) }
     }
+    // As a C program's loop: the function and the bitmap are in registers.
+    fn set_each(&mut self, caller: &mut Caller, ranges: &[(u64, u64)]) {
+        let (set, bitmap) = (self.api.hbitmap_set, self.raw);
+        // SAFETY: own bitmap, exclusively borrowed.
+        caller.each(ranges, move |&(offset, bytes)| unsafe { set(bitmap, offset, bytes) });
+    }
+    fn reset_each(&mut self, caller: &mut Caller, offsets: &[u64], bytes: u64) {
+        let (reset, bitmap) = (self.api.hbitmap_reset, self.raw);
+        // SAFETY: own bitmap, exclusively borrowed.
+        caller.each(offsets, move |&offset| unsafe { reset(bitmap, offset, bytes) });
+    }
+    fn get_each(&self, caller: &mut Caller, offsets: &[u64]) -> u64 {
+        let (get, bitmap) = (self.api.hbitmap_get, self.raw);
+        // SAFETY: own bitmap.
+        caller.sum(offsets, move |&offset| u64::from(unsafe { get(bitmap, offset) }))
+    }
     fn sum(&self) -> u64 {
         let mut iter: Iter = [0; 10];
-        let mut sum = 0u64;
         // SAFETY: the iterator has the size and alignment of QEMU's, and the bitmap does not change while it is borrowed.
         unsafe {
             (self.api.hbitmap_iter_init)(&mut iter, self.raw, 0);
-            loop {
-                let item = (self.api.hbitmap_iter_next)(&mut iter);
-                if item < 0 {
-                    return sum;
-                }
-                sum = sum.wrapping_add(item as u64);
-            }
+            sum_of_items(self.api.hbitmap_iter_next, &mut iter)
         }
     }
     fn merge(&mut self, other: &Hb) {
@@ -107,6 +129,12 @@ impl Bits for Hb {
 }
 
 impl Hb {
+    /// The sum of what [`Self::next_dirty`] is at each of these offsets.
+    pub fn next_dirty_each(&self, caller: &mut Caller, offsets: &[u64], bytes: u64) -> u64 {
+        let (next_dirty, bitmap) = (self.api.hbitmap_next_dirty, self.raw);
+        // SAFETY: own bitmap.
+        caller.sum(offsets, move |&offset| unsafe { next_dirty(bitmap, offset as i64, bytes as i64) } as u64)
+    }
     /// The first marked offset in a range, or -1.
     #[inline]
     pub fn next_dirty(&self, offset: u64, bytes: u64) -> i64 {

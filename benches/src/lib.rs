@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod bits;
+pub mod caller;
 pub mod case;
 pub mod limits;
 pub mod memory;

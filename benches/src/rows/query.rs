@@ -2,6 +2,7 @@
 //! Reading single places.
 
 use crate::bits::{Bits, Maker};
+use crate::caller::Caller;
 use crate::case::{all_three, c_only, case, Bound, Case, Generic, Row, Table};
 use crate::pattern::{bytes, runs, Density};
 use crate::random::Random;
@@ -22,12 +23,7 @@ impl Generic for GetRandom {
         let mut bitmap = maker.make(DISK, GRANULARITY);
         bitmap.load(&bytes(BITS, self.0, 1));
         let places = places();
-        case(
-            bitmap,
-            |_| (),
-            move |bitmap| places.iter().map(|&place| u64::from(bitmap.get(place))).sum(),
-            |_| 0,
-        )
+        case(bitmap, |_| (), move |bitmap| bitmap.get_each(&mut Caller::default(), &places), |_| 0)
     }
 }
 
@@ -36,14 +32,7 @@ fn next_dirty(density: Density) -> Row {
         let mut bitmap = api.make(DISK, GRANULARITY);
         bitmap.load(&bytes(BITS, density, 1));
         let places = places();
-        case(
-            bitmap,
-            |_| (),
-            move |bitmap| {
-                places.iter().fold(0, |sum: u64, &place| sum.wrapping_add(bitmap.next_dirty(place, DISK) as u64))
-            },
-            |_| 0,
-        )
+        case(bitmap, |_| (), move |bitmap| bitmap.next_dirty_each(&mut Caller::default(), &places, DISK), |_| 0)
     });
     let what = format!("next_dirty random, {} % set", density.id());
     Row::new(&format!("query/next-dirty-{}", density.id()), &what, MANY, 1.0, make).table(Table::Extra)

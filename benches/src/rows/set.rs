@@ -2,6 +2,7 @@
 //! Setting and resetting: what every guest write costs.
 
 use crate::bits::{Bits, Maker};
+use crate::caller::Caller;
 use crate::case::{all_three, case, Case, Generic, Row, Table};
 use crate::random::Random;
 use crate::rows::{DISK, GRANULARITY};
@@ -45,7 +46,10 @@ impl Writes {
             Writes::Sequential(n) => (0..n).map(|i| (i << 16, 1 << 16)).collect(),
             Writes::Random(n, disk) => (0..n).map(|_| (random.below(disk >> 12) << 12, 1 << 12)).collect(),
             Writes::Hot(_) => {
-                (0..256).map(|_| ((random.below(DISK >> 16) << 16) + (random.below(16) << 12), 1 << 12)).collect()
+                let blocks: Vec<u64> = (0..256).map(|_| random.below(DISK >> 16) << 16).collect();
+                // Repeated: the list itself is to stay in the cache.
+                let block = |random: &mut Random| blocks[random.below(256) as usize];
+                (0..1 << 14).map(|_| (block(&mut random) + (random.below(16) << 12), 1 << 12)).collect()
             }
             Writes::RangesInOrder(n) => (0..n).map(|i| (i * RANGE, RANGE)).collect(),
             Writes::RangesAligned(n) => (0..n).map(|_| (random.below(DISK / RANGE) * RANGE, RANGE)).collect(),
@@ -55,10 +59,9 @@ impl Writes {
 
     /// Sets each of the writes that `list` made on a bitmap.
     pub fn replay<B: Bits>(self, list: &[(u64, u64)], bitmap: &mut B) {
+        let mut caller = Caller::default();
         for _ in 0..self.count() / list.len() as u64 {
-            for &(start, bytes) in list {
-                bitmap.set(start, bytes);
-            }
+            bitmap.set_each(&mut caller, list);
         }
     }
 }
@@ -112,9 +115,7 @@ impl Generic for ResetRandom {
             maker.make(DISK, GRANULARITY),
             move |bitmap| writes.replay(&list, bitmap),
             move |bitmap| {
-                for &start in &resets {
-                    bitmap.reset(start, 1 << 16);
-                }
+                bitmap.reset_each(&mut Caller::default(), &resets, 1 << 16);
                 0
             },
             |bitmap| bitmap.count(),

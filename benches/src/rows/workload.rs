@@ -3,6 +3,7 @@
 
 use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
+use crate::caller::Caller;
 use crate::case::{all_three, c_only, case, Case, Generic, Row, Table};
 use crate::rows::GRANULARITY;
 use crate::trace::{Workload, Write, DISK};
@@ -10,9 +11,7 @@ use crate::trace::{Workload, Write, DISK};
 struct Replay(Workload);
 
 fn replay<B: Bits>(bitmap: &mut B, writes: &[Write]) {
-    for &(at, bytes) in writes {
-        bitmap.set(at, bytes);
-    }
+    bitmap.set_each(&mut Caller::default(), writes);
 }
 
 impl Generic for Replay {

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The loops of callers whose calls take nanoseconds.
+//!
+//! How fast such a loop runs depends on where its instructions lie in a cache line, and the callee's: by up to half, for each
+//! implementation differently, and differently after every change of this program. That is chance, and not the implementation's doing.
+//! So each loop exists at sixteen places, and a measurement goes through all of them. (`tools/bench` asks the compiler not to align
+//! loops: it would make four places of them.)
+
+use crate::api::Iter;
+use std::arch::asm;
+
+/// Calls from one place before the next one has its turn.
+const TURN: usize = 1 << 12;
+
+/// Instructions that do nothing, so that what follows lies `4 * PLACE` bytes further on.
+#[inline(always)]
+fn shift<const PLACE: usize>() {
+    // SAFETY: they change no register and no memory.
+    unsafe { asm!(".rept 4 * {place}", "nop", ".endr", place = const PLACE, options(nomem, nostack, preserves_flags)) }
+}
+
+/// The copies of a function, one for each place: its first generic argument.
+macro_rules! at_each_place {
+    ($function:ident $(, $ty:ty)*) => {
+        [
+            $function::<0 $(, $ty)*>, $function::<1 $(, $ty)*>, $function::<2 $(, $ty)*>, $function::<3 $(, $ty)*>,
+            $function::<4 $(, $ty)*>, $function::<5 $(, $ty)*>, $function::<6 $(, $ty)*>, $function::<7 $(, $ty)*>,
+            $function::<8 $(, $ty)*>, $function::<9 $(, $ty)*>, $function::<10 $(, $ty)*>, $function::<11 $(, $ty)*>,
+            $function::<12 $(, $ty)*>, $function::<13 $(, $ty)*>, $function::<14 $(, $ty)*>, $function::<15 $(, $ty)*>,
+        ]
+    };
+}
+
+/// A caller that has its loop at sixteen places.
+#[derive(Default)]
+pub struct Caller {
+    turns: usize,
+}
+
+impl Caller {
+    /// Makes a call for each of `items`, in order.
+    #[inline]
+    pub fn each<T, F: FnMut(&T)>(&mut self, items: &[T], mut call: F) {
+        let places: [fn(&[T], &mut F); 16] = at_each_place!(some, T, F);
+        for items in items.chunks(TURN) {
+            places[self.turns % places.len()](items, &mut call);
+            self.turns += 1;
+        }
+    }
+
+    /// The sum of what a call for each of `items` returns, in order.
+    #[inline]
+    pub fn sum<T, F: FnMut(&T) -> u64>(&mut self, items: &[T], mut call: F) -> u64 {
+        let places: [fn(&[T], &mut F) -> u64; 16] = at_each_place!(sum_of_some, T, F);
+        items.chunks(TURN).fold(0u64, |sum, items| {
+            self.turns += 1;
+            sum.wrapping_add(places[self.turns % places.len()](items, &mut call))
+        })
+    }
+}
+
+#[inline(never)]
+fn sum_of_some<const PLACE: usize, T, F: FnMut(&T) -> u64>(items: &[T], call: &mut F) -> u64 {
+    shift::<PLACE>();
+    let mut sum = 0u64;
+    for item in items {
+        sum = sum.wrapping_add(call(item));
+    }
+    sum
+}
+
+#[inline(never)]
+fn some<const PLACE: usize, T, F: FnMut(&T)>(items: &[T], call: &mut F) {
+    shift::<PLACE>();
+    for item in items {
+        call(item);
+    }
+}
+
+/// The `hbitmap_iter_next` of an implementation.
+type Next = unsafe extern "C" fn(*mut Iter) -> i64;
+
+/// The sum of all items that an iterator returns.
+///
+/// # Safety
+/// `next` is of the implementation that has set up `iter`, and the bitmap lives and does not change meanwhile.
+pub unsafe fn sum_of_items(next: Next, iter: &mut Iter) -> u64 {
+    let places: [unsafe fn(Next, &mut Iter, &mut u64) -> bool; 16] = at_each_place!(some_items);
+    let mut sum = 0;
+    // SAFETY: the caller's promise.
+    places.iter().cycle().all(|some_items| unsafe { some_items(next, iter, &mut sum) });
+    sum
+}
+
+/// Adds the next items to `sum`; returns whether there may be more.
+///
+/// # Safety
+/// As [`sum_of_items`].
+#[inline(never)]
+unsafe fn some_items<const PLACE: usize>(next: Next, iter: &mut Iter, sum: &mut u64) -> bool {
+    shift::<PLACE>();
+    for _ in 0..TURN {
+        // SAFETY: the caller's promise.
+        let item = unsafe { next(iter) };
+        if item < 0 {
+            return false;
+        }
+        *sum = sum.wrapping_add(item as u64);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_leaves_nothing_out() {
+        let items: Vec<usize> = (0..TURN * 40 + 7).collect();
+        let mut seen = Vec::new();
+        let mut caller = Caller::default();
+        caller.each(&items, |&item| seen.push(item));
+        assert_eq!(seen, items);
+        assert_eq!(caller.turns, 41);
+    }
+}
