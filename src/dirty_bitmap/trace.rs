@@ -44,17 +44,17 @@ pub(crate) fn reset(bitmap: &HBitmap, start: u64, count: u64) {
     }
 }
 
-/// Moves a cursor to the next item, which it returns, or -1; tells when that took it to another word. `iterator` is the address
-/// that the event names.
+/// Moves a cursor that has no bit left in the word at hand ([`Cursor::next_in_word`]) to the next item, which it returns, or -1; tells
+/// when that took it to another word. `iterator` is the address that the event names.
 #[inline(always)]
 pub(crate) fn advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> i64 {
     if Embedder::traces_iter_skip_words() {
         return tell_advance(bitmap, cursor, iterator);
     }
-    cursor.next_or_minus_one(bitmap)
+    cursor.next_elsewhere(bitmap)
 }
 
-/// The same, while the event is switched on.
+/// The same for any cursor, while the event is switched on.
 #[cold]
 #[inline(never)]
 fn tell_advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> i64 {
@@ -73,6 +73,6 @@ pub(crate) fn search(bitmap: &HBitmap, start: u64, count: u64) {
     if Embedder::traces_iter_skip_words() && start < bitmap.size() && count != 0 {
         let mut cursor = Cursor::new(bitmap, start);
         let address = ptr::from_ref(&cursor).cast();
-        advance(bitmap, &mut cursor, address);
+        tell_advance(bitmap, &mut cursor, address);
     }
 }

@@ -25,7 +25,6 @@ pub struct HBitmapIter {
     hb: *const HBitmap,
     /// Used in place, so that the state of an iteration makes no way through copies.
     cursor: Cursor,
-    _unused: u64,
 }
 
 const_assert_eq!(size_of::<HBitmapIter>(), 80);
@@ -144,10 +143,7 @@ pub unsafe extern "C" fn hbitmap_reset_all(hb: *mut HBitmap) {
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_get(hb: *const HBitmap, item: u64) -> bool {
     // SAFETY: the pointer is NULL or a bitmap that is only read, by the rules for all C functions (see `ffi`).
-    let Some(hb) = (unsafe { hb.as_ref() }) else {
-        missing_bitmap("hbitmap_get");
-        return false;
-    };
+    let Some(hb) = (unsafe { hb.as_ref() }) else { return missing_bitmap("hbitmap_get") };
     hb.get(item)
 }
 
@@ -274,7 +270,7 @@ pub unsafe extern "C" fn hbitmap_free(hb: *mut HBitmap) {
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_iter_init(hbi: *mut HBitmapIter, hb: *const HBitmap, first: u64) {
     let hb = object!(hb, "hbitmap_iter_init");
-    store!(hbi, HBitmapIter { hb, cursor: Cursor::new(hb, first), _unused: 0 }, "hbitmap_iter_init");
+    store!(hbi, HBitmapIter { hb, cursor: Cursor::new(hb, first) }, "hbitmap_iter_init");
 }
 
 /// The first item in a range that is set, or -1.
@@ -375,10 +371,11 @@ fn next_elsewhere(cursor: &mut Cursor, hb: Option<&HBitmap>) -> i64 {
 /// each guest write or item set up a stack frame first.
 #[cold]
 #[inline(never)]
-fn missing_bitmap(function: &str) {
+fn missing_bitmap<T: Default>(function: &str) -> T {
     if std::hint::black_box(true) {
         null_argument(function, "hb");
     }
+    std::hint::black_box(T::default())
 }
 
 /// The same for an iterator.

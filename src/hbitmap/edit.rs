@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Setting and clearing ranges of items.
 //!
-//! A guest write is mostly one bit, and mostly one that is set already: that is an entry, one word, and a compare. Each of the other
+//! A guest write is mostly one bit, and mostly one that is set already: that is a form, one word, and a compare. Each of the other
 //! cases ends in a call out of line, so that this one needs no register saved. Longer ranges take whole chunks 64 at a time from the
 //! levels and touch leaf words only at the two ends.
 
 use super::chunks::{Bit, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, LIMIT};
 use super::levels::word_masks;
+use super::place::Place;
 use super::words::mask;
 use super::{ones_of, HBitmap};
 use crate::assertion::abi_assert;
@@ -51,10 +52,8 @@ impl HBitmap {
                 }
                 return true;
             }
-            Bit::Elsewhere | Bit::Past => {}
-        }
-        if self.chunks.entry_has(first) {
-            return false;
+            Bit::Elsewhere(true) => return false,
+            Bit::Elsewhere(false) | Bit::Past => {}
         }
         self.set_without_memory(first / 64, 1 << (first % 64))
     }
@@ -103,7 +102,7 @@ impl HBitmap {
                 }
                 true
             }
-            Bit::Elsewhere | Bit::Past => self.reset_range(start, count),
+            Bit::Elsewhere(_) | Bit::Past => self.reset_range(start, count),
         }
     }
 
@@ -191,10 +190,9 @@ impl HBitmap {
             self.make_dense(c);
             return self.set_in_word(word, bits);
         }
-        let first = word as usize % CHUNK_WORDS * 64;
         let mut gained = 0;
         for bit in ones_of(bits) {
-            gained += u64::from(self.chunks.insert_place(c, (first + bit) as u16));
+            gained += u64::from(self.chunks.insert_place(c, Place::of(word * 64 + bit as u64)));
         }
         if len == 0 {
             self.any.insert(c);
@@ -227,7 +225,7 @@ impl HBitmap {
             }
             None => {
                 let first = word as usize % CHUNK_WORDS;
-                self.chunks.retain_places(c, |place| usize::from(place / 64) != first || bits >> (place % 64) & 1 == 0)
+                self.chunks.retain_places(c, |place| place.word() != first || bits & place.in_word() == 0)
             }
         };
         if lost == 0 {
@@ -300,7 +298,7 @@ impl HBitmap {
         }
         if !self.chunks.is_dense(c) {
             if self.chunks.places_len(c) as u64 + (last - first + 1) <= LIMIT as u64 {
-                let gained = (first..=last).filter(|&place| self.chunks.insert_place(c, place as u16)).count();
+                let gained = (first..=last).filter(|&place| self.chunks.insert_place(c, Place::of(place))).count();
                 self.count += gained as u64;
                 self.any.insert(c);
                 self.settle_if_full(c);
@@ -321,7 +319,7 @@ impl HBitmap {
         }
         let lost = match self.chunks.leaf_mut(c) {
             Some(mut leaf) => leaf.reset_range(first as usize, last as usize),
-            None => self.chunks.retain_places(c, |place| !(first..=last).contains(&u64::from(place))) as u64,
+            None => self.chunks.retain_places(c, |place| !(first..=last).contains(&place.bit())) as u64,
         };
         if lost != 0 {
             self.count -= lost;

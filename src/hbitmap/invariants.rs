@@ -34,7 +34,7 @@ impl HBitmap {
             }
             assert_eq!(ones != 0, forms == 1, "chunk {c} has no bits, but memory");
             if let State::Sparse(places) = self.state(c) {
-                assert!(u64::from(places[places.len() - 1]) < self.bits_in(c), "bits are set past the end");
+                assert!(places[places.len() - 1].bit() < self.bits_in(c), "bits are set past the end");
             }
             count += ones;
         }

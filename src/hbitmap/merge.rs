@@ -6,6 +6,7 @@
 
 use super::chunks::{Leaf, LIMIT};
 use super::levels::word_masks;
+use super::place::Place;
 use super::{ones_of, words, HBitmap, State};
 use crate::assertion::abi_assert;
 use std::cmp::Ordering;
@@ -80,7 +81,7 @@ impl HBitmap {
     }
 
     /// Sets the bits at `places` (ascending) of chunk `c`, which is not full.
-    fn merge_places(&mut self, c: usize, places: &[u16]) {
+    fn merge_places(&mut self, c: usize, places: &[Place]) {
         if let Some(mut leaf) = self.chunks.leaf_mut(c) {
             let gained = leaf.set_places(places);
             if gained != 0 {
@@ -95,7 +96,7 @@ impl HBitmap {
             self.mark_sparse(c, places);
             return;
         }
-        let mut union = [0; 2 * LIMIT];
+        let mut union = [Place::NONE; 2 * LIMIT];
         let len = unite(own, places, &mut union);
         self.count += (len - own.len()) as u64;
         if len <= LIMIT {
@@ -139,7 +140,7 @@ impl HBitmap {
 }
 
 /// Writes the union of two ascending sequences to `union`; returns its length.
-fn unite(a: &[u16], b: &[u16], union: &mut [u16; 2 * LIMIT]) -> usize {
+fn unite(a: &[Place], b: &[Place], union: &mut [Place; 2 * LIMIT]) -> usize {
     let (mut i, mut j, mut len) = (0, 0, 0);
     while i < a.len() && j < b.len() {
         let (x, y) = (a[i], b[j]);

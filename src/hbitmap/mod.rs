@@ -9,19 +9,19 @@
 //! The bits are cut into chunks of 32768. A chunk is
 //!
 //! * *zero* or *full*: all its bits are clear, or all are set, and it has no memory;
-//! * *sparse*: it has a few bits, and their places are stored (16 bytes; a list from eight bits on);
+//! * *sparse*: it has a few bits, and their places are stored (16 bytes; a list from nine bits on);
 //! * *dense*: it has its 512 leaf words, which lie where they would in one flat array, and a summary of them.
 //!
 //! ```text
 //!   levels   ...     bit i: word i of the level below is not zero      as many as the size needs
 //!            any     bit c: chunk c is not zero
 //!            full    bit c: chunk c is full                              no levels over it
-//!   chunks   entry c: the form of chunk c, and the places of its bits if it is sparse
+//!   chunks   form c, entry c: what chunk c is, and the places of its bits if it is sparse
 //!            words, summary: one flat array each, of which dense chunks have memory
 //! ```
 //!
 //! So clearing or filling a whole bitmap, or searching a long run, costs a few bits for each 32768; an empty petabyte costs
-//! nothing, because the tables start as untouched zero pages; a guest's write to a busy disk is an entry, a word and a compare.
+//! nothing, because the tables start as untouched zero pages; a guest's write to a busy disk is a form, a word and a compare.
 //!
 //! The form of a chunk follows from its content but for one freedom: a chunk with at most 64 bits may be sparse or dense (a
 //! dense one stays so until it is empty, so that a bitmap which keeps changing does not go to and fro). Levels, `full` and the
@@ -31,7 +31,7 @@
 //!
 //! `edit` set and reset · `search` next dirty, next zero, areas · `cursor` iteration · `merge` and `rescale` union with the same
 //! and with another granularity · `serialize` bytes in and out, sha256 · `resize` truncate · `levels` and `chunks` storage (`chunks/`:
-//! `sparse`, `dense`, `pages`) · `words` kernels · `invariants` what must hold, checked by the tests after each step.
+//! `sparse`, `dense`, `pages`) · `place` and `queue` single bits of a sparse chunk · `words` kernels · `invariants` what must hold, checked by the tests after each step.
 //!
 //! Behaviour follows `util/hbitmap.c` of QEMU 10.0; `docs/differences.md` lists the exceptions.
 
@@ -39,9 +39,10 @@ mod chunks;
 mod cursor;
 mod edit;
 mod invariants;
-mod lanes;
 mod levels;
 mod merge;
+mod place;
+mod queue;
 mod rescale;
 mod resize;
 mod search;
@@ -55,6 +56,7 @@ use crate::assertion::abi_assert;
 use chunks::{Bit, Chunks, Leaf, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, LIMIT};
 pub use cursor::Cursor;
 use levels::Levels;
+use place::Place;
 use std::cmp::Ordering;
 
 /// The largest number of bits that a bitmap may have (QEMU's `1 << HBITMAP_LOG_MAX_SIZE` on 64-bit hosts).
@@ -89,7 +91,7 @@ pub struct HBitmap {
 enum State<'a> {
     Zero,
     Full,
-    Sparse(&'a [u16]),
+    Sparse(&'a [Place]),
     Dense(Leaf<'a>),
 }
 
@@ -161,7 +163,8 @@ impl HBitmap {
         let bit = item >> self.granularity;
         match self.chunks.bit(bit) {
             Bit::Dense(set) => set,
-            Bit::Past | Bit::Elsewhere => self.get_without_memory(bit),
+            Bit::Elsewhere(true) => true,
+            Bit::Elsewhere(false) | Bit::Past => self.get_without_memory(bit),
         }
     }
 
@@ -238,7 +241,7 @@ impl HBitmap {
     fn get_without_memory(&self, bit: u64) -> bool {
         abi_assert!(bit < self.bits(), "hbitmap_get", "pos < hb->size");
         let c = (bit >> CHUNK_SHIFT) as usize;
-        self.is_full(c) || self.chunks.has_place(c, (bit % CHUNK_BITS) as u16)
+        self.is_full(c) || self.chunks.has_place(c, Place::of(bit))
     }
 
     /// The same, where its chunk is not dense.
@@ -267,7 +270,7 @@ impl HBitmap {
     }
 
     /// Makes chunk `c`, which has not so many bits, have them at `places`; they must be counted by the caller.
-    fn mark_sparse(&mut self, c: usize, places: &[u16]) {
+    fn mark_sparse(&mut self, c: usize, places: &[Place]) {
         self.chunks.make_sparse(c, places);
         self.full[c / 64] &= !(1 << (c % 64));
         self.any.insert(c);
@@ -275,7 +278,7 @@ impl HBitmap {
 
     /// Makes chunk `c`, which is neither full nor dense, dense with the same bits.
     fn make_dense(&mut self, c: usize) {
-        let mut places = [0; LIMIT];
+        let mut places = [Place::NONE; LIMIT];
         let len = self.chunks.places_len(c);
         places[..len].copy_from_slice(self.chunks.places(c));
         let mut leaf = self.chunks.make_dense(c);
@@ -322,7 +325,7 @@ impl HBitmap {
         } else if summary.ones == self.bits_in(c) {
             self.mark_full(c);
         } else if summary.ones <= LIMIT as u64 {
-            let mut places = [0; LIMIT];
+            let mut places = [Place::NONE; LIMIT];
             let len = places_of(leaf, &summary.words, &mut places);
             self.mark_sparse(c, &places[..len]);
         } else {
@@ -363,8 +366,8 @@ impl HBitmap {
             State::Sparse(places) => {
                 out.fill(0);
                 for &place in places {
-                    if let Some(word) = usize::from(place / 64).checked_sub(from).and_then(|i| out.get_mut(i)) {
-                        *word |= 1 << (place % 64);
+                    if let Some(word) = place.word().checked_sub(from).and_then(|i| out.get_mut(i)) {
+                        *word |= place.in_word();
                     }
                 }
             }
@@ -388,19 +391,19 @@ impl Clone for HBitmap {
 }
 
 /// Leaf word `word` of a chunk with the bits at `places`.
-fn sparse_word(places: &[u16], word: usize) -> u64 {
-    let first = places.partition_point(|&place| usize::from(place / 64) < word);
-    let here = places[first..].iter().take_while(|&&place| usize::from(place / 64) == word);
-    here.fold(0, |bits, place| bits | 1 << (place % 64))
+fn sparse_word(places: &[Place], word: usize) -> u64 {
+    let first = places.partition_point(|place| place.word() < word);
+    let here = places[first..].iter().take_while(|place| place.word() == word);
+    here.fold(0, |bits, place| bits | place.in_word())
 }
 
 /// Writes the places of the bits of `leaf`, of which there are at most [`LIMIT`], to `places`; returns how many there are.
-fn places_of(leaf: &[u64], summary: &[u64; 8], places: &mut [u16; LIMIT]) -> usize {
+fn places_of(leaf: &[u64], summary: &[u64; 8], places: &mut [Place; LIMIT]) -> usize {
     let mut len = 0;
     for (group, &bits) in summary.iter().enumerate() {
         for word in ones_of(bits).map(|i| group * 64 + i) {
             for bit in ones_of(leaf[word]) {
-                places[len] = (word * 64 + bit) as u16;
+                places[len] = Place::of((word * 64 + bit) as u64);
                 len += 1;
             }
         }

@@ -2,13 +2,26 @@
 //! Finding the next dirty or clean item, dirty areas, and runs of one state.
 
 use super::chunks::{CHUNK_BITS, CHUNK_SHIFT};
+use super::place::Place;
 use super::{HBitmap, State};
 use crate::assertion::abi_assert;
 
 impl HBitmap {
     /// The first dirty item of `start..start + count`, or `None`. The range may reach past the end.
+    #[inline(always)]
     pub fn next_dirty(&self, start: u64, count: u64) -> Option<u64> {
         let end = self.end_of(start, count)?;
+        let bit = match self.chunks.next_bit(start >> self.granularity) {
+            Some(bit) => bit,
+            None => return self.next_dirty_elsewhere(start, end),
+        };
+        let item = bit << self.granularity;
+        (item < end).then_some(item.max(start))
+    }
+
+    /// The same for `start..end`, wherever the bit is.
+    #[inline(never)]
+    fn next_dirty_elsewhere(&self, start: u64, end: u64) -> Option<u64> {
         let bit = self.next_set_bit(start >> self.granularity)?;
         let item = bit << self.granularity;
         (item < end).then_some(item.max(start))
@@ -31,7 +44,10 @@ impl HBitmap {
         }
         let start = self.next_dirty(start, end - start)?;
         let end = start + (end - start).min(max);
-        let end = self.next_zero(start, end - start).unwrap_or(end);
+        // The bit of `start` is set; there may be none behind it.
+        let (bit, last) = (start >> self.granularity, (end - 1) >> self.granularity);
+        let clear = if bit < last { self.next_clear_bit(bit + 1, last) } else { None };
+        let end = clear.map_or(end, |bit| bit << self.granularity);
         Some((start, end - start))
     }
 
@@ -51,6 +67,7 @@ impl HBitmap {
     }
 
     /// Where the range `start..start + count` ends within the bitmap; `None` if it is empty or starts behind it.
+    #[inline(always)]
     fn end_of(&self, start: u64, count: u64) -> Option<u64> {
         if start >= self.size || count == 0 {
             return None;
@@ -76,27 +93,21 @@ impl HBitmap {
     /// The first set bit of chunk `c` from `from` on.
     #[inline]
     fn first_set_in(&self, c: usize, from: u16) -> Option<u16> {
+        if let Some(place) = self.chunks.place_in_entry(c, Place::of(from.into())) {
+            return place.map(|place| place.bit() as u16);
+        }
         match self.state(c) {
             State::Zero => None,
             State::Full => Some(from),
-            State::Sparse(places) => places.get(places.partition_point(|&place| place < from)).copied(),
-            State::Dense(leaf) => {
-                let at = usize::from(from / 64);
-                let here = u64::MAX << (from % 64);
-                // By the summary, which is mostly in the cache where the words are not.
-                let (mut word, mut bits) = leaf.next_set_word(at)?;
-                if word == at {
-                    bits &= here;
-                    if bits == 0 {
-                        (word, bits) = leaf.next_set_word(at + 1)?;
-                    }
-                }
-                Some((word * 64) as u16 | bits.trailing_zeros() as u16)
+            State::Sparse(places) => {
+                let first = places.partition_point(|&place| place < Place::of(from.into()));
+                Some(places.get(first)?.bit() as u16)
             }
+            State::Dense(leaf) => leaf.next_set(from),
         }
     }
 
-    /// The first clear bit of `from..=last`.
+    /// The first clear bit of `from..=last`, which the bitmap has.
     pub(super) fn next_clear_bit(&self, from: u64, last: u64) -> Option<u64> {
         let mut c = (from >> CHUNK_SHIFT) as usize;
         let mut at = (from % CHUNK_BITS) as u16;
@@ -116,14 +127,19 @@ impl HBitmap {
     /// The first clear bit of chunk `c` from `from` on. In the last chunk it may lie past the end.
     #[inline]
     fn first_clear_in(&self, c: usize, from: u16) -> Option<u16> {
+        if let Some(bit) = self.chunks.no_place_in_entry(c, from.into()) {
+            return Some(bit as u16);
+        }
         match self.state(c) {
             State::Zero => Some(from),
             State::Full => None,
             State::Sparse(places) => {
-                let first = places.partition_point(|&place| place < from);
-                let run = (from..).zip(&places[first..]).take_while(|&(expected, &place)| expected == place).count();
-                let place = u64::from(from) + run as u64;
-                (place < CHUNK_BITS).then_some(place as u16)
+                let from = u64::from(from);
+                let first = places.partition_point(|&place| place < Place::of(from));
+                let run =
+                    (from..).zip(&places[first..]).take_while(|&(expected, place)| expected == place.bit()).count();
+                let clear = from + run as u64;
+                (clear < CHUNK_BITS).then_some(clear as u16)
             }
             State::Dense(leaf) => {
                 let at = usize::from(from / 64);

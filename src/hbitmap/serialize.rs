@@ -70,11 +70,11 @@ impl HBitmap {
                 State::Zero => write(bytes, &few[..len]),
                 State::Sparse(places) => {
                     for &place in places {
-                        few[usize::from(place / 64)] |= 1 << (place % 64);
+                        few[place.word()] |= place.in_word();
                     }
                     write(bytes, &few[from..from + len]);
                     for &place in places {
-                        few[usize::from(place / 64)] = 0;
+                        few[place.word()] = 0;
                     }
                 }
                 State::Full => {

@@ -347,6 +347,20 @@ fn a_full_short_last_chunk_ends() {
 }
 
 #[test]
+fn an_area_of_the_last_bit_alone_ends() {
+    for bits in [1, 64, 65, 4096, 256 * 64, 32_768, 32_768 + 256 * 64] {
+        // Sparse, dense, and so many chunks that the last one is full.
+        for before in [0, 100, bits] {
+            let mut hb = HBitmap::new(bits, 0);
+            hb.set(0, before.min(bits - 1));
+            hb.set(bits - 1, 1);
+            assert_eq!(hb.next_dirty_area(bits - 1, bits, 1), Some((bits - 1, 1)));
+            assert_eq!(hb.next_dirty_area(bits - 1, u64::MAX, u64::MAX), Some((bits - 1, 1)));
+        }
+    }
+}
+
+#[test]
 fn a_bitmap_of_no_bits_does_all_that_one_may_ask_of_it() {
     for granularity in [0, 9, 63] {
         let (mut a, b) = (HBitmap::new(0, granularity), HBitmap::new(0, 16));

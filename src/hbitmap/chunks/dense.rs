@@ -12,6 +12,7 @@
 use super::pages::{Pages, LARGE};
 use super::{CHUNK_SHIFT, CHUNK_WORDS};
 use crate::hbitmap::levels::word_masks;
+use crate::hbitmap::place::Place;
 use crate::hbitmap::words::{self, mask};
 use std::ops::Range;
 
@@ -78,6 +79,17 @@ impl Leaves {
     pub(super) unsafe fn word_unchecked(&self, i: usize) -> u64 {
         // SAFETY: while a chunk is dense there are `len` words, more than `i` by the caller's promise.
         unsafe { self.words.get_unchecked(i) }
+    }
+
+    /// Which words behind leaf word `i`, of the 64 that it is one of, are not zero.
+    ///
+    /// # Safety
+    /// As [`Self::word_unchecked`].
+    #[inline(always)]
+    pub(super) unsafe fn later_unchecked(&self, i: usize) -> u64 {
+        // SAFETY: as above, and there is a summary word for each 64 words or rest of them.
+        let summary = unsafe { self.summary.get_unchecked(i / 64) };
+        summary & (u64::MAX << (i % 64) << 1)
     }
 
     /// Leaf word `i` and the summary word that has its bit.
@@ -248,6 +260,15 @@ fn words_of(r: usize, len: usize) -> Range<usize> {
 const _: () = assert!(CHUNK_WORDS == 1 << (CHUNK_SHIFT - 6) && SUMMARY_WORDS == 8);
 
 impl Leaf<'_> {
+    /// The first set bit from `from` on.
+    #[inline]
+    pub(in crate::hbitmap) fn next_set(self, from: u16) -> Option<u16> {
+        let at = usize::from(from / 64);
+        let here = self.words[at] & (u64::MAX << (from % 64));
+        let (word, bits) = if here != 0 { (at, here) } else { self.next_set_word(at + 1)? };
+        Some((word * 64) as u16 | bits.trailing_zeros() as u16)
+    }
+
     /// The first word from `from` on that is not zero: its number and value.
     #[inline]
     pub(in crate::hbitmap) fn next_set_word(self, from: usize) -> Option<(usize, u64)> {
@@ -287,10 +308,10 @@ impl LeafMut<'_> {
     }
 
     /// Sets the bits at `places`; returns how many were clear.
-    pub(in crate::hbitmap) fn set_places(&mut self, places: &[u16]) -> u64 {
+    pub(in crate::hbitmap) fn set_places(&mut self, places: &[Place]) -> u64 {
         let mut gained = 0;
         for &place in places {
-            let (word, bit) = (usize::from(place / 64), 1 << (place % 64));
+            let (word, bit) = (place.word(), place.in_word());
             gained += u64::from(self.words[word] & bit == 0);
             self.words[word] |= bit;
             self.summary[word / 64] |= 1 << (word % 64);

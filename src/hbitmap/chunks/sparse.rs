@@ -2,134 +2,209 @@
 //! Chunks with few bits set: the places of those bits, in order.
 //!
 //! ```text
-//!   form           how many bits are set, plus SPARSE
-//!   lanes 0..=6    their places in the chunk, ascending, if they are at most seven; unused lanes are NOWHERE
-//!   lanes 0..=1    else the number of the list that has them, in halves of 15 bits plus SPARSE, so that they are no places
+//!   lanes 0..=7    the places in the chunk, ascending, if they are at most eight, and then none
+//!   lanes 4..=5    else the number of the list that has them, in halves of 15 bits, so that they are no places either
 //! ```
 //!
-//! So a disk with scattered writes costs 16 bytes for each 32768 bits, its merge or iteration reads memory in order, and nothing
-//! is allocated until a chunk has eight bits. A list has room for 32 places or a power of two times that, and is filled up with
-//! NOWHERE, so that a place is looked for in blocks of 32 without a branch on what they hold: the words that a random write
-//! would touch in a dense bitmap are cache misses, these mostly are not. A chunk with more than [`LIMIT`] bits becomes dense.
+//! So a disk with scattered writes costs 17 bytes for each 32768 bits, its merge or iteration reads memory in order, and nothing
+//! is allocated until a chunk has nine bits. A list has room for 32 places or for 64, and is filled up with no places, so that one
+//! is looked for in blocks of 32 without a branch on what they hold: the words that a random write would touch in a dense bitmap
+//! are cache misses, these mostly are not. All lists of one room lie in one array. A chunk with more than [`LIMIT`] bits becomes
+//! dense.
 
-use super::{Entry, CLEAN, NO_MEMORY, SPARSE};
+use super::form::Form;
+use crate::hbitmap::place::Place;
+use crate::hbitmap::queue::Queue;
 use crate::hbitmap::words::any_lane_is;
 
 /// The most bits that a sparse chunk has.
 pub(in crate::hbitmap) const LIMIT: usize = 64;
 /// The most places that an entry has room for.
-const INLINE: usize = 7;
+const INLINE: usize = 8;
 /// Lists are looked through in blocks of so many places.
 const BLOCK: usize = 32;
-/// No place in a chunk.
-const NOWHERE: u16 = u16::MAX;
+
+/// What a sparse chunk's form does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub(super) struct Entry([Place; INLINE]);
 
 impl Entry {
-    /// How many bits a sparse chunk has; 0 if it is not sparse.
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        if self.form & SPARSE != 0 {
-            usize::from(self.form - SPARSE)
-        } else {
-            0
-        }
+    /// Of a chunk that is not sparse.
+    const EMPTY: Entry = Entry([Place::NONE; INLINE]);
+
+    /// Whether the chunk is sparse and has its places here.
+    #[inline(always)]
+    pub(super) fn has_places(&self) -> bool {
+        self.0[0] != Place::NONE
     }
 
-    /// Whether it has its places here, and `place` among them.
+    /// Whether it has `place` here.
     #[inline(always)]
-    pub(super) fn has(&self, place: u16) -> bool {
-        let [a, b, c, d, e, f, g] = self.lanes;
-        // The form of a sparse chunk is no place, nor are unused lanes and the number of a list. The lanes of other chunks are 0.
-        any_lane_is([self.form, a, b, c, d, e, f, g], place) && self.form & SPARSE != 0
+    pub(super) fn has(&self, place: Place) -> bool {
+        any_lane_is(self.0.map(Place::raw), place.raw())
+    }
+
+    /// The first from `from` on of the places, which are here.
+    #[inline(always)]
+    pub(super) fn place_from(&self, from: Place) -> Option<Place> {
+        from.or_next(&self.0)
+    }
+
+    /// The places, if they are here; else an empty queue.
+    #[inline(always)]
+    pub(super) fn queue(&self) -> Queue {
+        Queue::of_eight(self.0)
     }
 
     /// The number of the list of a chunk with more than [`INLINE`] bits.
     #[inline]
     fn list(&self) -> usize {
-        usize::from(self.lanes[0] - SPARSE) | usize::from(self.lanes[1] - SPARSE) << 15
+        usize::from(self.0[4].raw()) | usize::from(self.0[5].raw()) << 15
     }
 
-    fn with_list(len: usize, number: usize) -> Entry {
-        let half = |bits: usize| bits as u16 % SPARSE + SPARSE;
-        Entry {
-            form: len as u16 + SPARSE,
-            lanes: [half(number), half(number >> 15), NOWHERE, NOWHERE, NOWHERE, NOWHERE, NOWHERE],
+    fn with_list(number: usize) -> Entry {
+        let half = |bits: usize| Place::from_raw((bits % (1 << 15)) as u16);
+        let mut entry = Entry::EMPTY;
+        entry.0[4..=5].copy_from_slice(&[half(number), half(number >> 15)]);
+        entry
+    }
+
+    fn with_places(places: &[Place]) -> Entry {
+        let mut entry = Entry::EMPTY;
+        entry.0[..places.len()].copy_from_slice(places);
+        entry
+    }
+}
+
+/// The room of the list of a chunk with `len` bits; 0 if it needs none.
+#[inline]
+fn room(len: usize) -> usize {
+    match len {
+        0..=INLINE => 0,
+        _ if len <= BLOCK => BLOCK,
+        _ => LIMIT,
+    }
+}
+
+/// Lists with room for `N` places each.
+#[derive(Debug)]
+struct Slab<const N: usize> {
+    lists: Vec<[Place; N]>,
+    /// The numbers of those that no chunk has.
+    unused: Vec<u32>,
+}
+
+impl<const N: usize> Slab<N> {
+    fn new() -> Self {
+        Slab { lists: Vec::new(), unused: Vec::new() }
+    }
+
+    /// Makes list `number`, or one that is unused if that is `None`, have `places`; returns which.
+    fn assign(&mut self, number: Option<usize>, places: &[Place]) -> usize {
+        let number = number.or_else(|| Some(self.unused.pop()? as usize));
+        // Each of at most 2^26 chunks has at most one list.
+        let number = number.unwrap_or_else(|| {
+            self.lists.push([Place::NONE; N]);
+            self.lists.len() - 1
+        });
+        let list = &mut self.lists[number];
+        list[..places.len()].copy_from_slice(places);
+        list[places.len()..].fill(Place::NONE);
+        number
+    }
+
+    fn free(&mut self, number: usize) {
+        self.unused.push(number as u32);
+        if self.unused.len() == self.lists.len() {
+            *self = Slab::new();
         }
     }
 
-    fn with_places(places: &[u16]) -> Entry {
-        if places.is_empty() {
-            return CLEAN;
+    /// Panics unless the lists in use are just those of `named`, and none has two chunks.
+    fn check_invariants(&self, named: impl Iterator<Item = usize>) {
+        let mut owners = vec![0; self.lists.len()];
+        for number in named.chain(self.unused.iter().map(|&number| number as usize)) {
+            owners[number] += 1;
         }
-        let mut lanes = [NOWHERE; INLINE];
-        lanes[..places.len()].copy_from_slice(places);
-        Entry { form: places.len() as u16 + SPARSE, lanes }
+        assert!(owners.iter().all(|&owners| owners == 1), "a list is lost, or has two chunks");
     }
 }
 
 /// The lists of places of a bitmap's sparse chunks.
 #[derive(Debug)]
 pub(super) struct Lists {
-    /// Those that no chunk uses are empty.
-    lists: Vec<Box<[u16]>>,
-    /// The numbers of empty lists.
-    unused: Vec<u32>,
-}
-
-/// The room of a list for `len` places.
-fn room(len: usize) -> usize {
-    len.next_power_of_two().max(BLOCK)
+    /// Of chunks with up to [`BLOCK`] bits.
+    short: Slab<BLOCK>,
+    /// Of those with more.
+    long: Slab<LIMIT>,
 }
 
 impl Lists {
     pub(super) fn new() -> Self {
-        Lists { lists: Vec::new(), unused: Vec::new() }
+        Lists { short: Slab::new(), long: Slab::new() }
+    }
+
+    /// The list of a chunk with more than [`INLINE`] bits, with what fills it up.
+    #[inline]
+    fn list(&self, form: Form, entry: &Entry) -> &[Place] {
+        if form.len() <= BLOCK {
+            &self.short.lists[entry.list()]
+        } else {
+            &self.long.lists[entry.list()]
+        }
+    }
+
+    /// The same, to change.
+    #[inline]
+    fn list_mut(&mut self, form: Form, entry: &Entry) -> &mut [Place] {
+        if form.len() <= BLOCK {
+            &mut self.short.lists[entry.list()]
+        } else {
+            &mut self.long.lists[entry.list()]
+        }
     }
 
     /// The places of the bits of a chunk, ascending; none if it is not sparse.
     #[inline]
-    pub(super) fn places<'a>(&'a self, entry: &'a Entry) -> &'a [u16] {
-        let len = entry.len();
+    pub(super) fn places<'a>(&'a self, form: Form, entry: &'a Entry) -> &'a [Place] {
+        let len = form.len();
         if len <= INLINE {
-            &entry.lanes[..len]
+            &entry.0[..len]
         } else {
-            &self.lists[entry.list()][..len]
+            &self.list(form, entry)[..len]
         }
     }
 
     /// Whether a chunk is sparse and its bit at `place` is set.
-    pub(super) fn has(&self, entry: &Entry, place: u16) -> bool {
-        if entry.len() <= INLINE {
+    pub(super) fn has(&self, form: Form, entry: &Entry, place: Place) -> bool {
+        if form.len() <= INLINE {
             return entry.has(place);
         }
-        let block = |block: &[u16]| block.iter().fold(0, |found, &other| found | u16::from(other == place));
-        let blocks = self.lists[entry.list()].chunks_exact(BLOCK);
-        blocks.fold(0, |found, places| found | block(places)) != 0
+        let block =
+            |block: &[Place]| block.iter().fold(0, |found, other| found | u16::from(other.raw() == place.raw()));
+        self.list(form, entry).chunks_exact(BLOCK).fold(0, |found, places| found | block(places)) != 0
     }
 
     /// Makes a chunk, which is not dense, have its bits at `places`: ascending, at most [`LIMIT`].
-    pub(super) fn assign(&mut self, entry: &mut Entry, places: &[u16]) {
-        let had_list = entry.len() > INLINE;
-        if places.len() <= INLINE {
-            if had_list {
-                self.free_list(entry.list());
-            }
-            *entry = Entry::with_places(places);
-            return;
+    pub(super) fn assign(&mut self, form: &mut Form, entry: &mut Entry, places: &[Place]) {
+        // A list is kept if its room is the one that is needed.
+        let (has, needs) = (room(form.len()), room(places.len()));
+        let number = (has != 0 && has == needs).then(|| entry.list());
+        if number.is_none() {
+            self.free_list(*form, entry);
         }
-        let number = if had_list { entry.list() } else { self.new_list() };
-        let list = &mut self.lists[number];
-        if list.len() != room(places.len()) {
-            *list = vec![NOWHERE; room(places.len())].into_boxed_slice();
-        }
-        list[..places.len()].copy_from_slice(places);
-        list[places.len()..].fill(NOWHERE);
-        *entry = Entry::with_list(places.len(), number);
+        *form = Form::sparse(places.len());
+        *entry = match needs {
+            0 => Entry::with_places(places),
+            BLOCK => Entry::with_list(self.short.assign(number, places)),
+            _ => Entry::with_list(self.long.assign(number, places)),
+        };
     }
 
     /// Adds the bit at `place` to a chunk that is not dense and has less than [`LIMIT`]. Returns whether it was clear.
-    pub(super) fn insert(&mut self, entry: &mut Entry, place: u16) -> bool {
-        let places = self.places(entry);
+    pub(super) fn insert(&mut self, form: &mut Form, entry: &mut Entry, place: Place) -> bool {
+        let places = self.places(*form, entry);
         let len = places.len();
         // Writes in order are the common case: look at the end first.
         let at = match places.last() {
@@ -139,30 +214,27 @@ impl Lists {
         if places.get(at) == Some(&place) {
             return false;
         }
-        if len != 0 && len < INLINE {
-            entry.lanes.copy_within(at..len, 1 + at);
-            entry.lanes[at] = place;
-            entry.form += 1;
-        } else if len > INLINE && len < room(len) {
-            let list = &mut self.lists[entry.list()];
-            list.copy_within(at..len, at + 1);
-            list[at] = place;
-            entry.form += 1;
-        } else {
-            let mut grown = [0; LIMIT];
+        if len == INLINE || len == BLOCK {
+            // What has them has no room for another one.
+            let mut grown = [Place::NONE; LIMIT];
             grown[..at].copy_from_slice(&places[..at]);
             grown[at] = place;
             grown[at + 1..=len].copy_from_slice(&places[at..]);
-            self.assign(entry, &grown[..=len]);
+            self.assign(form, entry, &grown[..=len]);
+            return true;
         }
+        let places = if len < INLINE { &mut entry.0 } else { self.list_mut(*form, entry) };
+        places.copy_within(at..len, at + 1);
+        places[at] = place;
+        *form = Form::sparse(len + 1);
         true
     }
 
     /// Keeps those bits of a chunk that is not dense whose places `keep` approves of. Returns how many went.
-    pub(super) fn retain(&mut self, entry: &mut Entry, keep: impl Fn(u16) -> bool) -> usize {
-        let mut kept = [0; LIMIT];
+    pub(super) fn retain(&mut self, form: &mut Form, entry: &mut Entry, keep: impl Fn(Place) -> bool) -> usize {
+        let mut kept = [Place::NONE; LIMIT];
         let mut len = 0;
-        let places = self.places(entry);
+        let places = self.places(*form, entry);
         for &place in places {
             if keep(place) {
                 kept[len] = place;
@@ -171,66 +243,49 @@ impl Lists {
         }
         let lost = places.len() - len;
         if lost != 0 {
-            self.assign(entry, &kept[..len]);
+            self.assign(form, entry, &kept[..len]);
         }
         lost
     }
 
-    /// Makes a chunk not sparse. An entry that was not is only read.
-    pub(super) fn clear(&mut self, entry: &mut Entry) {
-        match entry.len() {
+    /// Makes a chunk not sparse. One that was not is only read.
+    pub(super) fn clear(&mut self, form: &mut Form, entry: &mut Entry) {
+        if form.len() != 0 {
+            self.free_list(*form, entry);
+            *form = Form::NO_MEMORY;
+            *entry = Entry::EMPTY;
+        }
+    }
+
+    /// Frees the list of a chunk, if it has one; its form and entry must change then.
+    fn free_list(&mut self, form: Form, entry: &Entry) {
+        match room(form.len()) {
             0 => {}
-            len => {
-                if len > INLINE {
-                    self.free_list(entry.list());
-                }
-                *entry = CLEAN;
-            }
-        }
-    }
-
-    fn new_list(&mut self) -> usize {
-        match self.unused.pop() {
-            Some(number) => number as usize,
-            None => {
-                // Each of at most 2^26 chunks has at most one list.
-                self.lists.push(Box::default());
-                self.lists.len() - 1
-            }
-        }
-    }
-
-    fn free_list(&mut self, number: usize) {
-        self.lists[number] = Box::default();
-        self.unused.push(number as u32);
-        if self.unused.len() == self.lists.len() {
-            self.lists = Vec::new();
-            self.unused = Vec::new();
+            BLOCK => self.short.free(entry.list()),
+            _ => self.long.free(entry.list()),
         }
     }
 
     /// Panics unless the lists in use are just those that `entries` name, and places are in order.
-    pub(super) fn check_invariants(&self, entries: &[Entry]) {
-        let mut named = vec![false; self.lists.len()];
-        for (c, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.form & SPARSE != NO_MEMORY) {
-            let places = self.places(entry);
-            assert!((1..=LIMIT).contains(&places.len()), "chunk {c} is not sparse");
+    pub(super) fn check_invariants(&self, forms: &[Form], entries: &[Entry]) {
+        for (c, (&form, entry)) in forms.iter().zip(entries).enumerate() {
+            let places = self.places(form, entry);
+            assert!(places.len() <= LIMIT, "chunk {c} should be dense");
             assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "the places of chunk {c} do not ascend");
+            assert!(places.iter().all(|&place| place != Place::NONE), "the places of chunk {c} are not all there");
             let behind = if places.len() > INLINE {
-                let number = entry.list();
-                assert!(!named[number], "list {number} has two chunks");
-                named[number] = true;
-                assert_eq!(self.lists[number].len(), room(places.len()), "the room of list {number}");
-                assert_eq!(*entry, Entry::with_list(places.len(), number), "chunk {c} has something beside its list");
-                &self.lists[number][places.len()..]
+                assert_eq!(*entry, Entry::with_list(entry.list()), "chunk {c} has something beside its list");
+                &self.list(form, entry)[places.len()..]
             } else {
-                &entry.lanes[places.len()..]
+                &entry.0[places.len()..]
             };
-            assert!(behind.iter().all(|&lane| lane == NOWHERE), "chunk {c} has something behind its places");
+            assert!(behind.iter().all(|&place| place == Place::NONE), "chunk {c} has something behind its places");
         }
-        for (number, list) in self.lists.iter().enumerate() {
-            assert_eq!(!list.is_empty(), named[number], "list {number} is lost, or missing");
-            assert_eq!(list.is_empty(), self.unused.contains(&(number as u32)), "list {number} is not accounted for");
-        }
+        let with = |room_of_list: usize| {
+            let all = forms.iter().zip(entries);
+            all.filter(move |(form, _)| room(form.len()) == room_of_list).map(|(_, entry)| entry.list())
+        };
+        self.short.check_invariants(with(BLOCK));
+        self.long.check_invariants(with(LIMIT));
     }
 }
