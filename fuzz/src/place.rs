@@ -100,7 +100,7 @@ impl Place {
     /// if they are to be reset, the last is a whole bit.
     #[must_use]
     pub fn comb(self, shape: Shape, step: u8, times: u16, dirty: bool) -> (u64, u64, u64) {
-        const STEPS: [u64; 12] = [1, 1, 2, 3, 7, 63, 64, 65, 511, 513, 4097, CHUNK + 1];
+        const STEPS: [u64; 16] = [1, 1, 2, 3, 7, 30, 63, 64, 65, 100, 511, 513, 900, 4097, 5000, CHUNK + 1];
         let step = STEPS[usize::from(step) % STEPS.len()];
         let whole = if dirty { shape.bits() } else { shape.size >> shape.granularity };
         if whole == 0 {
