@@ -40,12 +40,12 @@ pub struct Caller {
 impl Caller {
     /// Makes a call for each of `items`, in order.
     #[inline]
-    pub fn each<T, F: FnMut(&T)>(&mut self, items: &[T], mut call: F) {
-        let places: [fn(&[T], &mut F); 16] = at_each_place!(some, T, F);
-        for items in items.chunks(TURN) {
-            places[self.turns % places.len()](items, &mut call);
-            self.turns += 1;
-        }
+    pub fn each<T>(&mut self, items: &[T], mut call: impl FnMut(&T)) {
+        // The compiler leaves out sums of nothing.
+        self.sum(items, |item| {
+            call(item);
+            0
+        });
     }
 
     /// The sum of what a call for each of `items` returns, in order.
@@ -67,14 +67,6 @@ fn sum_of_some<const PLACE: usize, T, F: FnMut(&T) -> u64>(items: &[T], call: &m
         sum = sum.wrapping_add(call(item));
     }
     sum
-}
-
-#[inline(never)]
-fn some<const PLACE: usize, T, F: FnMut(&T)>(items: &[T], call: &mut F) {
-    shift::<PLACE>();
-    for item in items {
-        call(item);
-    }
 }
 
 /// The `hbitmap_iter_next` of an implementation.

@@ -31,7 +31,8 @@
 //!
 //! `edit` set and reset · `search` next dirty, next zero, areas · `cursor` iteration · `merge` and `rescale` union with the same
 //! and with another granularity · `serialize` bytes in and out, sha256 · `resize` truncate · `levels` and `chunks` storage (`chunks/`:
-//! `sparse`, `dense`, `pages`) · `place` and `queue` single bits of a sparse chunk · `words` kernels · `invariants` what must hold, checked by the tests after each step.
+//! `sparse`, `dense`, `pages`) · `place` and `queue` single bits of a sparse chunk · `words` kernels · `invariants`
+//! what must hold, checked by the tests after each step.
 //!
 //! Behaviour follows `util/hbitmap.c` of QEMU 10.0; `docs/differences.md` lists the exceptions.
 

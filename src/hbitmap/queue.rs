@@ -3,6 +3,7 @@
 
 use super::place::Place;
 use super::words::select;
+use std::array::from_fn;
 
 /// The most places that a queue holds.
 pub(super) const ROOM: usize = 8;
@@ -25,8 +26,7 @@ impl Queue {
     /// The first [`ROOM`] of `places`, or fewer if there are fewer.
     #[inline]
     pub(super) fn of(places: &[Place]) -> Queue {
-        let four = |from: usize| [0, 1, 2, 3].map(|i| places.get(from + i).copied().unwrap_or(Place::NONE));
-        Queue([lanes(four(0)), lanes(four(4))])
+        Queue::of_eight(from_fn(|i| places.get(i).copied().unwrap_or(Place::NONE)))
     }
 
     /// The same for eight places, or fewer and then none. If the first four are none it is empty, whatever follows.

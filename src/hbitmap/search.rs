@@ -15,14 +15,18 @@ impl HBitmap {
             Some(bit) => bit,
             None => return self.next_dirty_elsewhere(start, end),
         };
-        let item = bit << self.granularity;
-        (item < end).then_some(item.max(start))
+        self.item_within(bit, start, end)
     }
 
-    /// The same for `start..end`, wherever the bit is.
+    /// The same for `start..end`, wherever the bit is. Out of the way, so that the usual one saves no register.
     #[inline(never)]
     fn next_dirty_elsewhere(&self, start: u64, end: u64) -> Option<u64> {
-        let bit = self.next_set_bit(start >> self.granularity)?;
+        self.item_within(self.next_set_bit(start >> self.granularity)?, start, end)
+    }
+
+    /// The first item of `start..end` that lies in bit `bit`, if any does; the bit does not end before `start`.
+    #[inline(always)]
+    fn item_within(&self, bit: u64, start: u64, end: u64) -> Option<u64> {
         let item = bit << self.granularity;
         (item < end).then_some(item.max(start))
     }

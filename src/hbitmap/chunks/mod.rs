@@ -81,6 +81,17 @@ pub(super) enum Bit<T> {
 #[inline]
 fn cold() {}
 
+impl<T> Bit<T> {
+    #[inline(always)]
+    fn map<U>(self, dense: impl FnOnce(T) -> U) -> Bit<U> {
+        match self {
+            Bit::Past => Bit::Past,
+            Bit::Elsewhere(set) => Bit::Elsewhere(set),
+            Bit::Dense(what) => Bit::Dense(dense(what)),
+        }
+    }
+}
+
 impl Chunks {
     /// The chunks of a bitmap of `bits` bits (at most 2^41), none of which has memory.
     pub(super) fn new(bits: u64) -> Self {
@@ -103,32 +114,33 @@ impl Chunks {
         self.bits
     }
 
+    /// Where bit `bit` is. In a dense chunk there are a leaf word and a summary word for it.
+    #[inline(always)]
+    fn locate(&self, bit: u64) -> Bit<()> {
+        if bit >= self.bits {
+            return Bit::Past;
+        }
+        // SAFETY: `bit` is below `bits`, for which there are forms.
+        let form = unsafe { self.forms.get_unchecked((bit >> CHUNK_SHIFT) as usize) };
+        if !form.is_dense() {
+            // SAFETY: `bit` is below `bits`.
+            return Bit::Elsewhere(unsafe { self.entry_has_unchecked(bit) });
+        }
+        Bit::Dense(())
+    }
+
     /// Leaf word `bit / 64`, if the chunk of bit `bit` is dense.
     #[inline(always)]
     fn dense_word(&self, bit: u64) -> Bit<u64> {
-        if bit >= self.dense_bits {
-            if bit >= self.bits {
-                return Bit::Past;
-            }
-            // SAFETY: `bit` is below `bits`, for which there are forms.
-            let form = unsafe { self.forms.get_unchecked((bit >> CHUNK_SHIFT) as usize) };
-            if !form.is_dense() {
-                // SAFETY: `bit` is below `bits`.
-                return Bit::Elsewhere(unsafe { self.entry_has_unchecked(bit) });
-            }
-        }
-        // SAFETY: `bit` is below `bits`, as `dense_bits` is, and a chunk is dense, so there are leaf words for all bits.
-        Bit::Dense(unsafe { self.leaves.word_unchecked((bit / 64) as usize) })
+        let dense = if bit < self.dense_bits { Bit::Dense(()) } else { self.locate(bit) };
+        // SAFETY: `bit` is in a dense chunk, so there are leaf words for all bits.
+        dense.map(|()| unsafe { self.leaves.word_unchecked((bit / 64) as usize) })
     }
 
     /// Bit `bit`, if its chunk is dense.
     #[inline(always)]
     pub(super) fn bit(&self, bit: u64) -> Bit<bool> {
-        match self.dense_word(bit) {
-            Bit::Dense(word) => Bit::Dense(word >> (bit % 64) & 1 != 0),
-            Bit::Elsewhere(set) => Bit::Elsewhere(set),
-            Bit::Past => Bit::Past,
-        }
+        self.dense_word(bit).map(|word| word >> (bit % 64) & 1 != 0)
     }
 
     /// The first set bit from `bit` on, if that is in a dense chunk and has a word with set bits behind its own, of the 64 that it is one
@@ -156,6 +168,7 @@ impl Chunks {
     /// the caller's.
     #[inline(always)]
     pub(super) fn word_of_bit(&mut self, bit: u64) -> Bit<(&mut u64, &mut u64)> {
+        // As `locate`, written out: the compiler heeds `cold` only beside the very branch.
         if bit >= self.bits {
             return Bit::Past;
         }

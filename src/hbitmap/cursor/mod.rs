@@ -114,6 +114,12 @@ impl Cursor {
         ((c + 1) << CHUNK_SHIFT) - 64
     }
 
+    /// The first word of the group; one behind the 64 if it has none.
+    #[inline(always)]
+    fn next_of_group(&self) -> u64 {
+        self.base / 4096 * 64 + u64::from(self.group.trailing_zeros())
+    }
+
     /// The first item of the next bit of `pending`, of which there is one.
     #[inline]
     fn take_pending(&mut self, hb: &HBitmap) -> i64 {
@@ -145,7 +151,7 @@ impl Cursor {
         let bit = self.base | u64::from(self.thin.trailing_zeros());
         self.last = bit;
         let rest = self.thin & self.thin.wrapping_sub(1);
-        let next = self.base / 4096 * 64 + u64::from(self.group.trailing_zeros());
+        let next = self.next_of_group();
         let bits = hb.chunks.word_in_memory(next);
         let go = mask_if((rest == 0) & (self.group != 0));
         self.thin = select(go, bits, rest);
@@ -174,7 +180,7 @@ impl Cursor {
     /// The first item of the next word of the group, of which there is one and no bit at hand.
     #[inline(never)]
     fn take_group(&mut self, hb: &HBitmap) -> i64 {
-        let word = self.base / 4096 * 64 + u64::from(self.group.trailing_zeros());
+        let word = self.next_of_group();
         self.group &= self.group - 1;
         // Its chunk is dense, or full and of full size.
         self.take_word(hb, word, hb.chunks.word(word).unwrap_or(u64::MAX))
