@@ -77,29 +77,36 @@ type Next = unsafe extern "C" fn(*mut Iter) -> i64;
 /// # Safety
 /// `next` is of the implementation that has set up `iter`, and the bitmap lives and does not change meanwhile.
 pub unsafe fn sum_of_items(next: Next, iter: &mut Iter) -> u64 {
-    let places: [unsafe fn(Next, &mut Iter, &mut u64) -> bool; 16] = at_each_place!(some_items);
-    let mut sum = 0;
-    // SAFETY: the caller's promise.
-    places.iter().cycle().all(|some_items| unsafe { some_items(next, iter, &mut sum) });
+    let places: [unsafe fn(Next, &mut Iter) -> (u64, bool); 16] = at_each_place!(some_items);
+    let mut sum = 0u64;
+    for some_items in places.iter().cycle() {
+        // SAFETY: the caller's promise.
+        let (part, more) = unsafe { some_items(next, iter) };
+        sum = sum.wrapping_add(part);
+        if !more {
+            break;
+        }
+    }
     sum
 }
 
-/// Adds the next items to `sum`; returns whether there may be more.
+/// The sum of the next items, which a C program's loop has in a register, and whether there may be more.
 ///
 /// # Safety
 /// As [`sum_of_items`].
 #[inline(never)]
-unsafe fn some_items<const PLACE: usize>(next: Next, iter: &mut Iter, sum: &mut u64) -> bool {
+unsafe fn some_items<const PLACE: usize>(next: Next, iter: &mut Iter) -> (u64, bool) {
     shift::<PLACE>();
+    let mut sum = 0u64;
     for _ in 0..TURN {
         // SAFETY: the caller's promise.
         let item = unsafe { next(iter) };
         if item < 0 {
-            return false;
+            return (sum, false);
         }
-        *sum = sum.wrapping_add(item as u64);
+        sum = sum.wrapping_add(item as u64);
     }
-    true
+    (sum, true)
 }
 
 #[cfg(test)]

@@ -132,6 +132,7 @@ pub fn measure(case: &MemoryCase, api: &'static Api) -> io::Result<Usage> {
     let mut fill = (case.prepare)(api);
     // The code itself is loaded before anything is counted.
     let mut small = api.make(1 << 30, GRANULARITY);
+    random_writes(&mut small, 1 << 30, 1000);
     small.set(0, 1 << 30);
     small.clear();
     drop(small);

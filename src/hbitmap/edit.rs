@@ -132,14 +132,14 @@ impl HBitmap {
     /// Makes all items clean, and gives the memory back. Touches no memory but what says where the content is.
     pub fn reset_all(&mut self) {
         let mut from = 0;
-        while let Some(first) = self.any.next(from) {
+        while let Some(first) = self.levels.next(from) {
             let k = first / 64;
             from = (k + 1) * 64;
-            for c in ones_of(self.any.word(k) & !self.full[k]).map(|i| k * 64 + i) {
+            for c in ones_of(self.levels.word(k) & !self.levels.full()[k]).map(|i| k * 64 + i) {
                 self.chunks.free(c);
             }
-            self.full[k] = 0;
-            self.any.remove_range(k * 64, (from - 1).min(self.chunk_count() - 1));
+            self.levels.full_mut()[k] = 0;
+            self.levels.remove_range(k * 64, (from - 1).min(self.chunk_count() - 1));
         }
         self.count = 0;
         self.generation += 1;
@@ -195,7 +195,7 @@ impl HBitmap {
             gained += u64::from(self.chunks.insert_place(c, Place::of(word * 64 + bit as u64)));
         }
         if len == 0 {
-            self.any.insert(c);
+            self.levels.insert(c);
         }
         if gained != 0 {
             self.count += gained;
@@ -240,7 +240,7 @@ impl HBitmap {
     /// Gives chunk `c`, which is full, memory, so that bits of it can be cleared.
     fn open(&mut self, c: usize) {
         let last = self.bits_in(c) as usize - 1;
-        self.full[c / 64] &= !(1 << (c % 64));
+        self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
         let mut leaf = self.chunks.make_dense(c);
         leaf.clear();
         leaf.set_range(0, last);
@@ -300,7 +300,7 @@ impl HBitmap {
             if self.chunks.places_len(c) as u64 + (last - first + 1) <= LIMIT as u64 {
                 let gained = (first..=last).filter(|&place| self.chunks.insert_place(c, Place::of(place))).count();
                 self.count += gained as u64;
-                self.any.insert(c);
+                self.levels.insert(c);
                 self.settle_if_full(c);
                 return;
             }
@@ -331,20 +331,20 @@ impl HBitmap {
     pub(super) fn fill_chunks(&mut self, first: usize, last: usize) {
         for (k, chunks) in word_masks(first, last) {
             let held = self.free_mixed(k, chunks);
-            self.count += self.bits_of(k, chunks & !self.full[k]) - held;
-            self.full[k] |= chunks;
+            self.count += self.bits_of(k, chunks & !self.levels.full()[k]) - held;
+            self.levels.full_mut()[k] |= chunks;
         }
-        self.any.insert_range(first, last);
+        self.levels.insert_range(first, last);
     }
 
     /// Clears all bits of chunks `first..=last`.
     fn clear_chunks(&mut self, first: usize, last: usize) {
         for (k, chunks) in word_masks(first, last) {
             let held = self.free_mixed(k, chunks);
-            self.count -= self.bits_of(k, self.full[k] & chunks) + held;
-            self.full[k] &= !chunks;
+            self.count -= self.bits_of(k, self.levels.full()[k] & chunks) + held;
+            self.levels.full_mut()[k] &= !chunks;
         }
-        self.any.remove_range(first, last);
+        self.levels.remove_range(first, last);
     }
 
     /// How many bits those of chunks `64 * k ..` have that `chunks` names.
@@ -363,7 +363,7 @@ impl HBitmap {
     /// still name them.
     fn free_mixed(&mut self, k: usize, chunks: u64) -> u64 {
         let mut ones = 0;
-        for c in ones_of(self.any.word(k) & !self.full[k] & chunks).map(|i| k * 64 + i) {
+        for c in ones_of(self.levels.word(k) & !self.levels.full()[k] & chunks).map(|i| k * 64 + i) {
             ones += self.ones_in(c);
             self.chunks.free(c);
         }

@@ -12,14 +12,14 @@ impl HBitmap {
         assert!(self.size <= i64::MAX as u64, "size");
         assert_eq!(self.bits(), super::bits_for(self.size, self.granularity, "check_invariants"), "bits");
         let chunks = self.bits().div_ceil(CHUNK_BITS) as usize;
-        assert_eq!(self.any.len(), chunks, "length of the levels");
+        assert_eq!(self.levels.len(), chunks, "length of the levels");
         let short_word = if self.bits() % 64 == 0 { u64::MAX } else { self.bits() / 64 };
         assert_eq!(self.short_word, short_word, "the short word");
-        assert_eq!(self.full.len(), chunks.div_ceil(64), "length of the full chunks' bits");
-        self.any.check_invariants();
+        assert_eq!(self.levels.full().len(), chunks.div_ceil(64), "length of the full chunks' bits");
+        self.levels.check_invariants();
         self.chunks.check_invariants(self.valid(self.bits().div_ceil(64).saturating_sub(1)));
         let mut count = 0;
-        for c in 0..self.full.len() * 64 {
+        for c in 0..self.levels.full().len() * 64 {
             if c >= chunks {
                 assert!(!self.is_full(c), "chunk {c} past the end is full");
                 continue;
@@ -27,7 +27,7 @@ impl HBitmap {
             let forms = [self.is_full(c), self.chunks.is_dense(c), self.chunks.places_len(c) != 0];
             let forms = forms.iter().filter(|&&form| form).count();
             assert!(forms <= 1, "chunk {c} has two forms");
-            assert_eq!(self.any.contains(c), forms == 1, "the levels lie about chunk {c}");
+            assert_eq!(self.levels.contains(c), forms == 1, "the levels lie about chunk {c}");
             let ones = self.ones_in(c);
             if !self.is_full(c) {
                 assert_ne!(ones, self.bits_in(c), "chunk {c} is full, but not stored so");

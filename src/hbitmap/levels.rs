@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The levels above the leaves: which chunks have a bit set, and over them, which words of that level are not zero.
+//! The levels above the leaves: which chunks have a bit set, and over them, which words of that level are not zero. And which
+//! chunks are full.
 //!
 //! Bit `i` of a level says that word `i` of the level below is not zero; bit `i` of the lowest level, that chunk `i` has a set
 //! bit. There are as many levels as it takes for the topmost to be one word (none for a bitmap without bits), where QEMU's C
@@ -7,25 +8,50 @@
 
 use super::words::mask;
 
-/// A set of chunk numbers that finds the next member in a few steps, however sparse it is.
+/// A set of chunk numbers, of those with a set bit, that finds the next member in a few steps, however sparse it is.
 #[derive(Debug)]
 pub(super) struct Levels {
-    /// The lowest level first.
-    levels: Vec<Vec<u64>>,
+    /// The words of `full`, and then one level after the other, the lowest first: one array, because bitmaps of small disks shall be small.
+    words: Box<[u64]>,
     len: usize,
+}
+
+/// The most levels: 2^26 chunks have five.
+const HEIGHT: usize = 5;
+const _: () = assert!(super::MAX_BITS / super::chunks::CHUNK_BITS <= 64u64.pow(HEIGHT as u32));
+
+/// Where the levels over members below `len` lie: for each, from the lowest on, its first word and how many it has.
+#[inline]
+fn shape(len: usize) -> impl Iterator<Item = (usize, usize)> {
+    let (mut start, mut bits) = (len.div_ceil(64), len);
+    std::iter::from_fn(move || {
+        if bits == 0 {
+            return None;
+        }
+        let level = (start, bits.div_ceil(64));
+        start += level.1;
+        bits = if level.1 == 1 { 0 } else { level.1 };
+        Some(level)
+    })
 }
 
 impl Levels {
     /// An empty set of numbers below `len`. The memory is the allocator's zeroed memory: untouched until something is set.
     pub(super) fn new(len: usize) -> Self {
-        let mut levels = Vec::new();
-        let mut bits = len;
-        while bits > 0 {
-            let words = bits.div_ceil(64);
-            levels.push(vec![0; words]);
-            bits = if words == 1 { 0 } else { words };
-        }
-        Levels { levels, len }
+        let words = shape(len).last().map_or(0, |(start, words)| start + words);
+        Levels { words: vec![0; words].into(), len }
+    }
+
+    /// Which chunks have all their bits set: bit `c % 64` of word `c / 64`. There are no levels over that, and it is the caller's.
+    #[inline]
+    pub(super) fn full(&self) -> &[u64] {
+        &self.words[..self.len.div_ceil(64)]
+    }
+
+    /// The same, to change.
+    #[inline]
+    pub(super) fn full_mut(&mut self) -> &mut [u64] {
+        &mut self.words[..self.len.div_ceil(64)]
     }
 
     /// Members are below this.
@@ -42,14 +68,19 @@ impl Levels {
     /// Members `64 * k ..` as a word; zero out of range.
     #[inline]
     pub(super) fn word(&self, k: usize) -> u64 {
-        self.levels.first().and_then(|lowest| lowest.get(k)).copied().unwrap_or(0)
+        let words = self.len.div_ceil(64);
+        if k < words {
+            self.words[words + k]
+        } else {
+            0
+        }
     }
 
     /// Adds `i`. Climbs only while a word was zero before.
     pub(super) fn insert(&mut self, i: usize) {
         let mut i = i;
-        for level in &mut self.levels {
-            let word = &mut level[i / 64];
+        for (start, _) in shape(self.len) {
+            let word = &mut self.words[start + i / 64];
             let old = *word;
             *word |= 1 << (i % 64);
             if old != 0 {
@@ -61,10 +92,10 @@ impl Levels {
 
     /// Adds those of `64 * k ..` that `bits` (not none) names.
     pub(super) fn insert_word(&mut self, k: usize, bits: u64) {
-        self.levels[0][k] |= bits;
+        self.words[self.len.div_ceil(64) + k] |= bits;
         let mut i = k;
-        for level in self.levels.iter_mut().skip(1) {
-            level[i / 64] |= 1 << (i % 64);
+        for (start, _) in shape(self.len).skip(1) {
+            self.words[start + i / 64] |= 1 << (i % 64);
             i /= 64;
         }
     }
@@ -72,8 +103,8 @@ impl Levels {
     /// Removes `i`. Climbs only while a word becomes zero.
     pub(super) fn remove(&mut self, i: usize) {
         let mut i = i;
-        for level in &mut self.levels {
-            let word = &mut level[i / 64];
+        for (start, _) in shape(self.len) {
+            let word = &mut self.words[start + i / 64];
             *word &= !(1 << (i % 64));
             if *word != 0 {
                 break;
@@ -85,9 +116,9 @@ impl Levels {
     /// Adds all of `first..=last`.
     pub(super) fn insert_range(&mut self, first: usize, last: usize) {
         let (mut first, mut last) = (first, last);
-        for level in &mut self.levels {
+        for (start, _) in shape(self.len) {
             for (k, bits) in word_masks(first, last) {
-                level[k] |= bits;
+                self.words[start + k] |= bits;
             }
             first /= 64;
             last /= 64;
@@ -97,7 +128,8 @@ impl Levels {
     /// Removes all of `first..=last`.
     pub(super) fn remove_range(&mut self, first: usize, last: usize) {
         let (mut first, mut last) = (first, last);
-        for level in &mut self.levels {
+        for (start, words) in shape(self.len) {
+            let level = &mut self.words[start..start + words];
             for (k, bits) in word_masks(first, last) {
                 level[k] &= !bits;
             }
@@ -132,32 +164,43 @@ impl Levels {
     fn next_in_later_word(&self, from: usize) -> Option<usize> {
         // Climb until a word has a member behind the place...
         let mut at = from / 64 + 1;
-        let mut height = 1;
-        loop {
-            let word = self.levels.get(height)?.get(at / 64).copied().unwrap_or(0) >> (at % 64);
+        for (height, (start, words)) in (1..).zip(shape(self.len).skip(1)) {
+            let level = &self.words[start..start + words];
+            let word = level.get(at / 64).copied().unwrap_or(0) >> (at % 64);
             if word != 0 {
                 at += word.trailing_zeros() as usize;
-                break;
+                // ... and go down along the lowest members.
+                return Some(self.lowest_under(height, at));
             }
             at = at / 64 + 1;
-            height += 1;
         }
-        // ... and go down along the lowest members.
-        for level in self.levels[..height].iter().rev() {
-            at = at * 64 + level[at].trailing_zeros() as usize;
+        None
+    }
+
+    /// The least member under bit `at`, which is set, of the level with `height` levels below it.
+    fn lowest_under(&self, height: usize, at: usize) -> usize {
+        let mut starts = [0; HEIGHT];
+        for (below, (start, _)) in starts.iter_mut().zip(shape(self.len)).take(height) {
+            *below = start;
         }
-        Some(at)
+        starts[..height].iter().rev().fold(at, |at, start| at * 64 + self.words[start + at].trailing_zeros() as usize)
     }
 
     /// Panics unless each level is what the one below makes it, and the lowest has no member out of range.
     pub(super) fn check_invariants(&self) {
+        let levels: Vec<&[u64]> = shape(self.len).map(|(start, words)| &self.words[start..start + words]).collect();
+        assert_eq!(
+            levels.iter().map(|level| level.len()).sum::<usize>() + self.full().len(),
+            self.words.len(),
+            "words"
+        );
         let mut bits = self.len;
-        for (height, level) in self.levels.iter().enumerate() {
+        for (height, level) in levels.iter().enumerate() {
             assert_eq!(level.len(), bits.div_ceil(64), "level {height} has the wrong length");
             if bits % 64 != 0 {
                 assert_eq!(level[bits / 64] >> (bits % 64), 0, "level {height} has bits past its end");
             }
-            if let Some(above) = self.levels.get(height + 1) {
+            if let Some(above) = levels.get(height + 1) {
                 for (i, &word) in level.iter().enumerate() {
                     assert_eq!(
                         above[i / 64] >> (i % 64) & 1 != 0,

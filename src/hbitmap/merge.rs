@@ -51,12 +51,12 @@ impl HBitmap {
 
     fn merge_same(&mut self, src: &HBitmap) {
         let mut from = 0;
-        while let Some(c) = src.any.next(from) {
+        while let Some(c) = src.levels.next(from) {
             let k = c / 64;
-            let chunks = src.any.word(k);
+            let chunks = src.levels.word(k);
             from = (k + 1) * 64;
-            self.fill_chunks_in_word(k, src.full[k] & !self.full[k]);
-            for c in ones_of(chunks & !src.full[k] & !self.full[k]).map(|i| k * 64 + i) {
+            self.fill_chunks_in_word(k, src.levels.full()[k] & !self.levels.full()[k]);
+            for c in ones_of(chunks & !src.levels.full()[k] & !self.levels.full()[k]).map(|i| k * 64 + i) {
                 match src.state(c) {
                     State::Sparse(places) => self.merge_places(c, places),
                     State::Dense(leaf) => self.merge_leaf(c, leaf),
@@ -117,10 +117,10 @@ impl HBitmap {
 
     /// Ors a dense chunk into chunk `c`, which is not full.
     fn merge_leaf(&mut self, c: usize, src: Leaf<'_>) {
-        if !self.any.contains(c) {
+        if !self.levels.contains(c) {
             self.count += words::count_ones(src.words);
             self.chunks.make_dense(c).copy_from(src);
-            self.any.insert(c);
+            self.levels.insert(c);
             return;
         }
         if !self.chunks.is_dense(c) {

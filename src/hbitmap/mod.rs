@@ -81,10 +81,8 @@ pub struct HBitmap {
     chunks: Chunks,
     /// Items, as asked for in `new` or `truncate`.
     size: u64,
-    /// Which chunks have a set bit, and the levels over that.
-    any: Levels,
-    /// Which chunks have all their bits set: bit `c % 64` of word `c / 64`.
-    full: Vec<u64>,
+    /// Which chunks have all their bits set, which have any, and the levels over that.
+    levels: Levels,
 }
 
 /// What a chunk holds, and so how it is stored.
@@ -120,8 +118,7 @@ impl HBitmap {
             generation: 0,
             granularity,
             within: (1 << granularity) - 1,
-            any: Levels::new(chunks),
-            full: vec![0; chunks.div_ceil(64)],
+            levels: Levels::new(chunks),
             chunks: Chunks::new(bits),
             short_word: if bits % 64 == 0 { u64::MAX } else { bits / 64 },
         }
@@ -177,7 +174,7 @@ impl HBitmap {
 
     /// The number of chunks.
     fn chunk_count(&self) -> usize {
-        self.any.len()
+        self.levels.len()
     }
 
     /// How many leaf words chunk `c` has.
@@ -208,7 +205,7 @@ impl HBitmap {
 
     #[inline]
     fn is_full(&self, c: usize) -> bool {
-        self.full[c / 64] >> (c % 64) & 1 != 0
+        self.levels.full()[c / 64] >> (c % 64) & 1 != 0
     }
 
     #[inline]
@@ -259,22 +256,22 @@ impl HBitmap {
     /// Makes chunk `c` full, whatever it was; its bits must be counted by the caller.
     fn mark_full(&mut self, c: usize) {
         self.chunks.free(c);
-        self.full[c / 64] |= 1 << (c % 64);
-        self.any.insert(c);
+        self.levels.full_mut()[c / 64] |= 1 << (c % 64);
+        self.levels.insert(c);
     }
 
     /// Makes chunk `c` zero, whatever it was; its bits must be counted by the caller.
     fn mark_zero(&mut self, c: usize) {
         self.chunks.free(c);
-        self.full[c / 64] &= !(1 << (c % 64));
-        self.any.remove(c);
+        self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
+        self.levels.remove(c);
     }
 
     /// Makes chunk `c`, which has not so many bits, have them at `places`; they must be counted by the caller.
     fn mark_sparse(&mut self, c: usize, places: &[Place]) {
         self.chunks.make_sparse(c, places);
-        self.full[c / 64] &= !(1 << (c % 64));
-        self.any.insert(c);
+        self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
+        self.levels.insert(c);
     }
 
     /// Makes chunk `c`, which is neither full nor dense, dense with the same bits.
@@ -285,7 +282,7 @@ impl HBitmap {
         let mut leaf = self.chunks.make_dense(c);
         leaf.clear();
         leaf.set_places(&places[..len]);
-        self.any.insert(c);
+        self.levels.insert(c);
     }
 
     /// Stores chunk `c` as full if all its bits are set. Called when a word of it may just have been completed.
@@ -331,9 +328,9 @@ impl HBitmap {
             self.mark_sparse(c, &places[..len]);
         } else {
             if !self.chunks.is_dense(c) {
-                self.full[c / 64] &= !(1 << (c % 64));
+                self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
                 self.chunks.make_dense(c);
-                self.any.insert(c);
+                self.levels.insert(c);
             }
             if let Some(own) = self.chunks.leaf_mut(c) {
                 own.words.copy_from_slice(leaf);

@@ -45,14 +45,14 @@ impl HBitmap {
         }
         let leaves = self.leaves(c);
         let last = self.valid((c * CHUNK_WORDS + leaves - 1) as u64);
-        if !self.any.contains(c) && words::count_ones(coarse) << shift > 2 * LIMIT as u64 {
+        if !self.levels.contains(c) && words::count_ones(coarse) << shift > 2 * LIMIT as u64 {
             // Nothing to unite with, and enough to be dense: straight to where it belongs.
             let leaf = self.chunks.make_dense(c);
             words::expand(leaf.words, coarse, shift);
             leaf.words[leaves - 1] &= last;
             let summary = words::summarize(leaf.words);
             leaf.summary.copy_from_slice(&summary.words[..leaf.summary.len()]);
-            self.any.insert(c);
+            self.levels.insert(c);
             self.count += summary.ones;
             self.settle_if_full(c);
             return;
@@ -68,7 +68,7 @@ impl HBitmap {
     pub(super) fn merge_finer(&mut self, src: &HBitmap) {
         let shift = self.granularity - src.granularity;
         let mut from = 0;
-        while let Some(c) = src.any.next(from) {
+        while let Some(c) = src.levels.next(from) {
             from = c + 1;
             let first = (c as u64) << CHUNK_SHIFT;
             match src.state(c) {
@@ -128,7 +128,7 @@ impl HBitmap {
         if summary.ones == 0 {
             return;
         }
-        if !self.any.contains(c) {
+        if !self.levels.contains(c) {
             self.store(c, leaf);
             return;
         }

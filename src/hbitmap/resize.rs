@@ -24,7 +24,7 @@ impl HBitmap {
         // memory, and behind it there is nothing.
         let edge = (bits.min(self.bits()) / CHUNK_BITS) as usize;
         let mut leaf = [0; CHUNK_WORDS];
-        let shared = self.any.contains(edge).then(|| {
+        let shared = self.levels.contains(edge).then(|| {
             let leaves = self.leaves(edge);
             self.copy_words(edge, 0, &mut leaf[..leaves]);
             self.count -= self.ones_in(edge);
@@ -34,7 +34,7 @@ impl HBitmap {
         let mut resized = HBitmap::new(size, self.granularity);
         self.copy_levels(&mut resized, edge);
         let chunks = std::mem::replace(&mut self.chunks, Chunks::new(0));
-        resized.chunks = chunks.resized(bits, mixed(&self.any, &self.full));
+        resized.chunks = chunks.resized(bits, mixed(&self.levels));
         resized.count = self.count;
         resized.succeed(self);
         if let Some(shared) = shared {
@@ -48,22 +48,22 @@ impl HBitmap {
     /// Says of all chunks below `end`, which all others are behind of, what the levels and `full` say here.
     fn copy_levels(&self, to: &mut HBitmap, end: usize) {
         let mut from = 0;
-        while let Some(first) = self.any.next(from).filter(|&c| c < end) {
+        while let Some(first) = self.levels.next(from).filter(|&c| c < end) {
             let k = first / 64;
             from = (k + 1) * 64;
-            to.full[k] |= self.full[k];
-            to.any.insert_word(k, self.any.word(k));
+            to.levels.full_mut()[k] |= self.levels.full()[k];
+            to.levels.insert_word(k, self.levels.word(k));
         }
     }
 }
 
 /// The chunks that are neither zero nor full.
-fn mixed<'a>(any: &'a Levels, full: &'a [u64]) -> impl Iterator<Item = usize> + 'a {
+fn mixed(levels: &Levels) -> impl Iterator<Item = usize> + '_ {
     let mut from = 0;
     let groups = std::iter::from_fn(move || {
-        let k = any.next(from)? / 64;
+        let k = levels.next(from)? / 64;
         from = (k + 1) * 64;
         Some(k)
     });
-    groups.flat_map(move |k| ones_of(any.word(k) & !full[k]).map(move |i| k * 64 + i))
+    groups.flat_map(move |k| ones_of(levels.word(k) & !levels.full()[k]).map(move |i| k * 64 + i))
 }

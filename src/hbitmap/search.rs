@@ -89,7 +89,7 @@ impl HBitmap {
         if let Some(place) = self.first_set_in(c, (from % CHUNK_BITS) as u16) {
             return Some((c as u64) << CHUNK_SHIFT | u64::from(place));
         }
-        let c = self.any.next(c + 1)?;
+        let c = self.levels.next(c + 1)?;
         let place = self.first_set_in(c, 0)?;
         Some((c as u64) << CHUNK_SHIFT | u64::from(place))
     }
@@ -162,13 +162,13 @@ impl HBitmap {
     /// The first chunk of `from..=last` that is not full.
     fn next_not_full(&self, from: usize, last: usize) -> Option<usize> {
         let mut k = from / 64;
-        let mut open = !self.full.get(k)? & (u64::MAX << (from % 64));
+        let mut open = !self.levels.full().get(k)? & (u64::MAX << (from % 64));
         while open == 0 {
             k += 1;
             if k > last / 64 {
                 return None;
             }
-            open = !self.full[k];
+            open = !self.levels.full()[k];
         }
         let c = k * 64 + open.trailing_zeros() as usize;
         (c <= last).then_some(c)

@@ -601,3 +601,17 @@ fn regions_come_and_go() {
         flat.compare();
     }
 }
+
+/// A bitmap of less than a region has no count of its dense chunks by the region, and gets one when it grows.
+#[test]
+fn dense_chunks_are_counted_by_the_region_once_there_is_one() {
+    const REGION: u64 = 1 << 24;
+    let mut flat = Flat { hb: HBitmap::new(REGION - 1, 0), words: vec![0; (REGION / 64) as usize], seed: 5 };
+    flat.load(3, 140, 0);
+    for size in [2 * REGION + 5, REGION, 70_000, REGION + 1, REGION - 64, 4 << CHUNK_SHIFT, 3 * REGION, 100] {
+        flat.truncate(size);
+        flat.compare();
+    }
+    flat.change(0, 99, false);
+    flat.compare();
+}

@@ -40,13 +40,13 @@ pub(super) struct Leaves {
     words: Pages,
     /// A bit for each of them.
     summary: Pages,
-    /// As many as `len` needs, or none.
-    regions: Vec<Region>,
+    /// As many as `len` needs, or none: also if that is less than one.
+    regions: Box<[Region]>,
     /// Leaf words of the whole bitmap.
     len: usize,
     /// How many chunks are dense, and how many regions have some.
-    dense: usize,
-    used_regions: usize,
+    dense: u32,
+    used_regions: u32,
     /// Whether chunks become dense one after the other now: see [`super::Chunks::set_filling`].
     filling: bool,
 }
@@ -68,7 +68,15 @@ impl Leaves {
     /// No dense chunk, in a bitmap of `len` leaf words.
     pub(super) fn new(len: usize) -> Self {
         let none = || Pages::zeroed(0);
-        Leaves { words: none(), summary: none(), regions: Vec::new(), len, dense: 0, used_regions: 0, filling: false }
+        Leaves {
+            words: none(),
+            summary: none(),
+            regions: Box::default(),
+            len,
+            dense: 0,
+            used_regions: 0,
+            filling: false,
+        }
     }
 
     /// Leaf word `i`.
@@ -138,26 +146,29 @@ impl Leaves {
 
     /// Chunk `c` becomes dense; `is_dense` says which chunks are already.
     pub(super) fn occupy(&mut self, c: usize, is_dense: impl Fn(usize) -> bool) {
-        if self.regions.is_empty() {
+        if self.words.is_empty() {
             self.words = Pages::zeroed(self.len);
             self.summary = Pages::zeroed(self.len.div_ceil(64));
-            self.regions = vec![Region::default(); self.len.div_ceil(LARGE)];
-        }
-        let r = c / REGION_CHUNKS;
-        if self.regions[r].dense == 0 {
-            self.used_regions += 1;
-            // Where the regions so far are well used this one is likely to be: take the large page at once.
-            if self.dense >= usize::from(CROWDED) * self.used_regions && !self.filling {
-                self.words.advise(words_of(r, self.len), true);
-                self.regions[r].large = true;
-            } else if self.filling {
-                self.words.populate(words_of(r, self.len));
-                self.regions[r].populated = true;
+            if self.len >= LARGE {
+                self.regions = vec![Region::default(); self.len.div_ceil(LARGE)].into();
             }
         }
         self.dense += 1;
-        self.regions[r].dense += 1;
-        if self.regions[r].dense == CROWDED && !self.regions[r].large && !self.regions[r].populated {
+        let r = c / REGION_CHUNKS;
+        let Some(region) = self.regions.get_mut(r) else { return };
+        if region.dense == 0 {
+            self.used_regions += 1;
+            // Where the regions so far are well used this one is likely to be: take the large page at once.
+            if self.dense > u32::from(CROWDED) * self.used_regions && !self.filling {
+                self.words.advise(words_of(r, self.len), true);
+                region.large = true;
+            } else if self.filling {
+                self.words.populate(words_of(r, self.len));
+                region.populated = true;
+            }
+        }
+        region.dense += 1;
+        if region.dense == CROWDED && !region.large && !region.populated {
             self.enlarge(r, is_dense);
         }
     }
@@ -191,8 +202,9 @@ impl Leaves {
             return;
         }
         let r = c / REGION_CHUNKS;
-        self.regions[r].dense -= 1;
-        if self.regions[r].dense == 0 {
+        let Some(region) = self.regions.get_mut(r) else { return };
+        region.dense -= 1;
+        if region.dense == 0 {
             self.used_regions -= 1;
             let words = words_of(r, self.len);
             let summary = words.start / 64..words.end.div_ceil(64);
@@ -210,9 +222,25 @@ impl Leaves {
         if self.dense == 0 {
             return Leaves::new(len);
         }
-        let mut regions = self.regions;
-        regions.resize(len.div_ceil(LARGE), Region::default());
-        Leaves { words: self.words.resized(len), summary: self.summary.resized(len.div_ceil(64)), regions, len, ..self }
+        let mut resized = Leaves {
+            words: self.words.resized(len),
+            summary: self.summary.resized(len.div_ceil(64)),
+            len,
+            dense: self.dense,
+            ..Leaves::new(len)
+        };
+        if len >= LARGE {
+            let mut regions = self.regions.into_vec();
+            resized.used_regions = self.used_regions;
+            if regions.is_empty() {
+                // All were in less than one.
+                regions.push(Region { dense: self.dense as u16, ..Region::default() });
+                resized.used_regions = 1;
+            }
+            regions.resize(len.div_ceil(LARGE), Region::default());
+            resized.regions = regions.into();
+        }
+        resized
     }
 
     /// Panics unless the regions count the dense chunks, which are `dense`, and the summaries are right. `tail` is the mask of the
@@ -221,7 +249,9 @@ impl Leaves {
         let mut regions = vec![Region::default(); self.regions.len()];
         let mut count = 0;
         for c in dense {
-            regions[c / REGION_CHUNKS].dense += 1;
+            if let Some(region) = regions.get_mut(c / REGION_CHUNKS) {
+                region.dense += 1;
+            }
             count += 1;
             let leaf = self.leaf(c);
             for (i, &word) in leaf.words.iter().enumerate() {
@@ -241,13 +271,15 @@ impl Leaves {
             counted.eq(regions.iter().map(|region| region.dense)),
             "the dense chunks of the regions are counted wrong"
         );
-        assert_eq!(self.used_regions, regions.iter().filter(|region| region.dense != 0).count(), "used regions");
-        if self.regions.is_empty() {
-            assert_eq!((self.words.len(), self.summary.len()), (0, 0), "memory that nobody needs");
+        let used = regions.iter().filter(|region| region.dense != 0).count();
+        assert_eq!(self.used_regions as usize, used, "used regions");
+        if self.words.is_empty() {
+            assert_eq!((self.summary.len(), self.regions.len()), (0, 0), "memory that nobody needs");
         } else {
             assert_eq!(self.words.len(), self.len, "the number of words");
             assert_eq!(self.summary.len(), self.len.div_ceil(64), "the number of summary words");
-            assert_eq!(self.regions.len(), self.len.div_ceil(LARGE), "the number of regions");
+            let whole = if self.len < LARGE { 0 } else { self.len.div_ceil(LARGE) };
+            assert_eq!(self.regions.len(), whole, "the number of regions");
         }
     }
 }

@@ -23,6 +23,7 @@ use dense::Leaves;
 use form::Form;
 use sparse::{Entry, Lists};
 use std::alloc::{alloc_zeroed, handle_alloc_error, Layout};
+use std::ptr;
 
 /// log2 of the bits in a chunk.
 pub(super) const CHUNK_SHIFT: u32 = 15;
@@ -35,10 +36,10 @@ pub(super) const CHUNK_WORDS: usize = (CHUNK_BITS / 64) as usize;
 ///
 /// # Safety
 /// Zero bytes are a value of `T`.
-unsafe fn zeroed<T: Copy>(len: usize) -> Vec<T> {
+unsafe fn zeroed<T: Copy>(len: usize) -> Box<[T]> {
     let Ok(layout) = Layout::array::<T>(len) else { unreachable!("at most 2^26 of 16 bytes") };
     if layout.size() == 0 {
-        return Vec::new();
+        return Box::default();
     }
     // SAFETY: the layout is not of size 0.
     let values: *mut T = unsafe { alloc_zeroed(layout) }.cast();
@@ -46,7 +47,7 @@ unsafe fn zeroed<T: Copy>(len: usize) -> Vec<T> {
         handle_alloc_error(layout);
     }
     // SAFETY: the global allocator made this memory for an array of `len` values; that zeroes are some is the caller's promise.
-    unsafe { Vec::from_raw_parts(values, len, len) }
+    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(values, len)) }
 }
 
 /// All chunks of a bitmap.
@@ -59,10 +60,10 @@ pub(super) struct Chunks {
     /// The number of bits before the first chunk that is not dense. Below it nothing has to be asked but a word: on a busy disk, mostly
     /// all.
     dense_bits: u64,
-    forms: Vec<Form>,
+    forms: Box<[Form]>,
     leaves: Leaves,
     /// Of chunks that are not sparse: empty ones.
-    entries: Vec<Entry>,
+    entries: Box<[Entry]>,
     lists: Lists,
 }
 
@@ -345,7 +346,7 @@ impl Chunks {
             resized.entries[c] = self.entries[c];
         }
         // No chunk of this bitmap is looked at again.
-        (self.forms, self.entries) = (Vec::new(), Vec::new());
+        (self.forms, self.entries) = (Box::default(), Box::default());
         resized.lists = self.lists;
         resized.leaves = self.leaves.resized(resized.bits.div_ceil(64) as usize);
         resized.extend_dense_bits();

@@ -24,12 +24,16 @@ fn with_rest(range: Range<usize>, len: usize) -> Range<usize> {
     range.start..end
 }
 
+/// Whether `len` words are a mapping, and not the allocator's.
+fn is_mapped(len: usize) -> bool {
+    cfg!(target_os = "linux") && len >= LARGE
+}
+
 /// An array of words that starts as zeroes.
 #[derive(Debug)]
 pub(super) struct Pages {
     words: NonNull<u64>,
     len: usize,
-    mapped: bool,
 }
 
 // SAFETY: `Pages` owns its words as a `Box<[u64]>` does; only the way of freeing them differs.
@@ -41,11 +45,11 @@ impl Pages {
     /// `len` zero words.
     pub(super) fn zeroed(len: usize) -> Self {
         #[cfg(target_os = "linux")]
-        if len >= LARGE {
+        if is_mapped(len) {
             return Self::map(len);
         }
         let words: NonNull<[u64]> = NonNull::from(Box::leak(vec![0; len].into_boxed_slice()));
-        Pages { words: words.cast(), len, mapped: false }
+        Pages { words: words.cast(), len }
     }
 
     /// Address space for `len` words, aligned to large pages, of which only what is touched takes memory. It does not count as
@@ -82,7 +86,7 @@ impl Pages {
             libc::munmap(words.wrapping_byte_add(bytes), ALIGN - before);
         }
         match NonNull::new(words.cast()) {
-            Some(words) => Pages { words, len, mapped: true },
+            Some(words) => Pages { words, len },
             None => std::alloc::handle_alloc_error(layout),
         }
     }
@@ -90,7 +94,7 @@ impl Pages {
     /// Makes the words `range` zero, and gives their memory back as far as it is whole pages and that can be done.
     pub(super) fn release(&mut self, range: Range<usize>) {
         #[cfg(target_os = "linux")]
-        if self.mapped {
+        if is_mapped(self.len) {
             let whole = with_rest(range.clone(), self.len);
             if whole.start % PAGE == 0 && whole.end % PAGE == 0 {
                 let words: *mut u64 = self[range.clone()].as_mut_ptr();
@@ -107,7 +111,7 @@ impl Pages {
     /// Asks for a large page, or for none, when the words `range` (a large page's) are touched next. It is advice: content stays.
     pub(super) fn advise(&mut self, range: Range<usize>, large: bool) {
         #[cfg(target_os = "linux")]
-        if self.mapped && range.len() == LARGE {
+        if is_mapped(self.len) && range.len() == LARGE {
             let advice = if large { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
             let words: *mut u64 = self[range].as_mut_ptr();
             // SAFETY: the range lies within this mapping, which `self` owns, and the advice changes no content.
@@ -120,7 +124,7 @@ impl Pages {
     /// Takes the memory of the words `range` at once, where that can be done: one system call instead of a page fault for each page.
     pub(super) fn populate(&mut self, range: Range<usize>) {
         #[cfg(target_os = "linux")]
-        if self.mapped && range.start % PAGE == 0 {
+        if is_mapped(self.len) && range.start % PAGE == 0 {
             let (words, bytes) = (self[range.clone()].as_mut_ptr(), range.len() * 8);
             // SAFETY: the range lies within this mapping, which `self` owns. Its content stays: pages that are there are left, others
             // come as zeroes, as they would when touched. A kernel that does not know this advice refuses it.
@@ -136,7 +140,7 @@ impl Pages {
         let mut resized = Pages::zeroed(len);
         let shared = len.min(self.len);
         #[cfg(target_os = "linux")]
-        if self.mapped && resized.mapped {
+        if is_mapped(self.len) && is_mapped(len) {
             // Whole large pages, with what is behind the shared words.
             let bytes = shared.next_multiple_of(LARGE) * 8;
             let (from, to): (*mut u64, *mut u64) = (self.words.as_ptr(), resized.words.as_ptr());
@@ -201,7 +205,7 @@ impl DerefMut for Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        if self.mapped {
+        if is_mapped(self.len) {
             // SAFETY: the mapping was made by `map` with this address, and has whole large pages; no reference into it outlives `self`.
             #[cfg(target_os = "linux")]
             unsafe {

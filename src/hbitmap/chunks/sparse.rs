@@ -131,27 +131,47 @@ impl<const N: usize> Slab<N> {
     }
 }
 
-/// The lists of places of a bitmap's sparse chunks.
+/// The lists of places of a bitmap's sparse chunks: out of the way, because few bitmaps have any, and those of small disks shall be small.
 #[derive(Debug)]
-pub(super) struct Lists {
+pub(super) struct Lists(Option<Box<Slabs>>);
+
+#[derive(Debug)]
+struct Slabs {
     /// Of chunks with up to [`BLOCK`] bits.
     short: Slab<BLOCK>,
     /// Of those with more.
     long: Slab<LIMIT>,
 }
 
+impl Slabs {
+    fn is_empty(&self) -> bool {
+        self.short.lists.is_empty() && self.long.lists.is_empty()
+    }
+}
+
 impl Lists {
     pub(super) fn new() -> Self {
-        Lists { short: Slab::new(), long: Slab::new() }
+        Lists(None)
+    }
+
+    /// There are some while a chunk has one.
+    #[inline]
+    fn slabs(&self) -> &Slabs {
+        self.0.as_deref().expect("a chunk has a list")
+    }
+
+    /// The same, to change; none at first.
+    fn slabs_mut(&mut self) -> &mut Slabs {
+        self.0.get_or_insert_with(|| Box::new(Slabs { short: Slab::new(), long: Slab::new() }))
     }
 
     /// The list of a chunk with more than [`INLINE`] bits, with what fills it up.
     #[inline]
     fn list(&self, form: Form, entry: &Entry) -> &[Place] {
         if form.len() <= BLOCK {
-            &self.short.lists[entry.list()]
+            &self.slabs().short.lists[entry.list()]
         } else {
-            &self.long.lists[entry.list()]
+            &self.slabs().long.lists[entry.list()]
         }
     }
 
@@ -159,9 +179,9 @@ impl Lists {
     #[inline]
     fn list_mut(&mut self, form: Form, entry: &Entry) -> &mut [Place] {
         if form.len() <= BLOCK {
-            &mut self.short.lists[entry.list()]
+            &mut self.slabs_mut().short.lists[entry.list()]
         } else {
-            &mut self.long.lists[entry.list()]
+            &mut self.slabs_mut().long.lists[entry.list()]
         }
     }
 
@@ -197,8 +217,8 @@ impl Lists {
         *form = Form::sparse(places.len());
         *entry = match needs {
             0 => Entry::with_places(places),
-            BLOCK => Entry::with_list(self.short.assign(number, places)),
-            _ => Entry::with_list(self.long.assign(number, places)),
+            BLOCK => Entry::with_list(self.slabs_mut().short.assign(number, places)),
+            _ => Entry::with_list(self.slabs_mut().long.assign(number, places)),
         };
     }
 
@@ -259,10 +279,17 @@ impl Lists {
 
     /// Frees the list of a chunk, if it has one; its form and entry must change then.
     fn free_list(&mut self, form: Form, entry: &Entry) {
-        match room(form.len()) {
-            0 => {}
-            BLOCK => self.short.free(entry.list()),
-            _ => self.long.free(entry.list()),
+        let room = room(form.len());
+        if room == 0 {
+            return;
+        }
+        let slabs = self.slabs_mut();
+        match room {
+            BLOCK => slabs.short.free(entry.list()),
+            _ => slabs.long.free(entry.list()),
+        }
+        if slabs.is_empty() {
+            self.0 = None;
         }
     }
 
@@ -285,7 +312,12 @@ impl Lists {
             let all = forms.iter().zip(entries);
             all.filter(move |(form, _)| room(form.len()) == room_of_list).map(|(_, entry)| entry.list())
         };
-        self.short.check_invariants(with(BLOCK));
-        self.long.check_invariants(with(LIMIT));
+        let Some(slabs) = &self.0 else {
+            assert_eq!(with(BLOCK).chain(with(LIMIT)).count(), 0, "there are no lists");
+            return;
+        };
+        slabs.short.check_invariants(with(BLOCK));
+        slabs.long.check_invariants(with(LIMIT));
+        assert!(!slabs.is_empty(), "memory for no list");
     }
 }

@@ -32,7 +32,7 @@ impl Cursor {
                     return item;
                 }
             }
-            match hb.any.next(c + 1) {
+            match hb.levels.next(c + 1) {
                 Some(next) => (c, at) = (next, 0),
                 None => return -1,
             }
@@ -93,7 +93,7 @@ impl Cursor {
         }
         let mut taken = places;
         self.base = Self::end_of_chunk(c as u64);
-        self.chunks = hb.any.word(c / 64) & (u64::MAX << (c % 64) << 1);
+        self.chunks = hb.levels.word(c / 64) & (u64::MAX << (c % 64) << 1);
         if places.len() > queue::ROOM {
             let cut = places[queue::ROOM].word();
             taken = &places[..places[..queue::ROOM].partition_point(|place| place.word() < cut)];
