@@ -184,6 +184,13 @@ impl HBitmap {
         if self.is_full(c) {
             return false;
         }
+        if let Some(groups) = self.chunks.groups(c) {
+            if bits & !groups.word(word as usize % CHUNK_WORDS) == 0 {
+                return false;
+            }
+            self.make_dense(c);
+            return self.set_in_word(word, bits);
+        }
         let len = self.chunks.places_len(c);
         if len + bits.count_ones() as usize > LIMIT {
             // It may be that some of the bits are set already; then the chunk is dense a little early.
@@ -211,9 +218,10 @@ impl HBitmap {
     /// Clears the bits `bits` (not none, all valid) of leaf word `word`.
     fn reset_in_word(&mut self, word: u64, bits: u64) -> bool {
         let c = word as usize / CHUNK_WORDS;
-        if self.is_full(c) {
-            self.open(c);
+        if self.chunks.groups(c).is_some_and(|groups| bits & groups.word(word as usize % CHUNK_WORDS) == 0) {
+            return false;
         }
+        self.open(c);
         let lost = match self.chunks.word_mut(word) {
             Some((own, summary)) => {
                 let lost = *own & bits;
@@ -237,8 +245,14 @@ impl HBitmap {
         true
     }
 
-    /// Gives chunk `c`, which is full, memory, so that bits of it can be cleared.
+    /// Gives chunk `c` words if it is full or coarse, so that single bits of it can be cleared.
     fn open(&mut self, c: usize) {
+        if self.chunks.is_coarse(c) {
+            self.make_dense(c);
+        }
+        if !self.is_full(c) {
+            return;
+        }
         let last = self.bits_in(c) as usize - 1;
         self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
         let mut leaf = self.chunks.make_dense(c);
@@ -296,6 +310,12 @@ impl HBitmap {
         if self.is_full(c) {
             return;
         }
+        if let Some(groups) = self.chunks.groups(c) {
+            if groups.next_clear(first as u16).is_none_or(|clear| u64::from(clear) > last) {
+                return;
+            }
+            self.make_dense(c);
+        }
         if !self.chunks.is_dense(c) {
             if self.chunks.places_len(c) as u64 + (last - first + 1) <= LIMIT as u64 {
                 let gained = (first..=last).filter(|&place| self.chunks.insert_place(c, Place::of(place))).count();
@@ -314,9 +334,7 @@ impl HBitmap {
 
     /// Clears bits `first..=last` of chunk `c`, which are not all of it.
     fn reset_in_chunk(&mut self, c: usize, first: u64, last: u64) {
-        if self.is_full(c) {
-            self.open(c);
-        }
+        self.open(c);
         let lost = match self.chunks.leaf_mut(c) {
             Some(mut leaf) => leaf.reset_range(first as usize, last as usize),
             None => self.chunks.retain_places(c, |place| !(first..=last).contains(&place.bit())) as u64,

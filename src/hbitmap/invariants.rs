@@ -24,7 +24,8 @@ impl HBitmap {
                 assert!(!self.is_full(c), "chunk {c} past the end is full");
                 continue;
             }
-            let forms = [self.is_full(c), self.chunks.is_dense(c), self.chunks.places_len(c) != 0];
+            let of_chunk = &self.chunks;
+            let forms = [self.is_full(c), of_chunk.is_dense(c), of_chunk.is_coarse(c), of_chunk.places_len(c) != 0];
             let forms = forms.iter().filter(|&&form| form).count();
             assert!(forms <= 1, "chunk {c} has two forms");
             assert_eq!(self.levels.contains(c), forms == 1, "the levels lie about chunk {c}");
@@ -36,6 +37,7 @@ impl HBitmap {
             if let State::Sparse(places) = self.state(c) {
                 assert!(places[places.len() - 1].bit() < self.bits_in(c), "bits are set past the end");
             }
+            assert!(!self.chunks.is_coarse(c) || self.bits_in(c) == CHUNK_BITS, "chunk {c} is coarse, but short");
             count += ones;
         }
         assert_eq!(self.count, count, "the count is not the number of set bits");

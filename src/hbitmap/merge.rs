@@ -4,7 +4,7 @@
 //! A merge walks what the source has and nothing else: chunks that are zero there are not looked at here, full ones fill 64 at a
 //! time, and a sparse chunk costs its few bits.
 
-use super::chunks::{Leaf, LIMIT};
+use super::chunks::{Groups, Leaf, CHUNK_WORDS, GROUP_SHIFT, GROUP_WORDS, LIMIT};
 use super::levels::word_masks;
 use super::place::Place;
 use super::{ones_of, words, HBitmap, State};
@@ -59,6 +59,7 @@ impl HBitmap {
             for c in ones_of(chunks & !src.levels.full()[k] & !self.levels.full()[k]).map(|i| k * 64 + i) {
                 match src.state(c) {
                     State::Sparse(places) => self.merge_places(c, places),
+                    State::Coarse(Groups(groups)) => self.merge_groups(c, groups),
                     State::Dense(leaf) => self.merge_leaf(c, leaf),
                     State::Zero | State::Full => {}
                 }
@@ -82,6 +83,9 @@ impl HBitmap {
 
     /// Sets the bits at `places` (ascending) of chunk `c`, which is not full.
     fn merge_places(&mut self, c: usize, places: &[Place]) {
+        if self.chunks.is_coarse(c) {
+            self.make_dense(c);
+        }
         if let Some(mut leaf) = self.chunks.leaf_mut(c) {
             let gained = leaf.set_places(places);
             if gained != 0 {
@@ -113,6 +117,21 @@ impl HBitmap {
         if self.bits_in(c) <= 2 * LIMIT as u64 {
             self.settle_if_full(c);
         }
+    }
+
+    /// Ors the bits of a coarse chunk, one for each group, into chunk `c`, which is not full and of full size.
+    pub(super) fn merge_groups(&mut self, c: usize, src: &[u64; GROUP_WORDS]) {
+        if !self.levels.contains(c) {
+            self.count += Groups(src).ones();
+            self.mark_coarse(c, *src);
+        } else if let Some(groups) = self.chunks.groups_mut(c) {
+            self.count += words::or_into(groups, src) << GROUP_SHIFT;
+        } else {
+            let mut leaf = [0; CHUNK_WORDS];
+            Groups(src).copy_words(0, &mut leaf);
+            return self.merge_words(c, &leaf);
+        }
+        self.settle_if_full(c);
     }
 
     /// Ors a dense chunk into chunk `c`, which is not full.

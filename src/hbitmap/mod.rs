@@ -10,28 +10,30 @@
 //!
 //! * *zero* or *full*: all its bits are clear, or all are set, and it has no memory;
 //! * *sparse*: it has a few bits, and their places are stored (16 bytes; a list from nine bits on);
+//! * *coarse*: its bits are alike by sixteen, and one of each is stored (256 bytes; a merge from a coarser bitmap makes such);
 //! * *dense*: it has its 512 leaf words, which lie where they would in one flat array, and a summary of them.
 //!
 //! ```text
 //!   levels   ...     bit i: word i of the level below is not zero      as many as the size needs
 //!            any     bit c: chunk c is not zero
 //!            full    bit c: chunk c is full                              no levels over it
-//!   chunks   form c, entry c: what chunk c is, and the places of its bits if it is sparse
+//!   chunks   form c, entry c: what chunk c is, and the places of its bits if it is sparse, or where they are
 //!            words, summary: one flat array each, of which dense chunks have memory
 //! ```
 //!
 //! So clearing or filling a whole bitmap, or searching a long run, costs a few bits for each 32768; an empty petabyte costs
 //! nothing, because the tables start as untouched zero pages; a guest's write to a busy disk is a form, a word and a compare.
 //!
-//! The form of a chunk follows from its content but for one freedom: a chunk with at most 64 bits may be sparse or dense (a
-//! dense one stays so until it is empty, so that a bitmap which keeps changing does not go to and fro). Levels, `full` and the
+//! A chunk is zero or full if and only if its content is. Else it is dense, or has another form if its content allows: at most 64 bits
+//! for a sparse one, groups of sixteen for a coarse one. (A dense one stays so until it is empty or full, so that a bitmap which keeps
+//! changing does not go to and fro.) Levels, `full` and the
 //! count are right after every call, also in the middle of a deserialisation. No bit at or past [`HBitmap::bits`] is ever set.
 //!
 //! # Where to look
 //!
 //! `edit` set and reset · `search` next dirty, next zero, areas · `cursor` iteration · `merge` and `rescale` union with the same
 //! and with another granularity · `serialize` bytes in and out, sha256 · `resize` truncate · `levels` and `chunks` storage (`chunks/`:
-//! `sparse`, `dense`, `pages`) · `place` and `queue` single bits of a sparse chunk · `words` kernels · `invariants`
+//! `sparse`, `coarse`, `dense`, `pages`) · `place` and `queue` single bits of a sparse chunk · `words` kernels · `invariants`
 //! what must hold, checked by the tests after each step.
 //!
 //! Behaviour follows `util/hbitmap.c` of QEMU 10.0; `docs/differences.md` lists the exceptions.
@@ -54,7 +56,7 @@ mod words;
 mod tests;
 
 use crate::assertion::abi_assert;
-use chunks::{Bit, Chunks, Leaf, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, LIMIT};
+use chunks::{Bit, Chunks, Groups, Leaf, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, GROUP_WORDS, LIMIT};
 pub use cursor::Cursor;
 use levels::Levels;
 use place::Place;
@@ -91,6 +93,7 @@ enum State<'a> {
     Zero,
     Full,
     Sparse(&'a [Place]),
+    Coarse(Groups<'a>),
     Dense(Leaf<'a>),
 }
 
@@ -216,7 +219,7 @@ impl HBitmap {
             State::Full
         } else {
             match self.chunks.places(c) {
-                [] => State::Zero,
+                [] => self.chunks.groups(c).map_or(State::Zero, State::Coarse),
                 places => State::Sparse(places),
             }
         }
@@ -239,17 +242,23 @@ impl HBitmap {
     fn get_without_memory(&self, bit: u64) -> bool {
         abi_assert!(bit < self.bits(), "hbitmap_get", "pos < hb->size");
         let c = (bit >> CHUNK_SHIFT) as usize;
-        self.is_full(c) || self.chunks.has_place(c, Place::of(bit))
+        match self.chunks.groups(c) {
+            Some(groups) => groups.has(bit % CHUNK_BITS),
+            None => self.is_full(c) || self.chunks.has_place(c, Place::of(bit)),
+        }
     }
 
     /// The same, where its chunk is not dense.
     #[inline(never)]
     fn word_without_memory(&self, word: u64) -> u64 {
         let c = word as usize / CHUNK_WORDS;
+        let within = word as usize % CHUNK_WORDS;
         if self.is_full(c) {
             self.valid(word)
+        } else if let Some(groups) = self.chunks.groups(c) {
+            groups.word(within)
         } else {
-            sparse_word(self.chunks.places(c), word as usize % CHUNK_WORDS)
+            sparse_word(self.chunks.places(c), within)
         }
     }
 
@@ -274,8 +283,23 @@ impl HBitmap {
         self.levels.insert(c);
     }
 
+    /// Makes chunk `c`, which has full size, but neither all bits nor none, coarse, whatever it was; its bits must be counted by the
+    /// caller. Bit `i` of `groups` stands for the bits of group `i`.
+    fn mark_coarse(&mut self, c: usize, groups: [u64; GROUP_WORDS]) {
+        self.chunks.make_coarse(c, groups);
+        self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
+        self.levels.insert(c);
+    }
+
     /// Makes chunk `c`, which is neither full nor dense, dense with the same bits.
     fn make_dense(&mut self, c: usize) {
+        if let Some(&Groups(groups)) = self.chunks.groups(c).as_ref() {
+            let groups = *groups;
+            let leaf = self.chunks.make_dense(c);
+            Groups(&groups).copy_words(0, leaf.words);
+            leaf.summary.iter_mut().enumerate().for_each(|(k, summary)| *summary = Groups(&groups).summary(k));
+            return;
+        }
         let mut places = [Place::NONE; LIMIT];
         let len = self.chunks.places_len(c);
         places[..len].copy_from_slice(self.chunks.places(c));
@@ -288,14 +312,16 @@ impl HBitmap {
     /// Stores chunk `c` as full if all its bits are set. Called when a word of it may just have been completed.
     #[inline(never)]
     fn settle_if_full(&mut self, c: usize) {
-        let full = match self.chunks.leaf(c) {
-            Some(Leaf { words, .. }) => {
+        let full = match self.state(c) {
+            State::Dense(Leaf { words, .. }) => {
                 let end = words.len() - 1;
                 let tail = self.valid((c * CHUNK_WORDS + end) as u64);
                 // The last word first: while a chunk is being filled from its start, that one load settles it.
                 words[end] == tail && words::all_ones(&words[..end])
             }
-            None => self.chunks.places_len(c) as u64 == self.bits_in(c),
+            State::Sparse(places) => places.len() as u64 == self.bits_in(c),
+            State::Coarse(Groups(groups)) => words::all_ones(groups),
+            State::Zero | State::Full => false,
         };
         if full {
             self.mark_full(c);
@@ -304,9 +330,10 @@ impl HBitmap {
 
     /// Stores chunk `c` as zero if none of its bits is set.
     fn settle_if_empty(&mut self, c: usize) {
-        let empty = match self.chunks.leaf(c) {
-            Some(leaf) => leaf.summary.iter().all(|&word| word == 0),
-            None => self.chunks.places_len(c) == 0,
+        let empty = match self.state(c) {
+            State::Dense(leaf) => leaf.summary.iter().all(|&word| word == 0),
+            State::Zero => true,
+            State::Full | State::Sparse(_) | State::Coarse(_) => false,
         };
         if empty {
             self.mark_zero(c);
@@ -345,6 +372,7 @@ impl HBitmap {
             State::Zero => 0,
             State::Full => self.bits_in(c),
             State::Sparse(places) => places.len() as u64,
+            State::Coarse(groups) => groups.ones(),
             State::Dense(leaf) => words::count_ones(leaf.words),
         }
     }
@@ -369,6 +397,7 @@ impl HBitmap {
                     }
                 }
             }
+            State::Coarse(groups) => groups.copy_words(from, out),
             State::Dense(leaf) => out.copy_from_slice(&leaf.words[from..from + out.len()]),
         }
     }

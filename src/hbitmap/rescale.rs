@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Union with a bitmap of another granularity, a chunk at a time.
 
-use super::chunks::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, LIMIT};
+use super::chunks::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, GROUP_SHIFT, GROUP_WORDS, LIMIT};
 use super::{words, HBitmap, State};
 
 impl HBitmap {
@@ -10,8 +10,8 @@ impl HBitmap {
         let shift = src.granularity - self.granularity;
         // Source bits for one chunk here, less than one if a source bit is as large as a chunk.
         let per_chunk = CHUNK_BITS >> shift;
-        // Where one bit in sixteen is set, nearly every chunk here gets some.
-        self.chunks.set_filling(src.count > src.bits() / 16);
+        // Where one bit in sixteen is set, nearly every chunk here gets some, and becomes dense if not coarse.
+        self.chunks.set_filling(shift < GROUP_SHIFT && src.count > src.bits() / 16);
         let mut at = 0;
         while let Some(first) = src.next_set_bit(at) {
             let end = src.next_clear_bit(first, src.bits() - 1).unwrap_or(src.bits());
@@ -43,7 +43,14 @@ impl HBitmap {
             let bit = first + i as u64 * 64;
             *word = src.word(bit / 64) >> (bit % 64);
         }
+        if per_chunk < 64 {
+            // The rest of the word is for the next chunks.
+            coarse[0] &= (1 << per_chunk) - 1;
+        }
         let leaves = self.leaves(c);
+        if shift >= GROUP_SHIFT && self.bits_in(c) == CHUNK_BITS && words::count_ones(coarse) << shift > LIMIT as u64 {
+            return self.merge_in_groups(c, coarse, shift - GROUP_SHIFT);
+        }
         let last = self.valid((c * CHUNK_WORDS + leaves - 1) as u64);
         if !self.levels.contains(c) && words::count_ones(coarse) << shift > 2 * LIMIT as u64 {
             // Nothing to unite with, and enough to be dense: straight to where it belongs.
@@ -64,6 +71,16 @@ impl HBitmap {
         self.merge_words(c, fine);
     }
 
+    /// Ors bits that stand for `2^shift` groups each into chunk `c`, which is not full and of full size.
+    fn merge_in_groups(&mut self, c: usize, coarse: &[u64], shift: u32) {
+        let mut groups = [0; GROUP_WORDS];
+        match shift {
+            0 => groups.copy_from_slice(coarse),
+            _ => words::expand(&mut groups, coarse, shift),
+        }
+        self.merge_groups(c, &groups);
+    }
+
     /// Merges a bitmap whose bits stand for fewer items: any of them sets the one here.
     pub(super) fn merge_finer(&mut self, src: &HBitmap) {
         let shift = self.granularity - src.granularity;
@@ -73,7 +90,9 @@ impl HBitmap {
             let first = (c as u64) << CHUNK_SHIFT;
             match src.state(c) {
                 State::Zero => {}
-                State::Sparse(_) | State::Dense(_) if shift < CHUNK_SHIFT => self.merge_compressed(src, c, shift),
+                State::Sparse(_) | State::Coarse(_) | State::Dense(_) if shift < CHUNK_SHIFT => {
+                    self.merge_compressed(src, c, shift);
+                }
                 // Wholly dirty; or a chunk that lies within one bit here.
                 _ => {
                     let last = first + src.bits_in(c) - 1;
@@ -123,7 +142,7 @@ impl HBitmap {
     }
 
     /// Ors plain words (as many as the chunk has, none past the end) into chunk `c`.
-    fn merge_words(&mut self, c: usize, leaf: &[u64]) {
+    pub(super) fn merge_words(&mut self, c: usize, leaf: &[u64]) {
         let summary = words::summarize(leaf);
         if summary.ones == 0 {
             return;

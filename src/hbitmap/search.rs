@@ -107,6 +107,7 @@ impl HBitmap {
                 let first = places.partition_point(|&place| place < Place::of(from.into()));
                 Some(places.get(first)?.bit() as u16)
             }
+            State::Coarse(groups) => groups.next_set(from),
             State::Dense(leaf) => leaf.next_set(from),
         }
     }
@@ -145,6 +146,7 @@ impl HBitmap {
                 let clear = from + run as u64;
                 (clear < CHUNK_BITS).then_some(clear as u16)
             }
+            State::Coarse(groups) => groups.next_clear(from),
             State::Dense(leaf) => {
                 let at = usize::from(from / 64);
                 let here = !leaf.words[at] & (u64::MAX << (from % 64));

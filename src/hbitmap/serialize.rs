@@ -77,7 +77,7 @@ impl HBitmap {
                         few[place.word()] = 0;
                     }
                 }
-                State::Full => {
+                State::Full | State::Coarse(_) => {
                     let mut all = [0; CHUNK_WORDS];
                     self.copy_words(c, from, &mut all[..len]);
                     write(bytes, &all[..len]);

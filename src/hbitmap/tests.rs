@@ -615,3 +615,211 @@ fn dense_chunks_are_counted_by_the_region_once_there_is_one() {
     flat.change(0, 99, false);
     flat.compare();
 }
+
+/// A bitmap whose chunks are coarse where they can be, and one of the same content that has none such.
+struct Twins {
+    coarse: HBitmap,
+    plain: HBitmap,
+    seed: u64,
+}
+
+/// Six whole chunks and a short one, at one item for each bit.
+const TWIN_SIZE: u64 = 6 * CHUNK_BITS + 12_345;
+
+impl Twins {
+    fn below(&mut self, n: u64) -> u64 {
+        self.seed = self.seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.seed >> 20) % n
+    }
+
+    /// The twins after a merge from a random bitmap of granularity `from`, some of whose chunks' worth is empty or full.
+    fn new(seed: u64, from: u32) -> Twins {
+        let mut twins = Twins { coarse: HBitmap::new(TWIN_SIZE, 0), plain: HBitmap::new(TWIN_SIZE, 0), seed };
+        let mut source = HBitmap::new(TWIN_SIZE, from);
+        for start in (0..TWIN_SIZE).step_by(CHUNK_BITS as usize) {
+            let end = (start + CHUNK_BITS).min(TWIN_SIZE);
+            let every = [0, 1, 2, 2, 5, 50][twins.below(6) as usize];
+            match every {
+                0 => {}
+                1 => _ = source.set(start, end - start),
+                _ => (start..end).step_by(1 << from).for_each(|item| {
+                    if twins.below(every) == 0 {
+                        source.set(item, 1);
+                    }
+                }),
+            }
+        }
+        twins.coarse.merge_from(&source);
+        twins.plain = twins.coarse.plain();
+        twins.compare();
+        twins
+    }
+
+    fn compare(&self) {
+        self.coarse.check_invariants();
+        self.plain.check_invariants();
+        assert_eq!(self.coarse.count(), self.plain.count());
+        assert_eq!(self.coarse.bytes(), self.plain.bytes());
+        assert_eq!(self.coarse.sha256(), self.plain.sha256());
+    }
+
+    /// What `call` returns of both, which must be the same.
+    fn both<T: PartialEq + std::fmt::Debug>(&mut self, mut call: impl FnMut(&mut HBitmap) -> T) -> T {
+        let result = call(&mut self.coarse);
+        assert_eq!(result, call(&mut self.plain));
+        result
+    }
+}
+
+impl HBitmap {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.bits().div_ceil(64) as usize * 8];
+        self.serialize_part(&mut bytes, 0, self.size());
+        bytes
+    }
+
+    /// A bitmap with the same bits, loaded from bytes.
+    fn plain(&self) -> HBitmap {
+        let mut plain = HBitmap::new(self.size(), self.granularity());
+        plain.deserialize_part(&self.bytes(), 0, self.size());
+        plain
+    }
+
+    fn coarse_chunks(&self) -> usize {
+        (0..self.chunk_count()).filter(|&c| self.chunks.is_coarse(c)).count()
+    }
+}
+
+#[test]
+fn coarse_chunks_read_as_others_do() {
+    for (seed, from) in (4..=13).enumerate() {
+        let mut twins = Twins::new(seed as u64, from);
+        assert_eq!(twins.plain.coarse_chunks(), 0);
+        for _ in 0..3000 {
+            let start = twins.below(TWIN_SIZE);
+            let count = [1, 16, 100, 5_000, TWIN_SIZE][twins.below(5) as usize].min(TWIN_SIZE - start);
+            twins.both(|hb| hb.get(start));
+            twins.both(|hb| hb.word_from(start));
+            twins.both(|hb| hb.next_dirty(start, count));
+            twins.both(|hb| hb.next_zero(start, count));
+            twins.both(|hb| hb.next_dirty_area(start, start + count, 77));
+            twins.both(|hb| hb.status(start, count));
+            let (first, len) = (start / 64 * 64, count.next_multiple_of(64));
+            let len = if first + len > TWIN_SIZE { TWIN_SIZE - first } else { len };
+            twins.both(|hb| {
+                let mut bytes = vec![9; hb.serialization_size(first, len) as usize];
+                hb.serialize_part(&mut bytes, first, len);
+                bytes
+            });
+        }
+        for start in [0, 1, 17, 64, CHUNK_BITS - 1, 3 * CHUNK_BITS + 7] {
+            twins.both(|hb| {
+                let mut cursor = Cursor::new(hb, start);
+                std::iter::from_fn(|| cursor.next(hb)).collect::<Vec<_>>()
+            });
+        }
+    }
+}
+
+#[test]
+fn coarse_chunks_change_as_others_do() {
+    for seed in 0..120 {
+        let from = 4 + (seed % 10) as u32;
+        let mut twins = Twins::new(seed, from);
+        for _ in 0..12 {
+            let size = twins.plain.size();
+            let start = twins.below(size);
+            let unit = [1, 16, 64, 300, 2 * CHUNK_BITS][twins.below(5) as usize];
+            let start = start / unit * unit;
+            let count = unit.min(size - start);
+            match twins.below(11) {
+                0 | 1 => _ = twins.both(|hb| hb.set(start, count)),
+                2 | 3 => _ = twins.both(|hb| hb.reset(start, count)),
+                4 => {
+                    let part = vec![0x5a; 8 * 32];
+                    let start = (start / 64 * 64).min(size.saturating_sub(4096) / 64 * 64);
+                    if size >= start + 2048 {
+                        twins.both(|hb| hb.deserialize_part(&part, start, 2048));
+                    }
+                }
+                // Other bitmaps, with all forms of chunks, into these and these into those.
+                5..=7 => {
+                    let granularity = [0, 0, 2, 4, 6][twins.below(5) as usize];
+                    let (other_seed, other_from) = (twins.below(1 << 30), 4 + twins.below(10) as u32);
+                    let mut other = Twins::new(other_seed, other_from);
+                    let [few, many] = [other.below(TWIN_SIZE), other.below(TWIN_SIZE - 3000)];
+                    let kind = other.below(3);
+                    other.both(|hb| match kind {
+                        0 => _ = hb.set(few, 1),
+                        1 => (0..400).for_each(|i| _ = hb.set(many + i * 7, 1)),
+                        _ => {}
+                    });
+                    other.both(|hb| hb.truncate(size));
+                    if granularity != 0 {
+                        let mut rescaled = [HBitmap::new(size, granularity), HBitmap::new(size, granularity)];
+                        rescaled[0].merge_from(&other.coarse);
+                        rescaled[1].merge_from(&other.plain);
+                        let [coarse, plain] = rescaled;
+                        other = Twins { coarse, plain, seed };
+                    }
+                    other.compare();
+                    if twins.below(2) == 0 {
+                        twins.coarse.merge_from(&other.coarse);
+                        twins.plain.merge_from(&other.plain);
+                    } else {
+                        other.coarse.merge_from(&twins.coarse);
+                        other.plain.merge_from(&twins.plain);
+                    }
+                    other.compare();
+                }
+                8 => {
+                    let size = (size + twins.below(3 * CHUNK_BITS)).saturating_sub(CHUNK_BITS);
+                    twins.both(|hb| hb.truncate(size));
+                }
+                9 => {
+                    let copy = twins.coarse.clone();
+                    twins.coarse = HBitmap::union(&copy, &twins.plain, 0);
+                }
+                _ => {
+                    let cut = twins.below(40);
+                    if cut == 0 {
+                        twins.both(HBitmap::reset_all);
+                    }
+                }
+            }
+            twins.compare();
+            if twins.plain.size() == 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// What the form is for: a merge of 64 KiB blocks into 4 KiB blocks takes a sixteenth of the words; a guest that writes what is dirty
+/// already changes nothing about it; the first other write makes the chunk dense, and the last one full.
+#[test]
+fn a_merge_from_sixteen_times_as_coarse_makes_coarse_chunks() {
+    let size = 40 << 27;
+    let mut source = HBitmap::new(size, 16);
+    (0..size).step_by(3 << 16).for_each(|item| _ = source.set(item, 1));
+    let mut hb = HBitmap::new(size, 12);
+    hb.merge_from(&source);
+    hb.check_invariants();
+    assert_eq!(hb.coarse_chunks(), 40);
+    assert_eq!(hb.clone().coarse_chunks(), 40);
+    assert!(!hb.set(3 << 16, 4096) && !hb.set(3 << 16, 1 << 16) && !hb.reset(1 << 16, 1 << 16));
+    assert_eq!(hb.coarse_chunks(), 40);
+    assert!(hb.set(1 << 16, 1) && hb.reset(3 << 27, 4096));
+    assert_eq!(hb.coarse_chunks(), 38);
+    hb.check_invariants();
+    for shift in 1..3 {
+        let mut other = HBitmap::new(size, 16);
+        (0..size).skip(shift << 16).step_by(3 << 16).for_each(|item| _ = other.set(item, 1));
+        hb.merge_from(&other);
+        hb.check_invariants();
+    }
+    assert_eq!((hb.coarse_chunks(), hb.count()), (0, size - 4096));
+    hb.reset_all();
+    hb.check_invariants();
+    assert!(hb.is_empty());
+}

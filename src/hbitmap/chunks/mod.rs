@@ -8,11 +8,14 @@
 //! time, waiting for memory, and how many is decided by how many instructions they are: hence the lookups here that check an index
 //! once, and not at each array.
 
+mod coarse;
 mod dense;
 mod form;
 mod pages;
+mod slab;
 mod sparse;
 
+pub(super) use coarse::{Groups, GROUP_SHIFT, GROUP_WORDS};
 pub(super) use dense::{Leaf, LeafMut};
 pub(super) use sparse::LIMIT;
 
@@ -62,7 +65,7 @@ pub(super) struct Chunks {
     dense_bits: u64,
     forms: Box<[Form]>,
     leaves: Leaves,
-    /// Of chunks that are not sparse: empty ones.
+    /// Of chunks that are neither sparse nor coarse: empty ones.
     entries: Box<[Entry]>,
     lists: Lists,
 }
@@ -275,6 +278,30 @@ impl Chunks {
     #[inline]
     pub(super) fn places_len(&self, c: usize) -> usize {
         self.forms[c].len()
+    }
+
+    /// Whether chunk `c` is coarse.
+    #[inline]
+    pub(super) fn is_coarse(&self, c: usize) -> bool {
+        self.forms[c].is_coarse()
+    }
+
+    /// Chunk `c`, if it is coarse.
+    #[inline]
+    pub(super) fn groups(&self, c: usize) -> Option<Groups<'_>> {
+        self.lists.groups(self.forms[c], &self.entries[c])
+    }
+
+    /// The same, to change: one bit for each of its groups.
+    #[inline]
+    pub(super) fn groups_mut(&mut self, c: usize) -> Option<&mut [u64; GROUP_WORDS]> {
+        self.lists.groups_mut(self.forms[c], &self.entries[c])
+    }
+
+    /// Makes chunk `c`, which has full size, coarse, whatever it was, with one bit for each of its groups.
+    pub(super) fn make_coarse(&mut self, c: usize, groups: [u64; GROUP_WORDS]) {
+        self.free_leaf(c);
+        self.lists.assign_groups(&mut self.forms[c], &mut self.entries[c], groups);
     }
 
     /// Whether chunk `c` is sparse and its bit at `place` is set.

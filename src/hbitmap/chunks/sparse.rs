@@ -4,6 +4,7 @@
 //! ```text
 //!   lanes 0..=7    the places in the chunk, ascending, if they are at most eight, and then none
 //!   lanes 4..=5    else the number of the list that has them, in halves of 15 bits, so that they are no places either
+//!                  (also of a coarse chunk's groups)
 //! ```
 //!
 //! So a disk with scattered writes costs 17 bytes for each 32768 bits, its merge or iteration reads memory in order, and nothing
@@ -12,7 +13,9 @@
 //! are cache misses, these mostly are not. All lists of one room lie in one array. A chunk with more than [`LIMIT`] bits becomes
 //! dense.
 
+use super::coarse::{Groups, GROUP_WORDS};
 use super::form::Form;
+use super::slab::Slab;
 use crate::hbitmap::place::Place;
 use crate::hbitmap::queue::Queue;
 use crate::hbitmap::words::any_lane_is;
@@ -24,13 +27,13 @@ const INLINE: usize = 8;
 /// Lists are looked through in blocks of so many places.
 const BLOCK: usize = 32;
 
-/// What a sparse chunk's form does not say.
+/// What the form of a sparse or coarse chunk does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(16))]
 pub(super) struct Entry([Place; INLINE]);
 
 impl Entry {
-    /// Of a chunk that is not sparse.
+    /// Of a chunk that is neither.
     const EMPTY: Entry = Entry([Place::NONE; INLINE]);
 
     /// Whether the chunk is sparse and has its places here.
@@ -57,13 +60,13 @@ impl Entry {
         Queue::of_eight(self.0)
     }
 
-    /// The number of the list of a chunk with more than [`INLINE`] bits.
+    /// The number of the list of a chunk with more than [`INLINE`] bits, or of the groups of a coarse one.
     #[inline]
-    fn list(&self) -> usize {
+    fn number(&self) -> usize {
         usize::from(self.0[4].raw()) | usize::from(self.0[5].raw()) << 15
     }
 
-    fn with_list(number: usize) -> Entry {
+    fn with_number(number: usize) -> Entry {
         let half = |bits: usize| Place::from_raw((bits % (1 << 15)) as u16);
         let mut entry = Entry::EMPTY;
         entry.0[4..=5].copy_from_slice(&[half(number), half(number >> 15)]);
@@ -87,65 +90,31 @@ fn room(len: usize) -> usize {
     }
 }
 
-/// Lists with room for `N` places each.
-#[derive(Debug)]
-struct Slab<const N: usize> {
-    lists: Vec<[Place; N]>,
-    /// The numbers of those that no chunk has.
-    unused: Vec<u32>,
+/// A list of `places`, filled up.
+fn list_of<const N: usize>(places: &[Place]) -> [Place; N] {
+    let mut list = [Place::NONE; N];
+    list[..places.len()].copy_from_slice(places);
+    list
 }
 
-impl<const N: usize> Slab<N> {
-    fn new() -> Self {
-        Slab { lists: Vec::new(), unused: Vec::new() }
-    }
-
-    /// Makes list `number`, or one that is unused if that is `None`, have `places`; returns which.
-    fn assign(&mut self, number: Option<usize>, places: &[Place]) -> usize {
-        let number = number.or_else(|| Some(self.unused.pop()? as usize));
-        // Each of at most 2^26 chunks has at most one list.
-        let number = number.unwrap_or_else(|| {
-            self.lists.push([Place::NONE; N]);
-            self.lists.len() - 1
-        });
-        let list = &mut self.lists[number];
-        list[..places.len()].copy_from_slice(places);
-        list[places.len()..].fill(Place::NONE);
-        number
-    }
-
-    fn free(&mut self, number: usize) {
-        self.unused.push(number as u32);
-        if self.unused.len() == self.lists.len() {
-            *self = Slab::new();
-        }
-    }
-
-    /// Panics unless the lists in use are just those of `named`, and none has two chunks.
-    fn check_invariants(&self, named: impl Iterator<Item = usize>) {
-        let mut owners = vec![0; self.lists.len()];
-        for number in named.chain(self.unused.iter().map(|&number| number as usize)) {
-            owners[number] += 1;
-        }
-        assert!(owners.iter().all(|&owners| owners == 1), "a list is lost, or has two chunks");
-    }
-}
-
-/// The lists of places of a bitmap's sparse chunks: out of the way, because few bitmaps have any, and those of small disks shall be small.
+/// What sparse and coarse chunks have beyond their entries: out of the way, because few bitmaps have any, and those of small disks
+/// shall be small.
 #[derive(Debug)]
 pub(super) struct Lists(Option<Box<Slabs>>);
 
 #[derive(Debug)]
 struct Slabs {
-    /// Of chunks with up to [`BLOCK`] bits.
-    short: Slab<BLOCK>,
+    /// The lists of chunks with up to [`BLOCK`] bits.
+    short: Slab<[Place; BLOCK]>,
     /// Of those with more.
-    long: Slab<LIMIT>,
+    long: Slab<[Place; LIMIT]>,
+    /// The groups of coarse chunks.
+    groups: Slab<[u64; GROUP_WORDS]>,
 }
 
 impl Slabs {
     fn is_empty(&self) -> bool {
-        self.short.lists.is_empty() && self.long.lists.is_empty()
+        self.short.is_empty() && self.long.is_empty() && self.groups.is_empty()
     }
 }
 
@@ -154,24 +123,46 @@ impl Lists {
         Lists(None)
     }
 
-    /// There are some while a chunk has one.
+    /// There are some while a chunk has a list, or groups.
     #[inline]
     fn slabs(&self) -> &Slabs {
-        self.0.as_deref().expect("a chunk has a list")
+        match &self.0 {
+            Some(slabs) => slabs,
+            None => unreachable!("a chunk has what is not there"),
+        }
     }
 
-    /// The same, to change; none at first.
+    /// The same, to change; empty ones at first.
     fn slabs_mut(&mut self) -> &mut Slabs {
-        self.0.get_or_insert_with(|| Box::new(Slabs { short: Slab::new(), long: Slab::new() }))
+        self.0.get_or_insert_with(|| Box::new(Slabs { short: Slab::new(), long: Slab::new(), groups: Slab::new() }))
+    }
+
+    /// The groups of a chunk, if it is coarse.
+    #[inline]
+    pub(super) fn groups(&self, form: Form, entry: &Entry) -> Option<Groups<'_>> {
+        form.is_coarse().then(|| Groups(self.slabs().groups.get(entry.number())))
+    }
+
+    /// The same, to change.
+    #[inline]
+    pub(super) fn groups_mut(&mut self, form: Form, entry: &Entry) -> Option<&mut [u64; GROUP_WORDS]> {
+        form.is_coarse().then(|| self.slabs_mut().groups.get_mut(entry.number()))
+    }
+
+    /// Makes a chunk, which is not dense, a coarse one.
+    pub(super) fn assign_groups(&mut self, form: &mut Form, entry: &mut Entry, groups: [u64; GROUP_WORDS]) {
+        self.free(*form, entry);
+        *form = Form::COARSE;
+        *entry = Entry::with_number(self.slabs_mut().groups.keep(groups));
     }
 
     /// The list of a chunk with more than [`INLINE`] bits, with what fills it up.
     #[inline]
     fn list(&self, form: Form, entry: &Entry) -> &[Place] {
         if form.len() <= BLOCK {
-            &self.slabs().short.lists[entry.list()]
+            self.slabs().short.get(entry.number())
         } else {
-            &self.slabs().long.lists[entry.list()]
+            self.slabs().long.get(entry.number())
         }
     }
 
@@ -179,9 +170,9 @@ impl Lists {
     #[inline]
     fn list_mut(&mut self, form: Form, entry: &Entry) -> &mut [Place] {
         if form.len() <= BLOCK {
-            &mut self.slabs_mut().short.lists[entry.list()]
+            self.slabs_mut().short.get_mut(entry.number())
         } else {
-            &mut self.slabs_mut().long.lists[entry.list()]
+            self.slabs_mut().long.get_mut(entry.number())
         }
     }
 
@@ -208,17 +199,21 @@ impl Lists {
 
     /// Makes a chunk, which is not dense, have its bits at `places`: ascending, at most [`LIMIT`].
     pub(super) fn assign(&mut self, form: &mut Form, entry: &mut Entry, places: &[Place]) {
-        // A list is kept if its room is the one that is needed.
         let (has, needs) = (room(form.len()), room(places.len()));
-        let number = (has != 0 && has == needs).then(|| entry.list());
-        if number.is_none() {
-            self.free_list(*form, entry);
+        if has != 0 && has == needs {
+            // The list stays.
+            let list = self.list_mut(*form, entry);
+            list[..places.len()].copy_from_slice(places);
+            list[places.len()..].fill(Place::NONE);
+            *form = Form::sparse(places.len());
+            return;
         }
+        self.free(*form, entry);
         *form = Form::sparse(places.len());
         *entry = match needs {
             0 => Entry::with_places(places),
-            BLOCK => Entry::with_list(self.slabs_mut().short.assign(number, places)),
-            _ => Entry::with_list(self.slabs_mut().long.assign(number, places)),
+            BLOCK => Entry::with_number(self.slabs_mut().short.keep(list_of(places))),
+            _ => Entry::with_number(self.slabs_mut().long.keep(list_of(places))),
         };
     }
 
@@ -268,56 +263,64 @@ impl Lists {
         lost
     }
 
-    /// Makes a chunk not sparse. One that was not is only read.
+    /// Makes a chunk neither sparse nor coarse. One that was not is only read.
     pub(super) fn clear(&mut self, form: &mut Form, entry: &mut Entry) {
-        if form.len() != 0 {
-            self.free_list(*form, entry);
+        if form.len() != 0 || form.is_coarse() {
+            self.free(*form, entry);
             *form = Form::NO_MEMORY;
             *entry = Entry::EMPTY;
         }
     }
 
-    /// Frees the list of a chunk, if it has one; its form and entry must change then.
-    fn free_list(&mut self, form: Form, entry: &Entry) {
+    /// Frees what a chunk has here, if it has something; its form and entry must change then.
+    fn free(&mut self, form: Form, entry: &Entry) {
         let room = room(form.len());
-        if room == 0 {
+        if room == 0 && !form.is_coarse() {
             return;
         }
         let slabs = self.slabs_mut();
         match room {
-            BLOCK => slabs.short.free(entry.list()),
-            _ => slabs.long.free(entry.list()),
+            0 => slabs.groups.free(entry.number()),
+            BLOCK => slabs.short.free(entry.number()),
+            _ => slabs.long.free(entry.number()),
         }
         if slabs.is_empty() {
             self.0 = None;
         }
     }
 
-    /// Panics unless the lists in use are just those that `entries` name, and places are in order.
+    /// Panics unless the lists and groups in use are just those that `entries` name, and places are in order.
     pub(super) fn check_invariants(&self, forms: &[Form], entries: &[Entry]) {
         for (c, (&form, entry)) in forms.iter().zip(entries).enumerate() {
             let places = self.places(form, entry);
             assert!(places.len() <= LIMIT, "chunk {c} should be dense");
             assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "the places of chunk {c} do not ascend");
             assert!(places.iter().all(|&place| place != Place::NONE), "the places of chunk {c} are not all there");
-            let behind = if places.len() > INLINE {
-                assert_eq!(*entry, Entry::with_list(entry.list()), "chunk {c} has something beside its list");
-                &self.list(form, entry)[places.len()..]
+            let behind = if places.len() > INLINE || form.is_coarse() {
+                assert_eq!(*entry, Entry::with_number(entry.number()), "chunk {c} has something beside its list");
+                if form.is_coarse() {
+                    &[]
+                } else {
+                    &self.list(form, entry)[places.len()..]
+                }
             } else {
                 &entry.0[places.len()..]
             };
             assert!(behind.iter().all(|&place| place == Place::NONE), "chunk {c} has something behind its places");
         }
-        let with = |room_of_list: usize| {
-            let all = forms.iter().zip(entries);
-            all.filter(move |(form, _)| room(form.len()) == room_of_list).map(|(_, entry)| entry.list())
+        let numbers = |has: fn(Form) -> bool| {
+            forms.iter().zip(entries).filter(move |(&form, _)| has(form)).map(|(_, entry)| entry.number())
         };
+        let short = numbers(|form| room(form.len()) == BLOCK);
+        let long = numbers(|form| room(form.len()) == LIMIT);
+        let groups = numbers(Form::is_coarse);
         let Some(slabs) = &self.0 else {
-            assert_eq!(with(BLOCK).chain(with(LIMIT)).count(), 0, "there are no lists");
+            assert_eq!(short.chain(long).chain(groups).count(), 0, "there are no lists");
             return;
         };
-        slabs.short.check_invariants(with(BLOCK));
-        slabs.long.check_invariants(with(LIMIT));
         assert!(!slabs.is_empty(), "memory for no list");
+        slabs.short.check_invariants(short);
+        slabs.long.check_invariants(long);
+        slabs.groups.check_invariants(groups);
     }
 }

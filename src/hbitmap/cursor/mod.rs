@@ -14,7 +14,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use super::chunks::CHUNK_SHIFT;
+use super::chunks::{CHUNK_SHIFT, CHUNK_WORDS};
 use super::queue::Queue;
 use super::words::{mask_if, select};
 use super::HBitmap;
@@ -182,8 +182,13 @@ impl Cursor {
     fn take_group(&mut self, hb: &HBitmap) -> i64 {
         let word = self.next_of_group();
         self.group &= self.group - 1;
-        // Its chunk is dense, or full and of full size.
-        self.take_word(hb, word, hb.chunks.word(word).unwrap_or(u64::MAX))
+        // Its chunk is dense, coarse, or full and of full size.
+        let bits = match hb.chunks.word(word) {
+            Some(bits) => bits,
+            None if hb.is_full(word as usize / CHUNK_WORDS) => u64::MAX,
+            None => hb.word(word),
+        };
+        self.take_word(hb, word, bits)
     }
 
     /// Goes to leaf word `word`, whose bits to return are `bits` (not none), and returns the first of them.

@@ -77,6 +77,12 @@ impl Cursor {
                 self.thin = bits;
                 Some(self.take_thin(hb))
             }
+            State::Coarse(groups) => {
+                let bit = u64::from(groups.next_set((at * 64) as u16)?);
+                let word = bit as usize / 64;
+                self.group = groups.summary(word / 64) & (u64::MAX << (word % 64) << 1);
+                Some(self.take_word(hb, (base + word) as u64, groups.word(word)))
+            }
             State::Sparse(places) => {
                 let first = if at == 0 { 0 } else { places.partition_point(|place| place.word() < at) };
                 self.take_places(hb, c, &places[first..])
