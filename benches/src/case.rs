@@ -76,13 +76,15 @@ pub fn case<S: 'static>(
     Box::new(Closures { state, prepare, run, outcome, result: 0 })
 }
 
-/// What the machine allows at best, for an operation on whole bitmaps.
+/// What the machine allows at best.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
     /// A copy of this many bytes.
     Copy(u64),
     /// An OR of two arrays of this many bytes each into one of them, with the number of bits.
     OrCount(u64),
+    /// A call from a loop, to a function that does nothing.
+    Call,
 }
 
 /// Which table a row belongs to.
@@ -113,7 +115,7 @@ pub struct Row {
     pub operations: u64,
     /// How many times faster than QEMU's C it shall be.
     pub target: f64,
-    /// What the machine allows, for bulk operations.
+    /// What the machine allows, where something else than the work could bind.
     pub bound: Option<Bound>,
     /// Where it is reported.
     pub table: Table,

@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the machine can do at best with 32 MiB, measured in the same run.
+//! What the machine can do at best, measured in the same run.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::caller::calls_of_nothing;
 use crate::case::Bound;
 use crate::pattern::{bytes, Density};
 use crate::rows::{BITS, BYTES};
 
-/// The fastest of two simple sweeps, in nanoseconds for 32 MiB.
+/// Two simple sweeps, in nanoseconds for 32 MiB, and the shortest of calls.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// memcpy between two arrays.
     pub copy_ns: f64,
     /// `a |= b` with the number of bits of the result.
     pub or_count_ns: f64,
+    /// A loop's call of a function that does nothing.
+    pub call_ns: f64,
 }
 
 impl Limits {
-    /// Measures them: the medians of some sweeps over memory that was touched before.
+    /// Measures them: the medians of some sweeps, over memory that was touched before.
     pub fn measure() -> Limits {
         let source = bytes(BITS, Density::Percent40, 1);
         let mut target = source.clone();
@@ -32,14 +35,17 @@ impl Limits {
         let or_count_ns = median(|| {
             black_box(or_count(&mut target, black_box(&source)));
         });
-        Limits { copy_ns, or_count_ns }
+        let calls = calls_of_nothing() as f64;
+        let call_ns = median(|| _ = black_box(calls_of_nothing())) / calls;
+        Limits { copy_ns, or_count_ns, call_ns }
     }
 
-    /// The limit of a bulk operation.
+    /// The limit of an operation.
     pub fn of(&self, bound: Bound) -> f64 {
         match bound {
             Bound::Copy(bytes) => self.copy_ns * bytes as f64 / BYTES as f64,
             Bound::OrCount(bytes) => self.or_count_ns * bytes as f64 / BYTES as f64,
+            Bound::Call => self.call_ns,
         }
     }
 }

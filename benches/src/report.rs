@@ -74,7 +74,7 @@ fn measured_rows<'a>(
 fn machine(measured: &Rows) -> String {
     let machine = &measured.machine;
     format!(
-        "{} · Linux {} · {} · {} · QEMU {} · {} · medians by {}\n\nThe machine's limits over 32 MiB: memcpy {}, OR of two arrays with a popcount {}.\n",
+        "{} · Linux {} · {} · {} · QEMU {} · {} · medians by {}\n\nThe machine's limits over 32 MiB: memcpy {}, OR of two arrays with a popcount {}. A loop's call of a function that does nothing: {}.\n",
         machine.cpu,
         machine.kernel,
         machine.rustc,
@@ -83,7 +83,8 @@ fn machine(measured: &Rows) -> String {
         machine.date,
         measured.method,
         duration(measured.limits.copy_ns),
-        duration(measured.limits.or_count_ns)
+        duration(measured.limits.or_count_ns),
+        duration(measured.limits.call_ns)
     )
 }
 
@@ -98,6 +99,7 @@ fn goals(known: &[Row], measured: &Rows) -> String {
             let name = match bound {
                 Bound::Copy(_) => "memcpy",
                 Bound::OrCount(_) => "OR + popcount",
+                Bound::Call => "empty call",
             };
             format!("{} × {name}", three_digits(result.ours_ns / measured.limits.of(bound)))
         });

@@ -69,7 +69,8 @@ fn chosen(filters: &[String]) -> Vec<Row> {
 fn print(filters: &[String], effort: Effort) -> Result<Vec<RowResult>> {
     let engines = api::engines()?;
     let limits = Limits::measure();
-    println!("32 MiB: memcpy {}, OR and count {}\n", duration(limits.copy_ns), duration(limits.or_count_ns));
+    let [copy, or_count, call] = [limits.copy_ns, limits.or_count_ns, limits.call_ns].map(duration);
+    println!("32 MiB: memcpy {copy}, OR and count {or_count}; empty call {call}\n");
     println!(
         "{:28} {:>10} {:>10} {:>10} {:>8} {:>8} {:>8}  verdict",
         "row", "C", "ours", "roaring", "C/ours", "target", "x limit"

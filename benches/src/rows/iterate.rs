@@ -2,7 +2,7 @@
 //! Visiting every set bit through `HBitmapIter`.
 
 use crate::bits::{Bits, Maker};
-use crate::case::{all_three, case, Case, Generic, Row};
+use crate::case::{all_three, case, Bound, Case, Generic, Row};
 use crate::pattern::{bytes, Density};
 use crate::rows::{BITS, DISK, GRANULARITY};
 
@@ -21,7 +21,8 @@ pub(super) fn rows() -> Vec<Row> {
         .map(|(density, target)| {
             let operations = (BITS as f64 * density.fraction()) as u64;
             let what = format!("iterate, {} % (per bit)", density.id());
-            Row::new(&format!("iterate/{}", density.id()), &what, operations, target, all_three(Iterate(density)))
+            let make = all_three(Iterate(density));
+            Row::new(&format!("iterate/{}", density.id()), &what, operations, target, make).bound(Bound::Call)
         })
         .into()
 }

@@ -16,7 +16,7 @@ mod tests;
 
 use super::chunks::{CHUNK_SHIFT, CHUNK_WORDS};
 use super::queue::Queue;
-use super::words::{mask_if, select};
+use super::words::{clear_lowest, mask_if, select};
 use super::HBitmap;
 use crate::assertion::abi_assert;
 
@@ -123,14 +123,15 @@ impl Cursor {
     /// The first item of the next bit of `pending`, of which there is one.
     #[inline]
     fn take_pending(&mut self, hb: &HBitmap) -> i64 {
-        let bit = self.base | u64::from(self.pending.trailing_zeros());
-        self.pending &= self.pending.wrapping_sub(1);
+        let pending = self.pending;
+        let bit = self.base | u64::from(pending.trailing_zeros());
+        clear_lowest(&mut self.pending, pending);
         (bit << hb.granularity) as i64
     }
 
     /// The first item of the next bit of the queue, of which there is one. Goes to the next chunk if it was the last, and that chunk
     /// is one that a queue holds.
-    #[inline(always)]
+    #[inline(never)]
     fn take_queued(&mut self, hb: &HBitmap) -> i64 {
         let chunk = self.chunk();
         let bit = chunk << CHUNK_SHIFT | self.queue.first().bit();
@@ -146,7 +147,7 @@ impl Cursor {
     }
 
     /// The first item of the next thin bit, of which there is one. Goes to the next word of the group if it was the last.
-    #[inline(always)]
+    #[inline(never)]
     fn take_thin(&mut self, hb: &HBitmap) -> i64 {
         let bit = self.base | u64::from(self.thin.trailing_zeros());
         self.last = bit;
@@ -182,12 +183,16 @@ impl Cursor {
     fn take_group(&mut self, hb: &HBitmap) -> i64 {
         let word = self.next_of_group();
         self.group &= self.group - 1;
-        // Its chunk is dense, coarse, or full and of full size.
-        let bits = match hb.chunks.word(word) {
-            Some(bits) => bits,
-            None if hb.is_full(word as usize / CHUNK_WORDS) => u64::MAX,
-            None => hb.word(word),
-        };
+        match hb.chunks.word(word) {
+            Some(bits) => self.take_word(hb, word, bits),
+            None => self.take_group_without_memory(hb, word),
+        }
+    }
+
+    /// The same where that is leaf word `word`, and its chunk is not dense: a coarse one, or a full one of full size.
+    #[inline(never)]
+    fn take_group_without_memory(&mut self, hb: &HBitmap, word: u64) -> i64 {
+        let bits = if hb.is_full(word as usize / CHUNK_WORDS) { u64::MAX } else { hb.word(word) };
         self.take_word(hb, word, bits)
     }
 

@@ -17,7 +17,7 @@ mod tests;
 
 pub(crate) use find::any_lane_is;
 pub(crate) use isa::Isa;
-pub(crate) use select::{mask_if, select};
+pub(crate) use select::{clear_lowest, mask_if, select};
 pub(crate) use stream::Stream;
 
 /// Defines a kernel's entry points: `$name`, which runs on the best instruction set of this machine, and `on`, inside a module
