@@ -50,6 +50,7 @@ impl HBitmap {
     }
 
     fn merge_same(&mut self, src: &HBitmap) {
+        self.chunks.expect(&src.chunks);
         let mut from = 0;
         while let Some(c) = src.levels.next(from) {
             let k = c / 64;

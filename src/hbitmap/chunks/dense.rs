@@ -146,13 +146,7 @@ impl Leaves {
 
     /// Chunk `c` becomes dense; `is_dense` says which chunks are already.
     pub(super) fn occupy(&mut self, c: usize, is_dense: impl Fn(usize) -> bool) {
-        if self.words.is_empty() {
-            self.words = Pages::zeroed(self.len);
-            self.summary = Pages::zeroed(self.len.div_ceil(64));
-            if self.len >= LARGE {
-                self.regions = vec![Region::default(); self.len.div_ceil(LARGE)].into();
-            }
-        }
+        self.make_room();
         self.dense += 1;
         let r = c / REGION_CHUNKS;
         let Some(region) = self.regions.get_mut(r) else { return };
@@ -170,6 +164,32 @@ impl Leaves {
         region.dense += 1;
         if region.dense == CROWDED && !region.large && !region.populated {
             self.enlarge(r, is_dense);
+        }
+    }
+
+    /// See [`super::Chunks::expect`].
+    pub(super) fn expect(&mut self, other: &Leaves) {
+        let crowded = |region: &Region| region.dense >= CROWDED;
+        if other.len != self.len || !other.regions.iter().any(crowded) {
+            return;
+        }
+        self.make_room();
+        for (r, region) in self.regions.iter_mut().enumerate() {
+            if region.dense == 0 && !region.large && crowded(&other.regions[r]) {
+                self.words.advise(words_of(r, self.len), true);
+                region.large = true;
+            }
+        }
+    }
+
+    /// Makes sure that there are the arrays.
+    fn make_room(&mut self) {
+        if self.words.is_empty() {
+            self.words = Pages::zeroed(self.len);
+            self.summary = Pages::zeroed(self.len.div_ceil(64));
+            if self.len >= LARGE {
+                self.regions = vec![Region::default(); self.len.div_ceil(LARGE)].into();
+            }
         }
     }
 

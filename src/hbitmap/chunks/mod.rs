@@ -327,6 +327,12 @@ impl Chunks {
         self.leaves.set_filling(filling);
     }
 
+    /// Says that what is dense in `other` is likely to become so here. Regions where that is much are had as large pages from the start,
+    /// instead of by small pages that are moved into a large one when there are many.
+    pub(super) fn expect(&mut self, other: &Chunks) {
+        self.leaves.expect(&other.leaves);
+    }
+
     /// Makes chunk `c`, whatever it was, have its bits at `places`: ascending, at most [`LIMIT`].
     pub(super) fn make_sparse(&mut self, c: usize, places: &[Place]) {
         self.free_leaf(c);
