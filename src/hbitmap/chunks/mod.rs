@@ -64,9 +64,9 @@ pub(super) struct Chunks {
     /// all.
     dense_bits: u64,
     forms: Box<[Form]>,
-    leaves: Leaves,
     /// Of chunks that are neither sparse nor coarse: empty ones.
     entries: Box<[Entry]>,
+    leaves: Leaves,
     lists: Lists,
 }
 
