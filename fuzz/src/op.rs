@@ -89,6 +89,24 @@ pub enum HbOp {
     IterNext(Pick, u8),
 }
 
+/// A new HBitmap as large as one that lives, but of a granularity at least sixteen times as coarse, with a row of bits set, is merged into
+/// that one: a way to chunks stored by whole groups of bits, which chance alone hardly finds.
+#[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
+pub struct FromCoarser {
+    /// The one that lives.
+    pub into: Pick,
+    /// Whether it is emptied first.
+    pub anew: bool,
+    /// How much coarser, from 4 on; wraps.
+    pub shift: u8,
+    /// The row, as in [`ContentOp::Comb`].
+    pub start: Place,
+    /// As there.
+    pub step: u8,
+    /// As there.
+    pub times: u16,
+}
+
 /// On nodes and dirty bitmaps.
 #[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
 #[allow(missing_docs)]
@@ -159,6 +177,8 @@ pub enum Op {
     Content(Pick, ContentOp),
     /// On HBitmaps.
     Hb(HbOp),
+    /// On two of them.
+    FromCoarser(FromCoarser),
     /// On nodes and dirty bitmaps.
     Node(NodeOp),
 }
@@ -203,16 +223,25 @@ pub fn sequence_on_either(bytes: &[u8]) -> Vec<Op> {
     }
 }
 
+/// An operation on HBitmaps. Every second question whether one can be serialised, which there are too many of, stands for another
+/// operation: so all others keep the bytes that they had in the corpora.
+fn on_hbitmaps(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
+    Ok(match input.arbitrary()? {
+        HbOp::IsSerializable(slot) if slot % 2 == 1 => Op::FromCoarser(input.arbitrary()?),
+        op => Op::Hb(op),
+    })
+}
+
 fn hbitmap_op(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
     Ok(match input.int_in_range(0..=2u8)? {
-        0 => Op::Hb(input.arbitrary()?),
+        0 => on_hbitmaps(input)?,
         _ => Op::Content(input.arbitrary()?, input.arbitrary()?),
     })
 }
 
 fn dirty_bitmap_op(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
     Ok(match input.int_in_range(0..=5u8)? {
-        0 => Op::Hb(input.arbitrary()?),
+        0 => on_hbitmaps(input)?,
         1 | 2 => Op::Content(input.arbitrary()?, input.arbitrary()?),
         _ => Op::Node(input.arbitrary()?),
     })

@@ -4,7 +4,7 @@
 use super::names::{name_of, optional};
 use super::{Model, BITMAPS, HBS, ITERS, NODES};
 use crate::call::{Call, Change, Lock, Slot, Target};
-use crate::op::{ContentOp, HbOp, NodeOp, Op, Pick};
+use crate::op::{ContentOp, FromCoarser, HbOp, NodeOp, Op, Pick};
 use crate::place::{Shape, Span};
 
 /// Lengths that nodes get, in bytes; negative ones are errnos.
@@ -52,6 +52,7 @@ impl Model {
                 self.plan_content(targets[*of as usize % targets.len()], op)
             }
             Op::Hb(op) => self.plan_hbitmap(op).unwrap_or_default(),
+            Op::FromCoarser(op) => self.plan_from_coarser(op).unwrap_or_default(),
             Op::Node(op) => self.plan_node(op).or_else(|| self.plan_dirty_bitmap(op)).unwrap_or_default(),
         }
     }
@@ -206,6 +207,26 @@ impl Model {
                 return Some(vec![Call::IterNext { iter }; times as usize % 6 + 1]);
             }
         }])
+    }
+
+    fn plan_from_coarser(&self, op: &FromCoarser) -> Option<Vec<Call>> {
+        let into = pick(&self.live_hbs(), op.into)?;
+        let fine = self.content(Target::Hb(into)).shape;
+        let coarse = Shape { granularity: fine.granularity + 4 + u32::from(op.shift % 9), ..fine };
+        if coarse.granularity > 63 {
+            return None;
+        }
+        let free = self.free_hb();
+        let slot = free.unwrap_or((into + 1) % HBS);
+        let target = Target::Hb(slot);
+        let (start, step, times) = op.start.comb(coarse, op.step, op.times, true);
+        let mut calls = Vec::new();
+        calls.extend(op.anew.then_some(Call::ResetAll { slot: into }));
+        calls.extend(free.is_none().then_some(Call::Free { slot }));
+        calls.push(Call::Alloc { slot, size: coarse.size, granularity: coarse.granularity as i32 });
+        calls.push(Call::Comb { target, start, step, times, unit: 1 << coarse.granularity, dirty: true });
+        calls.push(Call::MergeHb { a: into, b: slot, result: into });
+        Some(calls)
     }
 
     fn plan_node(&self, op: &NodeOp) -> Option<Vec<Call>> {
