@@ -2,8 +2,10 @@
 //! Merging.
 
 use crate::bits::{Bits, Hb, Maker};
+use crate::caller::Caller;
 use crate::case::{all_three, c_only, case, Bound, Case, Generic, Row, Table};
 use crate::pattern::{bytes, refine16, Density};
+use crate::rows::set::Writes;
 use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
 /// Adds a bitmap to another of the same density, which is put back between runs.
@@ -58,6 +60,29 @@ fn across(id: &str, what: &str, from: u32, to: u32, new: bool, target: f64) -> R
     Row::new(id, what, 1, target, make)
 }
 
+/// What is done to a bitmap of 4 KiB blocks right after 40 % set blocks of 64 KiB were merged into it, on a disk of 1 TiB: what the merge
+/// has saved may have to be paid then.
+fn after(id: &str, what: &str, operations: u64, run: impl Fn(&mut Hb) -> u64 + Clone + 'static) -> Row {
+    const TIB: u64 = 1 << 40;
+    let make = c_only(move |api| {
+        let mut source = api.make(TIB, GRANULARITY);
+        source.load(&bytes(TIB >> GRANULARITY, Density::Percent40, 2));
+        let run = run.clone();
+        case(
+            None,
+            move |merged: &mut Option<Hb>| {
+                drop(merged.take());
+                let mut bitmap = api.make(TIB, 12);
+                bitmap.merge(&source);
+                *merged = Some(bitmap);
+            },
+            move |merged| run(merged.as_mut().expect("made in prepare")),
+            |merged| merged.as_ref().map_or(0, Bits::count),
+        )
+    });
+    Row::new(id, what, operations, 1.0, make).table(Table::Extra)
+}
+
 pub(super) fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> =
         [(Density::Sparse, 16.0), (Density::Percent1, 4.5), (Density::Percent40, 8.0), (Density::Full, 150.0)]
@@ -75,5 +100,28 @@ pub(super) fn rows() -> Vec<Row> {
             .bound(fine)
             .table(Table::Extra),
     );
+    let writes = Writes::Random(1 << 18, 1 << 40);
+    let list = writes.list();
+    rows.push(after(
+        "merge/64k-to-4k-then-set",
+        "the first random writes of 4 KiB after such a merge",
+        writes.count(),
+        {
+            move |bitmap| {
+                writes.replay(&list, bitmap);
+                0
+            }
+        },
+    ));
+    let looks: Vec<u64> = Writes::Random(1 << 18, 1 << 40).list().iter().map(|&(offset, _)| offset).collect();
+    rows.push(after("merge/64k-to-4k-then-get", "get random after such a merge", looks.len() as u64, move |bitmap| {
+        bitmap.get_each(&mut Caller::default(), &looks)
+    }));
+    rows.push(after(
+        "merge/64k-to-4k-then-areas",
+        "next_dirty_area loop over all of it, after such a merge",
+        1,
+        |bitmap| bitmap.areas(),
+    ));
     rows
 }

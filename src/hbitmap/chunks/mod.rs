@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! How a bitmap is cut into chunks, what form each has, and the memory of those that have some.
 //!
-//! Every chunk has a form, which says whether it is dense or sparse; one that is neither is zero or full ([`super::HBitmap`] knows
-//! which). Beside that it has an entry of 16 bytes, for a sparse chunk's bits. Both start as zero pages that nobody has touched.
+//! Every chunk has a form, which says whether it is dense, coarse or sparse; one that is none of them is zero or full
+//! ([`super::HBitmap`] knows which). Beside that it has an entry of 16 bytes, for a sparse chunk's bits, or for where those or a coarse
+//! chunk's groups are. Both start as zero pages that nobody has touched.
 //!
 //! A guest's write or a look at one bit is a form, a word and a compare. The processor has dozens of such calls under way at a
 //! time, waiting for memory, and how many is decided by how many instructions they are: hence the lookups here that check an index
