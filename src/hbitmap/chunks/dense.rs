@@ -204,12 +204,14 @@ impl Leaves {
         if place.len() < LARGE {
             return;
         }
-        let dense = (r * REGION_CHUNKS..(r + 1) * REGION_CHUNKS).filter(|&c| is_dense(c));
-        let kept: Vec<_> = dense.map(|c| (c, Box::<[u64]>::from(self.leaf(c).words))).collect();
+        let dense = || (r * REGION_CHUNKS..(r + 1) * REGION_CHUNKS).filter(|&c| is_dense(c));
+        // One piece, which an allocator gives back to the system.
+        let mut kept = Vec::with_capacity(dense().count() * CHUNK_WORDS);
+        dense().for_each(|c| kept.extend_from_slice(self.leaf(c).words));
         self.words.release(place.clone());
         self.words.advise(place, true);
-        for (c, words) in kept {
-            self.leaf_mut(c).words.copy_from_slice(&words);
+        for (c, words) in dense().zip(kept.chunks(CHUNK_WORDS)) {
+            self.leaf_mut(c).words.copy_from_slice(words);
         }
         self.regions[r].large = true;
     }
