@@ -48,11 +48,13 @@ impl HBitmap {
             coarse[0] &= (1 << per_chunk) - 1;
         }
         let leaves = self.leaves(c);
-        if shift >= GROUP_SHIFT && self.bits_in(c) == CHUNK_BITS && words::count_ones(coarse) << shift > LIMIT as u64 {
+        let ones = words::count_ones(coarse) << shift;
+        let in_groups = shift >= GROUP_SHIFT && self.bits_in(c) == CHUNK_BITS;
+        if in_groups && (ones > LIMIT as u64 || self.chunks.is_coarse(c)) {
             return self.merge_in_groups(c, coarse, shift - GROUP_SHIFT);
         }
         let last = self.valid((c * CHUNK_WORDS + leaves - 1) as u64);
-        if !self.levels.contains(c) && words::count_ones(coarse) << shift > 2 * LIMIT as u64 {
+        if !self.levels.contains(c) && ones > 2 * LIMIT as u64 {
             // Nothing to unite with, and enough to be dense: straight to where it belongs.
             let leaf = self.chunks.make_dense(c);
             words::expand(leaf.words, coarse, shift);
