@@ -213,6 +213,46 @@ static void edges_of_runs(void)
     }
 }
 
+/* What was merged from a coarser bitmap may be stored by whole groups of bits: changes that leave them alike, and others. */
+static void changes_afterwards(void)
+{
+    for (int from = 3; from <= 9; from += 2) {
+        const uint64_t group = UINT64_C(1) << from, size = 3 * CHUNK + 100;
+        Shadow dest, src, other;
+
+        shadow_init(&dest, size, 0);
+        shadow_init(&src, size, from);
+        shadow_init(&other, size, from);
+        for (uint64_t start = 0; start < size; start += 3 * group) {
+            note_both(&src, start, 1);
+            note_both(&other, MIN(start + group, size - 1), 1);
+        }
+        check_merged(hbitmap_merge(dest.hb, src.hb, dest.hb));
+        note_union(&dest, &src);
+        shadow_check(&dest);
+        shadow_check_get(&dest);
+        shadow_set(&dest, 0, group);             /* dirty already */
+        shadow_reset(&dest, group, group);       /* clean already */
+        shadow_set(&dest, CHUNK + 3 * group, 1); /* dirty already, or not */
+        check_merged(hbitmap_merge(dest.hb, other.hb, dest.hb));
+        note_union(&dest, &other);
+        shadow_check(&dest);
+        shadow_set(&dest, 2 * group + 5, 1);
+        shadow_reset(&dest, CHUNK - group, 2 * group + 3);
+        shadow_set(&dest, 2 * CHUNK - 70, 140);
+        shadow_truncate(&dest, 2 * CHUNK + group);
+        shadow_truncate(&dest, size);
+        shadow_set(&dest, 0, size);
+        shadow_reset_all(&dest);
+        check_merged(hbitmap_merge(src.hb, dest.hb, dest.hb));
+        note_union(&dest, &src);
+        shadow_check(&dest);
+        shadow_clear(&dest);
+        shadow_clear(&src);
+        shadow_clear(&other);
+    }
+}
+
 static void no_items(void)
 {
     for (size_t a = 0; a < G_N_ELEMENTS(granularities); a++) {
@@ -260,6 +300,7 @@ void add_hbitmap_merge_tests(void)
     g_test_add_func("/hbitmap/merge/into-third", into_third);
     g_test_add_func("/hbitmap/merge/aliases", aliases);
     g_test_add_func("/hbitmap/merge/edges-of-runs", edges_of_runs);
+    g_test_add_func("/hbitmap/merge/changes-afterwards", changes_afterwards);
     g_test_add_func("/hbitmap/merge/no-items", no_items);
     g_test_add_func("/hbitmap/merge/different-sizes", different_sizes);
 }
