@@ -606,9 +606,10 @@ fn regions_come_and_go() {
 #[test]
 fn dense_chunks_are_counted_by_the_region_once_there_is_one() {
     const REGION: u64 = 1 << 24;
-    let mut flat = Flat { hb: HBitmap::new(REGION - 1, 0), words: vec![0; (REGION / 64) as usize], seed: 5 };
-    flat.load(3, 140, 0);
-    for size in [2 * REGION + 5, REGION, 70_000, REGION + 1, REGION - 64, 4 << CHUNK_SHIFT, 3 * REGION, 100] {
+    let small = REGION - 64;
+    let mut flat = Flat { hb: HBitmap::new(small, 0), words: vec![0; (small / 64) as usize], seed: 5 };
+    flat.load(1, 140, 0);
+    for size in [2 * REGION + 5, REGION, small, REGION + 1, 70_000, small, 3 * REGION, 4 << CHUNK_SHIFT, REGION, 100] {
         flat.truncate(size);
         flat.compare();
     }
