@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Choosing without a branch, where no processor could foresee which way it goes; and taking a bit of a word by few instructions.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+// Core's, because it is no step of a thread: models/ has an std of its own, which makes one of each atomic access.
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A word of all ones if `condition` holds, else of none.
 #[inline(always)]
