@@ -69,6 +69,18 @@ static void note_union(Shadow *result, const Shadow *source)
     }
 }
 
+/* Merges @src into @dest, which is the first or the second operand besides, and checks it. */
+static void merge_one(Shadow *dest, const Shadow *src, bool dest_first)
+{
+    if (dest_first) {
+        check_merged(hbitmap_merge(dest->hb, src->hb, dest->hb));
+    } else {
+        check_merged(hbitmap_merge(src->hb, dest->hb, dest->hb));
+    }
+    note_union(dest, src);
+    shadow_check(dest);
+}
+
 /* Merges into the first argument, in both orders, and checks that the second is as it was. */
 static void merge_into(uint64_t size, int to, int from, Content to_content, Content from_content)
 {
@@ -79,13 +91,7 @@ static void merge_into(uint64_t size, int to, int from, Content to_content, Cont
         shadow_init(&src, size, from);
         fill(&dest, to_content);
         fill(&src, from_content);
-        if (order == 0) {
-            check_merged(hbitmap_merge(dest.hb, src.hb, dest.hb));
-        } else {
-            check_merged(hbitmap_merge(src.hb, dest.hb, dest.hb));
-        }
-        note_union(&dest, &src);
-        shadow_check(&dest);
+        merge_one(&dest, &src, order == 0);
         shadow_check(&src);
         shadow_clear(&dest);
         shadow_clear(&src);
@@ -202,9 +208,7 @@ static void edges_of_runs(void)
                 note_both(&src, (edges[i] - 1) * group, 2 * group);
                 note_both(&src, edges[i] * group + 17 * group, 40 * group);
                 note_both(&src, src.size - 1, 1);
-                check_merged(hbitmap_merge(dest.hb, src.hb, dest.hb));
-                note_union(&dest, &src);
-                shadow_check(&dest);
+                merge_one(&dest, &src, true);
                 shadow_check(&src);
                 shadow_clear(&dest);
                 shadow_clear(&src);
@@ -227,16 +231,12 @@ static void changes_afterwards(void)
             note_both(&src, start, 1);
             note_both(&other, MIN(start + group, size - 1), 1);
         }
-        check_merged(hbitmap_merge(dest.hb, src.hb, dest.hb));
-        note_union(&dest, &src);
-        shadow_check(&dest);
+        merge_one(&dest, &src, true);
         shadow_check_get(&dest);
         shadow_set(&dest, 0, group);             /* dirty already */
         shadow_reset(&dest, group, group);       /* clean already */
         shadow_set(&dest, CHUNK + 3 * group, 1); /* dirty already, or not */
-        check_merged(hbitmap_merge(dest.hb, other.hb, dest.hb));
-        note_union(&dest, &other);
-        shadow_check(&dest);
+        merge_one(&dest, &other, true);
         shadow_set(&dest, 2 * group + 5, 1);
         shadow_reset(&dest, CHUNK - group, 2 * group + 3);
         shadow_set(&dest, 2 * CHUNK - 70, 140);
@@ -244,9 +244,7 @@ static void changes_afterwards(void)
         shadow_truncate(&dest, size);
         shadow_set(&dest, 0, size);
         shadow_reset_all(&dest);
-        check_merged(hbitmap_merge(src.hb, dest.hb, dest.hb));
-        note_union(&dest, &src);
-        shadow_check(&dest);
+        merge_one(&dest, &src, false);
         shadow_clear(&dest);
         shadow_clear(&src);
         shadow_clear(&other);

@@ -73,12 +73,15 @@ fn sum_of_some<const PLACE: usize, T, F: FnMut(&T) -> u64>(items: &[T], call: &m
 /// The `hbitmap_iter_next` of an implementation.
 type Next = unsafe extern "C" fn(*mut Iter) -> i64;
 
+/// [`some_items`] at one of its places.
+type SomeItems = unsafe fn(Next, &mut Iter) -> (u64, bool);
+
 /// The sum of all items that an iterator returns.
 ///
 /// # Safety
 /// `next` is of the implementation that has set up `iter`, and the bitmap lives and does not change meanwhile.
 pub unsafe fn sum_of_items(next: Next, iter: &mut Iter) -> u64 {
-    let places: [unsafe fn(Next, &mut Iter) -> (u64, bool); 16] = at_each_place!(some_items);
+    let places: [SomeItems; 16] = at_each_place!(some_items);
     let mut sum = 0u64;
     for some_items in places.iter().cycle() {
         // SAFETY: the caller's promise.
@@ -115,7 +118,7 @@ pub fn calls_of_nothing() -> usize {
     extern "C" fn nothing(_: *mut Iter) -> i64 {
         0
     }
-    let places: [unsafe fn(Next, &mut Iter) -> (u64, bool); 16] = at_each_place!(some_items);
+    let places: [SomeItems; 16] = at_each_place!(some_items);
     let next: Next = black_box(nothing);
     let all_came_back = places.iter().all(|some_items| {
         // SAFETY: the function takes any iterator.

@@ -18,8 +18,7 @@ pub struct Limits {
     pub copy_ns: f64,
     /// `a |= b` with the number of bits of the result.
     pub or_count_ns: f64,
-    /// A loop's call of a function that does nothing. Not in files of before it was measured.
-    #[serde(default)]
+    /// A loop's call of a function that does nothing.
     pub call_ns: f64,
 }
 

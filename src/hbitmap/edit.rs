@@ -254,7 +254,7 @@ impl HBitmap {
             return;
         }
         let last = self.bits_in(c) as usize - 1;
-        self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
+        self.levels.set_full(c, false);
         let mut leaf = self.chunks.make_dense(c);
         leaf.clear();
         leaf.set_range(0, last);

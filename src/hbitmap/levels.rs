@@ -54,6 +54,13 @@ impl Levels {
         &mut self.words[..self.len.div_ceil(64)]
     }
 
+    /// Says whether chunk `c` is full.
+    #[inline]
+    pub(super) fn set_full(&mut self, c: usize, full: bool) {
+        let word = &mut self.words[c / 64];
+        *word = *word & !(1 << (c % 64)) | u64::from(full) << (c % 64);
+    }
+
     /// Members are below this.
     pub(super) fn len(&self) -> usize {
         self.len

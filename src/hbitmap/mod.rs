@@ -265,21 +265,21 @@ impl HBitmap {
     /// Makes chunk `c` full, whatever it was; its bits must be counted by the caller.
     fn mark_full(&mut self, c: usize) {
         self.chunks.free(c);
-        self.levels.full_mut()[c / 64] |= 1 << (c % 64);
+        self.levels.set_full(c, true);
         self.levels.insert(c);
     }
 
     /// Makes chunk `c` zero, whatever it was; its bits must be counted by the caller.
     fn mark_zero(&mut self, c: usize) {
         self.chunks.free(c);
-        self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
+        self.levels.set_full(c, false);
         self.levels.remove(c);
     }
 
     /// Makes chunk `c`, which has not so many bits, have them at `places`; they must be counted by the caller.
     fn mark_sparse(&mut self, c: usize, places: &[Place]) {
         self.chunks.make_sparse(c, places);
-        self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
+        self.levels.set_full(c, false);
         self.levels.insert(c);
     }
 
@@ -287,14 +287,13 @@ impl HBitmap {
     /// caller. Bit `i` of `groups` stands for the bits of group `i`.
     fn mark_coarse(&mut self, c: usize, groups: [u64; GROUP_WORDS]) {
         self.chunks.make_coarse(c, groups);
-        self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
+        self.levels.set_full(c, false);
         self.levels.insert(c);
     }
 
     /// Makes chunk `c`, which is neither full nor dense, dense with the same bits.
     fn make_dense(&mut self, c: usize) {
-        if let Some(&Groups(groups)) = self.chunks.groups(c).as_ref() {
-            let groups = *groups;
+        if let Some(Groups(&groups)) = self.chunks.groups(c) {
             let leaf = self.chunks.make_dense(c);
             Groups(&groups).copy_words(0, leaf.words);
             leaf.summary.iter_mut().enumerate().for_each(|(k, summary)| *summary = Groups(&groups).summary(k));
@@ -355,7 +354,7 @@ impl HBitmap {
             self.mark_sparse(c, &places[..len]);
         } else {
             if !self.chunks.is_dense(c) {
-                self.levels.full_mut()[c / 64] &= !(1 << (c % 64));
+                self.levels.set_full(c, false);
                 self.chunks.make_dense(c);
                 self.levels.insert(c);
             }

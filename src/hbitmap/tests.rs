@@ -128,8 +128,7 @@ fn compare(hb: &HBitmap, model: &Model) {
     assert_eq!(hb.bits(), model.bits.len() as u64);
     assert_eq!(hb.count(), model.count());
     assert_eq!(hb.is_empty(), model.count() == 0);
-    let mut bytes = vec![0x77; hb.bits().div_ceil(64) as usize * 8];
-    hb.serialize_part(&mut bytes, 0, hb.size());
+    let bytes = hb.bytes();
     assert!(bytes[..] == model.bytes()[..bytes.len()], "the bits differ");
 }
 
@@ -461,6 +460,12 @@ fn a_cursor_outlives_its_chunk_and_goes_on_from_where_it_was() {
     assert_eq!(cursor.next(&hb), Some(19_266 / 64 * 64 + 64));
 }
 
+/// A number below `n`, and the seed of the next one.
+fn below(seed: &mut u64, n: u64) -> u64 {
+    *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+    (*seed >> 20) % n
+}
+
 /// A plain array of words beside a bitmap that is large enough for several regions of dense chunks.
 struct Flat {
     hb: HBitmap,
@@ -470,8 +475,7 @@ struct Flat {
 
 impl Flat {
     fn below(&mut self, n: u64) -> u64 {
-        self.seed = self.seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.seed >> 20) % n
+        below(&mut self.seed, n)
     }
 
     /// Makes the content of some chunks in a row random, sparse or empty.
@@ -629,8 +633,7 @@ const TWIN_SIZE: u64 = 6 * CHUNK_BITS + 12_345;
 
 impl Twins {
     fn below(&mut self, n: u64) -> u64 {
-        self.seed = self.seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.seed >> 20) % n
+        below(&mut self.seed, n)
     }
 
     /// The twins after a merge from a random bitmap of granularity `from`, some of whose chunks' worth is empty or full.
@@ -674,7 +677,7 @@ impl Twins {
 
 impl HBitmap {
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.bits().div_ceil(64) as usize * 8];
+        let mut bytes = vec![0x77; self.bits().div_ceil(64) as usize * 8];
         self.serialize_part(&mut bytes, 0, self.size());
         bytes
     }

@@ -102,18 +102,12 @@ pub(super) fn rows() -> Vec<Row> {
     );
     let writes = Writes::Random(1 << 18, 1 << 40);
     let list = writes.list();
-    rows.push(after(
-        "merge/64k-to-4k-then-set",
-        "the first random writes of 4 KiB after such a merge",
-        writes.count(),
-        {
-            move |bitmap| {
-                writes.replay(&list, bitmap);
-                0
-            }
-        },
-    ));
-    let looks: Vec<u64> = Writes::Random(1 << 18, 1 << 40).list().iter().map(|&(offset, _)| offset).collect();
+    let looks: Vec<u64> = list.iter().map(|&(offset, _)| offset).collect();
+    let what = "the first random writes of 4 KiB after such a merge";
+    rows.push(after("merge/64k-to-4k-then-set", what, writes.count(), move |bitmap| {
+        writes.replay(&list, bitmap);
+        0
+    }));
     rows.push(after("merge/64k-to-4k-then-get", "get random after such a merge", looks.len() as u64, move |bitmap| {
         bitmap.get_each(&mut Caller::default(), &looks)
     }));
