@@ -39,6 +39,7 @@
 //! Behaviour follows `util/hbitmap.c` of QEMU 10.0; `docs/differences.md` lists the exceptions.
 
 mod chunks;
+mod content;
 mod cursor;
 mod edit;
 mod invariants;
@@ -57,10 +58,12 @@ mod tests;
 
 use crate::assertion::abi_assert;
 use chunks::{Bit, Chunks, Groups, Leaf, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, GROUP_WORDS, LIMIT};
+use content::{places_of, Content};
 pub use cursor::Cursor;
 use levels::Levels;
 use place::Place;
 use std::cmp::Ordering;
+use words::Summary;
 
 /// The largest number of bits that a bitmap may have (QEMU's `1 << HBITMAP_LOG_MAX_SIZE` on 64-bit hosts).
 pub const MAX_BITS: u64 = 1 << 41;
@@ -341,7 +344,11 @@ impl HBitmap {
 
     /// Replaces the content of chunk `c` by `leaf` (as many words as the chunk has, no bit past the end).
     fn store(&mut self, c: usize, leaf: &[u64]) {
-        let summary = words::summarize(leaf);
+        self.put(c, &words::summarize(leaf), leaf);
+    }
+
+    /// Replaces the content of chunk `c` by `content`, of which `summary` is the summary.
+    fn put<W: Content + ?Sized>(&mut self, c: usize, summary: &Summary, content: &W) {
         self.count = self.count - self.ones_in(c) + summary.ones;
         self.generation += 1;
         if summary.ones == 0 {
@@ -350,7 +357,7 @@ impl HBitmap {
             self.mark_full(c);
         } else if summary.ones <= LIMIT as u64 {
             let mut places = [Place::NONE; LIMIT];
-            let len = places_of(leaf, &summary.words, &mut places);
+            let len = places_of(content, &summary.words, &mut places);
             self.mark_sparse(c, &places[..len]);
         } else {
             if !self.chunks.is_dense(c) {
@@ -359,7 +366,7 @@ impl HBitmap {
                 self.levels.insert(c);
             }
             if let Some(own) = self.chunks.leaf_mut(c) {
-                own.words.copy_from_slice(leaf);
+                content.copy_to(own.words);
                 own.summary.copy_from_slice(&summary.words[..own.summary.len()]);
             }
         }
@@ -421,20 +428,6 @@ fn sparse_word(places: &[Place], word: usize) -> u64 {
     let first = places.partition_point(|place| place.word() < word);
     let here = places[first..].iter().take_while(|place| place.word() == word);
     here.fold(0, |bits, place| bits | place.in_word())
-}
-
-/// Writes the places of the bits of `leaf`, of which there are at most [`LIMIT`], to `places`; returns how many there are.
-fn places_of(leaf: &[u64], summary: &[u64; 8], places: &mut [Place; LIMIT]) -> usize {
-    let mut len = 0;
-    for (group, &bits) in summary.iter().enumerate() {
-        for word in ones_of(bits).map(|i| group * 64 + i) {
-            for bit in ones_of(leaf[word]) {
-                places[len] = Place::of((word * 64 + bit) as u64);
-                len += 1;
-            }
-        }
-    }
-    len
 }
 
 /// The numbers of the bits that are set in a word, ascending.

@@ -41,6 +41,7 @@ impl HBitmap {
 
     /// The first dirty area of `start..end`: its first item and its length in items, which is at most `max` (not 0) and does not
     /// reach past `end`.
+    #[inline(always)]
     pub fn next_dirty_area(&self, start: u64, end: u64, max: u64) -> Option<(u64, u64)> {
         let end = end.min(self.size);
         if start >= end {
@@ -95,11 +96,17 @@ impl HBitmap {
     }
 
     /// The first set bit of chunk `c` from `from` on.
-    #[inline]
+    #[inline(always)]
     fn first_set_in(&self, c: usize, from: u16) -> Option<u16> {
-        if let Some(place) = self.chunks.place_in_entry(c, Place::of(from.into())) {
-            return place.map(|place| place.bit() as u16);
+        match self.chunks.place_in_entry(c, Place::of(from.into())) {
+            Some(place) => place.map(|place| place.bit() as u16),
+            None => self.first_set_outside_entry(c, from),
         }
+    }
+
+    /// The same for a chunk that has no places in its entry.
+    #[inline(never)]
+    fn first_set_outside_entry(&self, c: usize, from: u16) -> Option<u16> {
         match self.state(c) {
             State::Zero => None,
             State::Full => Some(from),
@@ -113,7 +120,17 @@ impl HBitmap {
     }
 
     /// The first clear bit of `from..=last`, which the bitmap has.
+    #[inline(always)]
     pub(super) fn next_clear_bit(&self, from: u64, last: u64) -> Option<u64> {
+        match self.chunks.clear_bit_near(from) {
+            Some(bit) => (bit <= last).then_some(bit),
+            None => self.next_clear_bit_elsewhere(from, last),
+        }
+    }
+
+    /// The same, wherever the bit is.
+    #[inline(never)]
+    fn next_clear_bit_elsewhere(&self, from: u64, last: u64) -> Option<u64> {
         let mut c = (from >> CHUNK_SHIFT) as usize;
         let mut at = (from % CHUNK_BITS) as u16;
         let end = (last >> CHUNK_SHIFT) as usize;

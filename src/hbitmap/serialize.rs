@@ -97,8 +97,12 @@ impl HBitmap {
             let (bytes, behind) = rest.split_at(len * 8);
             rest = behind;
             let leaves = self.leaves(c);
-            if len == CHUNK_WORDS && self.bits_in(c) == CHUNK_BITS && self.chunks.is_dense(c) {
-                self.replace(c, bytes);
+            if len == CHUNK_WORDS && self.bits_in(c) == CHUNK_BITS {
+                if self.chunks.is_dense(c) {
+                    self.replace(c, bytes);
+                } else {
+                    self.put(c, &words::summarize_bytes(bytes), bytes);
+                }
                 continue;
             }
             let mut leaf = [0; CHUNK_WORDS];

@@ -4,8 +4,9 @@
 //! The words lie where they would in one flat array, so that the number of a bit is its address. Beside them lies their *summary*,
 //! the level above: bit `i` says that word `i` is not zero. What stands there for chunks that are not dense has no meaning.
 //!
-//! The arrays exist while a chunk is dense. They are address space: memory is taken as it is touched, and goes back by *regions* of
-//! 512 chunks (a large page of words) when the last dense chunk of one is gone. A region is touched page by page while few of its
+//! The arrays exist from the first dense chunk on. They are address space: memory is taken as it is touched, and goes back by *regions* of
+//! 512 chunks (a large page of words) when the last dense chunk of one is gone. Arrays of less than a region stay as they are, as QEMU's C
+//! keeps its own: giving back their small pages, and taking them again for the next writes, is dearer than clearing them. A region is touched page by page while few of its
 //! chunks are dense, and as a large page from [`CROWDED`] on; while chunks are made dense by the thousand it is had at once, in small
 //! pages, which a system has at hand more often than so many large ones.
 
@@ -36,11 +37,11 @@ struct Region {
 #[derive(Debug)]
 #[repr(C)] // What single bits are found by comes first: see `HBitmap`.
 pub(super) struct Leaves {
-    /// `len` words, or none.
+    /// `len` words; none if no chunk was dense yet.
     words: Pages,
     /// A bit for each of them.
     summary: Pages,
-    /// As many as `len` needs, or none: also if that is less than one.
+    /// As many as `len` needs while there are words, or none if that is less than one.
     regions: Box<[Region]>,
     /// Leaf words of the whole bitmap.
     len: usize,
@@ -219,10 +220,6 @@ impl Leaves {
     /// Chunk `c` is dense no more. The memory of a region goes with its last dense chunk.
     pub(super) fn vacate(&mut self, c: usize) {
         self.dense -= 1;
-        if self.dense == 0 && self.len < LARGE {
-            *self = Leaves { filling: self.filling, ..Leaves::new(self.len) };
-            return;
-        }
         let r = c / REGION_CHUNKS;
         let Some(region) = self.regions.get_mut(r) else { return };
         region.dense -= 1;

@@ -218,6 +218,20 @@ impl Chunks {
         (from..CHUNK_BITS).find(|&bit| !entry.has(Place::of(bit)))
     }
 
+    /// The first clear bit from `from` on, if that is in the same word of a dense chunk, or is `from` in a sparse chunk that has its places in
+    /// its entry. In the last chunk it may lie past the end. This is where most areas end.
+    #[inline(always)]
+    pub(super) fn clear_bit_near(&self, from: u64) -> Option<u64> {
+        match self.dense_word(from) {
+            Bit::Dense(word) => {
+                let clear = !word & (u64::MAX << (from % 64));
+                (clear != 0).then(|| from / 64 * 64 + u64::from(clear.trailing_zeros()))
+            }
+            Bit::Elsewhere(false) => self.entries[(from >> CHUNK_SHIFT) as usize].has_places().then_some(from),
+            Bit::Elsewhere(true) | Bit::Past => None,
+        }
+    }
+
     /// Leaf word `word` of the bitmap, if its chunk is dense; `None` also past the end.
     #[inline]
     pub(super) fn word(&self, word: u64) -> Option<u64> {

@@ -5,6 +5,7 @@
 //! compiles that one source again for AVX2 and (with a compiler that knows it) for AVX-512, and picks one at run time. So the
 //! paths cannot drift apart, and the tests run every path that the machine has against the portable one.
 
+mod ahead;
 mod find;
 mod isa;
 pub(crate) mod portable;
@@ -17,6 +18,7 @@ mod tests;
 
 pub(crate) use find::any_lane_is;
 pub(crate) use isa::Isa;
+pub(crate) use portable::Summary;
 pub(crate) use select::{clear_lowest, mask_if, select};
 pub(crate) use stream::Stream;
 
@@ -71,7 +73,11 @@ kernel!(
     /// One bit for each word that is not zero (bit `i % 64` of summary word `i / 64`), and the number of bits set.
     ///
     /// `words` holds at most 512 words.
-    summarize(words: &[u64]) -> portable::Summary, portable::summarize
+    summarize(words: &[u64]) -> Summary, portable::summarize
+);
+kernel!(
+    /// The same as [`summarize`] for the little-endian words in `bytes`: at most 512, in a multiple of 64.
+    summarize_bytes(bytes: &[u8]) -> Summary, portable::summarize_bytes
 );
 kernel!(
     /// Ors `src` into `dst`, which is as long; returns the number of bits that `dst` gained.
@@ -88,7 +94,7 @@ kernel!(
 kernel!(
     /// Overwrites `words` by the little-endian words in `bytes`, which is eight times as long. Returns the summary of the new
     /// words, and how many bits the old ones had. `words` holds at most 512 words.
-    replace(words: &mut [u64], bytes: &[u8]) -> (portable::Summary, u64), portable::replace
+    replace(words: &mut [u64], bytes: &[u8]) -> (Summary, u64), portable::replace
 );
 kernel!(
     /// Writes `words` to `bytes`, which is eight times as long, as little-endian words.

@@ -2,6 +2,8 @@
 //! The kernels' one source: loops without early exits or branches on data, in blocks of a fixed length, so that the compiler
 //! vectorises them for whatever instruction set they are compiled for.
 
+use super::ahead::ask_behind;
+
 /// What [`summarize`] finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
@@ -41,6 +43,21 @@ pub(crate) fn summarize(words: &[u64]) -> Summary {
     summary
 }
 
+/// See [`super::summarize_bytes`].
+#[inline(always)]
+pub(crate) fn summarize_bytes(bytes: &[u8]) -> Summary {
+    let mut summary = Summary { words: [0; 8], ones: 0 };
+    for (bytes, bits) in bytes.chunks_exact(64 * 8).zip(&mut summary.words) {
+        ask_behind(bytes);
+        let mut group = [0; 64];
+        from_little_endian(&mut group, bytes);
+        let group = summarize(&group);
+        *bits = group.words[0];
+        summary.ones += group.ones;
+    }
+    summary
+}
+
 /// See [`super::or_into`].
 #[inline(always)]
 pub(crate) fn or_into(dst: &mut [u64], src: &[u64]) -> u64 {
@@ -74,6 +91,8 @@ pub(crate) fn replace(words: &mut [u64], bytes: &[u8]) -> (Summary, u64) {
     let mut summary = Summary { words: [0; 8], ones: 0 };
     let mut lost = 0;
     for ((words, bytes), bits) in words.chunks_mut(64).zip(bytes.chunks(64 * 8)).zip(&mut summary.words) {
+        ask_behind(words);
+        ask_behind(bytes);
         lost += count_ones(words);
         from_little_endian(words, bytes);
         let group = summarize(words);

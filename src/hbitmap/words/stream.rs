@@ -4,6 +4,7 @@
 //! An ordinary store reads the cache line first and evicts another. For a buffer that is larger than the caches both are for
 //! nothing: storing past them halves the traffic. For a small buffer, which its reader finds in the cache, it would be a loss.
 
+use super::ahead::{ask_behind, ask_for_page_behind};
 use super::to_little_endian;
 
 #[cfg(target_arch = "x86_64")]
@@ -27,6 +28,8 @@ impl Stream {
     /// the `Stream` is dropped.
     pub(crate) fn write(&mut self, bytes: &mut [u8], words: &[u64]) {
         #[cfg(target_arch = "x86_64")]
+        ask_behind(words);
+        ask_for_page_behind(bytes);
         if bytes.as_ptr().addr() % 16 == 0 && words.len() % 2 == 0 && bytes.len() >= words.len() * 8 {
             return self.write_aligned(Isa::best(), bytes, words);
         }

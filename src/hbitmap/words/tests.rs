@@ -35,6 +35,19 @@ proptest! {
     }
 
     #[test]
+    fn summaries_of_bytes(words in prop::collection::vec(arrays(), 1..=8)) {
+        let mut words = words.concat();
+        words.truncate(words.len().min(512) / 64 * 64);
+        for offset in [0, 3, 8] {
+            let mut bytes = vec![0; offset + words.len() * 8];
+            portable::to_little_endian(&mut bytes[offset..], &words);
+            for isa in Isa::available() {
+                prop_assert_eq!(summarize_bytes::on(isa, &bytes[offset..]), portable::summarize(&words));
+            }
+        }
+    }
+
+    #[test]
     fn or_gains_what_was_missing(pairs in prop::collection::vec((any::<u64>(), any::<u64>()), 0..=512)) {
         let (src, dst): (Vec<u64>, Vec<u64>) = pairs.into_iter().unzip();
         for isa in Isa::available() {
