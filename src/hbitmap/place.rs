@@ -2,6 +2,7 @@
 //! Where in its chunk a bit is.
 
 use super::chunks::CHUNK_BITS;
+use super::words::insert_sorted;
 
 /// The number of a bit in its chunk, or none. In memory the top bit of 16 says that there is one, so zeroes are no places; places order
 /// and compare as the numbers do.
@@ -50,6 +51,16 @@ impl Place {
     #[inline(always)]
     pub(super) fn from_raw(raw: u16) -> Place {
         Place(raw)
+    }
+
+    /// Puts `self` in its place among `places`: ascending, and then none, of which there is at least one. Returns whether it was not there
+    /// yet; else nothing changes. `N` is a multiple of eight.
+    #[inline(always)]
+    pub(super) fn insert_into<const N: usize>(self, places: &mut [Place; N]) -> bool {
+        let places: *mut [Place; N] = places;
+        // SAFETY: a `Place` is a `u16`, any of which is one, so an array of them is one of those; it is borrowed as long as `places` was.
+        let lanes = unsafe { &mut *places.cast::<[u16; N]>() };
+        insert_sorted(lanes, self.0)
     }
 
     /// The first from `self` on of `places`, which may have [`Place::NONE`] among them, in any order. Free of branches but for the

@@ -219,30 +219,30 @@ impl Lists {
 
     /// Adds the bit at `place` to a chunk that is not dense and has less than [`LIMIT`]. Returns whether it was clear.
     pub(super) fn insert(&mut self, form: &mut Form, entry: &mut Entry, place: Place) -> bool {
-        let places = self.places(*form, entry);
-        let len = places.len();
-        // Writes in order are the common case: look at the end first.
-        let at = match places.last() {
-            Some(&last) if last < place => len,
-            _ => places.partition_point(|&other| other < place),
+        let len = form.len();
+        let is_new = match len {
+            0..INLINE => place.insert_into(&mut entry.0),
+            INLINE | BLOCK => return self.insert_beyond(form, entry, place),
+            _ if len < BLOCK => place.insert_into(self.slabs_mut().short.get_mut(entry.number())),
+            _ => place.insert_into(self.slabs_mut().long.get_mut(entry.number())),
         };
-        if places.get(at) == Some(&place) {
-            return false;
+        if is_new {
+            *form = Form::sparse(len + 1);
         }
-        if len == INLINE || len == BLOCK {
-            // What has them has no room for another one.
-            let mut grown = [Place::NONE; LIMIT];
-            grown[..at].copy_from_slice(&places[..at]);
-            grown[at] = place;
-            grown[at + 1..=len].copy_from_slice(&places[at..]);
-            self.assign(form, entry, &grown[..=len]);
-            return true;
+        is_new
+    }
+
+    /// The same where what has the places has no room for another one.
+    #[inline(never)]
+    fn insert_beyond(&mut self, form: &mut Form, entry: &mut Entry, place: Place) -> bool {
+        let places = self.places(*form, entry);
+        let mut grown = list_of(places);
+        let len = places.len() + 1;
+        let is_new = place.insert_into::<LIMIT>(&mut grown);
+        if is_new {
+            self.assign(form, entry, &grown[..len]);
         }
-        let places = if len < INLINE { &mut entry.0 } else { self.list_mut(*form, entry) };
-        places.copy_within(at..len, at + 1);
-        places[at] = place;
-        *form = Form::sparse(len + 1);
-        true
+        is_new
     }
 
     /// Keeps those bits of a chunk that is not dense whose places `keep` approves of. Returns how many went.

@@ -7,6 +7,7 @@
 
 mod ahead;
 mod find;
+mod insert;
 mod isa;
 pub(crate) mod portable;
 pub(crate) mod rescale;
@@ -17,6 +18,7 @@ mod stream;
 mod tests;
 
 pub(crate) use find::any_lane_is;
+pub(crate) use insert::insert_sorted;
 pub(crate) use isa::Isa;
 pub(crate) use portable::Summary;
 pub(crate) use select::{clear_lowest, mask_if, select};

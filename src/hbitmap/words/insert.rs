@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Putting a value among sorted ones without a branch on where its place is.
+//!
+//! Where bits are scattered no processor could foresee that. So nothing is searched: each lane becomes what it was if that is less than
+//! the value, and else the larger of the value and the lane before.
+
+/// Puts `value`, which is not 0, in its place among `lanes`: ascending from the first one, and then zeroes, of which there is at least
+/// one. Returns whether it was not there yet; else nothing changes. `N` is a multiple of eight.
+#[inline(always)]
+pub(crate) fn insert_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
+    debug_assert!(value != 0 && lanes[N - 1] == 0);
+    #[cfg(target_arch = "x86_64")]
+    {
+        insert_by_eight(lanes, value)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        insert_portable(lanes, value)
+    }
+}
+
+/// What is added to a value so that, as a signed number, it orders as those do, with zero behind all of them (those have the top bit).
+/// Signed, because such vectors are compared by one instruction.
+const RANK: i16 = i16::MAX;
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn insert_portable<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
+    let rank = |lane: u16| (lane as i16).wrapping_add(RANK);
+    if lanes.contains(&value) {
+        return false;
+    }
+    for i in (0..N).rev() {
+        let before = if i == 0 { rank(value) } else { rank(lanes[i - 1]).max(rank(value)) };
+        lanes[i] = rank(lanes[i]).min(before).wrapping_sub(RANK) as u16;
+    }
+    true
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn insert_by_eight<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
+    use std::arch::x86_64::{
+        __m128i, _mm_add_epi16, _mm_cmpeq_epi16, _mm_insert_epi16, _mm_loadu_si128, _mm_max_epi16, _mm_min_epi16,
+        _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi16, _mm_setzero_si128, _mm_slli_si128, _mm_storeu_si128,
+        _mm_sub_epi16,
+    };
+    const { assert!(N % 8 == 0) };
+    let first: *mut u16 = lanes.as_mut_ptr();
+    // SAFETY: SSE2 is part of x86-64. Eight lanes are loaded or stored from `at` on, which is at most `N - 8`: they lie within `lanes`,
+    // which this function has to itself.
+    unsafe {
+        let load = |at: usize| -> __m128i { _mm_loadu_si128(first.add(at).cast()) };
+        let all = _mm_set1_epi16(value as i16);
+        let mut same = _mm_setzero_si128();
+        for at in (0..N).step_by(8) {
+            same = _mm_or_si128(same, _mm_cmpeq_epi16(load(at), all));
+        }
+        if _mm_movemask_epi8(same) != 0 {
+            return false;
+        }
+        let to_rank = _mm_set1_epi16(RANK);
+        let rank = |lanes: __m128i| _mm_add_epi16(lanes, to_rank);
+        let own = rank(all);
+        // The last lanes first, so that the lanes before are still what they were.
+        for at in (8..N).step_by(8).rev() {
+            let before = _mm_max_epi16(rank(load(at - 1)), own);
+            let moved = _mm_min_epi16(rank(load(at)), before);
+            _mm_storeu_si128(first.add(at).cast(), _mm_sub_epi16(moved, to_rank));
+        }
+        let here = rank(load(0));
+        let before = _mm_max_epi16(_mm_slli_si128::<2>(here), own);
+        // There is no lane before the first one.
+        let before = _mm_insert_epi16::<0>(before, i32::from((value as i16).wrapping_add(RANK)));
+        let moved = _mm_min_epi16(here, before);
+        _mm_storeu_si128(first.cast(), _mm_sub_epi16(moved, to_rank));
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOP: u16 = 0x8000;
+
+    fn check<const N: usize>(gap: u16) {
+        for len in 0..N {
+            let values: Vec<u16> = (0..len).map(|i| u16::MAX - (len - 1 - i) as u16 * gap).collect();
+            let mut lanes = [0; N];
+            lanes[..len].copy_from_slice(&values);
+            for new in values.iter().flat_map(|&value| [value - 1, value]).chain([0, 1, u16::MAX]).map(|new| new | TOP)
+            {
+                let mut expected = values.clone();
+                let is_new = !values.contains(&new);
+                if is_new {
+                    expected.push(new);
+                    expected.sort();
+                }
+                expected.resize(N, 0);
+                let (mut inserted, mut portable) = (lanes, lanes);
+                assert_eq!((insert_sorted(&mut inserted, new), &inserted[..]), (is_new, &expected[..]), "{new}");
+                assert_eq!((insert_portable(&mut portable, new), &portable[..]), (is_new, &expected[..]), "{new}");
+            }
+        }
+    }
+
+    #[test]
+    fn inserts_in_order() {
+        check::<8>(1);
+        check::<8>(4096);
+        check::<32>(1000);
+        check::<64>(512);
+    }
+}
