@@ -11,6 +11,9 @@ use super::{ones_of, words, HBitmap, State};
 use crate::assertion::abi_assert;
 use std::cmp::Ordering;
 
+/// So many places are put among others one by one, more are merged with them in order.
+const FEW: usize = 8;
+
 impl HBitmap {
     /// Makes dirty what is dirty in `src`. A bit of the coarser of two granularities stands for all the finer ones in it.
     ///
@@ -58,6 +61,9 @@ impl HBitmap {
             from = (k + 1) * 64;
             self.fill_chunks_in_word(k, src.levels.full()[k] & !self.levels.full()[k]);
             for c in ones_of(chunks & !src.levels.full()[k] & !self.levels.full()[k]).map(|i| k * 64 + i) {
+                if self.merge_entry(c, src) {
+                    continue;
+                }
                 match src.state(c) {
                     State::Sparse(places) => self.merge_places(c, places),
                     State::Coarse(Groups(groups)) => self.merge_groups(c, groups),
@@ -82,6 +88,17 @@ impl HBitmap {
         }
     }
 
+    /// Sets the bits of chunk `c` of `src`, if they are few, in chunk `c`, which is not full, if that has few, and all or none of them
+    /// already. Returns whether that is so; else nothing changes. This is how most of two bitmaps with scattered bits is united.
+    #[inline]
+    fn merge_entry(&mut self, c: usize, src: &HBitmap) -> bool {
+        let Some(gained) = self.chunks.unite_entries(c, &src.chunks) else { return false };
+        self.count += gained as u64;
+        self.levels.insert(c);
+        self.settle_if_tiny(c);
+        true
+    }
+
     /// Sets the bits at `places` (ascending) of chunk `c`, which is not full.
     fn merge_places(&mut self, c: usize, places: &[Place]) {
         if self.chunks.is_coarse(c) {
@@ -101,6 +118,11 @@ impl HBitmap {
             self.mark_sparse(c, places);
             return;
         }
+        if places.len() <= FEW && own.len() + places.len() <= LIMIT {
+            let gained = places.iter().filter(|&&place| self.chunks.insert_place(c, place)).count();
+            self.count += gained as u64;
+            return self.settle_if_tiny(c);
+        }
         let mut union = [Place::NONE; 2 * LIMIT];
         let len = unite(own, places, &mut union);
         self.count += (len - own.len()) as u64;
@@ -114,7 +136,12 @@ impl HBitmap {
                 leaf.set_places(places);
             }
         }
-        // Only a chunk of as few bits as this can be full now.
+        self.settle_if_tiny(c);
+    }
+
+    /// Stores chunk `c`, which at most two sparse ones were united in, as full if it is. Only one of few bits can be.
+    #[inline]
+    fn settle_if_tiny(&mut self, c: usize) {
         if self.bits_in(c) <= 2 * LIMIT as u64 {
             self.settle_if_full(c);
         }

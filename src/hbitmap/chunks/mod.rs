@@ -359,6 +359,17 @@ impl Chunks {
         self.lists.insert(&mut self.forms[c], &mut self.entries[c], place)
     }
 
+    /// Adds the bits of chunk `c` of `other`, if they are few, to chunk `c`, which is not full, if it has few, and has all or none of those
+    /// already. Returns how many were clear; `None` if that is not so: then nothing changes.
+    #[inline]
+    pub(super) fn unite_entries(&mut self, c: usize, other: &Chunks) -> Option<usize> {
+        let form = &mut self.forms[c];
+        if form.is_dense() || form.is_coarse() {
+            return None;
+        }
+        self.lists.unite(form, &mut self.entries[c], other.forms[c], &other.entries[c])
+    }
+
     /// Keeps those bits of chunk `c`, which is not dense, whose places `keep` approves of. Returns how many went.
     pub(super) fn retain_places(&mut self, c: usize, keep: impl Fn(Place) -> bool) -> usize {
         self.lists.retain(&mut self.forms[c], &mut self.entries[c], keep)

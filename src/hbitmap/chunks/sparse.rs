@@ -18,7 +18,7 @@ use super::form::Form;
 use super::slab::Slab;
 use crate::hbitmap::place::Place;
 use crate::hbitmap::queue::Queue;
-use crate::hbitmap::words::any_lane_is;
+use crate::hbitmap::words::{any_lane_is, unite_disjoint};
 
 /// The most bits that a sparse chunk has.
 pub(in crate::hbitmap) const LIMIT: usize = 64;
@@ -46,6 +46,12 @@ impl Entry {
     #[inline(always)]
     pub(super) fn has(&self, place: Place) -> bool {
         any_lane_is(self.0.map(Place::raw), place.raw())
+    }
+
+    /// Whether it has all places that `other` has here.
+    #[inline]
+    fn has_all(&self, other: &Entry) -> bool {
+        other.0.iter().fold(true, |all, &place| all & (self.has(place) | (place == Place::NONE)))
     }
 
     /// The first from `from` on of the places, which are here.
@@ -243,6 +249,34 @@ impl Lists {
             self.assign(form, entry, &grown[..len]);
         }
         is_new
+    }
+
+    /// Adds the bits of a chunk with form `other_form` and entry `other` to one that is zero or sparse, if both have what they have in their
+    /// entries, the other one has something, and all or nothing of that is here already. Returns how many bits were clear; `None` if that is
+    /// not so: then nothing changes.
+    #[inline]
+    pub(super) fn unite(
+        &mut self,
+        form: &mut Form,
+        entry: &mut Entry,
+        other_form: Form,
+        other: &Entry,
+    ) -> Option<usize> {
+        if !other.has_places() || form.len() > INLINE {
+            return None;
+        }
+        let Some(union) = unite_disjoint(entry.0.map(Place::raw), other.0.map(Place::raw)) else {
+            return entry.has_all(other).then_some(0);
+        };
+        let union = union.map(Place::from_raw);
+        let len = form.len() + other_form.len();
+        if len <= INLINE {
+            entry.0.copy_from_slice(&union[..INLINE]);
+        } else {
+            *entry = Entry::with_number(self.slabs_mut().short.keep(list_of(&union)));
+        }
+        *form = Form::sparse(len);
+        Some(other_form.len())
     }
 
     /// Keeps those bits of a chunk that is not dense whose places `keep` approves of. Returns how many went.

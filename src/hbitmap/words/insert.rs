@@ -21,7 +21,7 @@ pub(crate) fn insert_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) ->
 
 /// What is added to a value so that, as a signed number, it orders as those do, with zero behind all of them (those have the top bit).
 /// Signed, because such vectors are compared by one instruction.
-const RANK: i16 = i16::MAX;
+pub(super) const RANK: i16 = i16::MAX;
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
 fn insert_portable<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {

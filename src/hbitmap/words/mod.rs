@@ -13,6 +13,7 @@ pub(crate) mod portable;
 pub(crate) mod rescale;
 mod select;
 mod stream;
+mod unite;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub(crate) use isa::Isa;
 pub(crate) use portable::Summary;
 pub(crate) use select::{clear_lowest, mask_if, select};
 pub(crate) use stream::Stream;
+pub(crate) use unite::unite_disjoint;
 
 /// Defines a kernel's entry points: `$name`, which runs on the best instruction set of this machine, and `on`, inside a module
 /// of the same name, which runs on a given one.
