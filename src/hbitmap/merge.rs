@@ -202,3 +202,63 @@ fn unite(a: &[Place], b: &[Place], union: &mut [Place; 2 * LIMIT]) -> usize {
     }
     len
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Cursor;
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn bitmap(bits: u64, set: &BTreeSet<u64>) -> HBitmap {
+        let mut bitmap = HBitmap::new(bits, 0);
+        for &bit in set {
+            bitmap.set(bit, 1);
+        }
+        bitmap
+    }
+
+    /// The bitmap's bits, after a look at its invariants.
+    fn set_bits(bitmap: &HBitmap) -> BTreeSet<u64> {
+        bitmap.check_invariants();
+        let mut cursor = Cursor::new(bitmap, 0);
+        std::iter::from_fn(|| cursor.next(bitmap)).collect()
+    }
+
+    /// Bits in `0..below`: as many as an entry holds, as a list does, or as make a chunk dense.
+    fn few(below: u64) -> impl Strategy<Value = BTreeSet<u64>> {
+        let near = below.min(20);
+        prop_oneof![
+            4 => prop::collection::btree_set(0..near, 0..=8),
+            2 => prop::collection::btree_set(0..below, 0..=8),
+            2 => prop::collection::btree_set(0..below, 0..=66),
+            1 => Just((0..near).collect()),
+        ]
+    }
+
+    /// The bits of two bitmaps of the same size: anyhow, or one within the other.
+    fn pairs() -> impl Strategy<Value = (u64, BTreeSet<u64>, BTreeSet<u64>)> {
+        let sizes = prop_oneof![Just(16), Just(20), Just(40), Just(130), Just(32768), Just(40000)];
+        let any_two = sizes.prop_flat_map(|bits| (Just(bits), few(bits), few(bits)));
+        (any_two, 0..3).prop_map(|((bits, a, b), within)| match within {
+            0 => (bits, a.union(&b).copied().collect(), b),
+            1 => (bits, a.clone(), a.union(&b).copied().collect()),
+            _ => (bits, a, b),
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #[test]
+        fn few_bits_are_united_with_few((bits, a, b) in pairs()) {
+            let (mut merged, src) = (bitmap(bits, &a), bitmap(bits, &b));
+            let generation = merged.generation;
+            merged.merge_from(&src);
+            let union: BTreeSet<u64> = a.union(&b).copied().collect();
+            prop_assert_eq!(merged.count(), union.len() as u64);
+            prop_assert_eq!(merged.generation != generation, union.len() > a.len());
+            prop_assert_eq!(set_bits(&merged), union);
+            prop_assert_eq!(set_bits(&src), b);
+        }
+    }
+}
