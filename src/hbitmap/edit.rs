@@ -102,7 +102,8 @@ impl HBitmap {
                 }
                 true
             }
-            Bit::Elsewhere(_) | Bit::Past => self.reset_range(start, count),
+            Bit::Elsewhere(_) => self.reset_in_word(bit / 64, 1 << (bit % 64)),
+            Bit::Past => self.reset_range(start, count),
         }
     }
 
@@ -230,6 +231,9 @@ impl HBitmap {
                     *summary &= !(1 << (word % 64));
                 }
                 lost.count_ones() as usize
+            }
+            None if bits.is_power_of_two() => {
+                usize::from(self.chunks.remove_place(c, Place::of(word * 64 + u64::from(bits.trailing_zeros()))))
             }
             None => {
                 let first = word as usize % CHUNK_WORDS;

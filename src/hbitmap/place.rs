@@ -2,7 +2,7 @@
 //! Where in its chunk a bit is.
 
 use super::chunks::CHUNK_BITS;
-use super::words::insert_sorted;
+use super::words::{insert_sorted, remove_sorted};
 
 /// The number of a bit in its chunk, or none. In memory the top bit of 16 says that there is one, so zeroes are no places; places order
 /// and compare as the numbers do.
@@ -57,10 +57,14 @@ impl Place {
     /// yet; else nothing changes. `N` is a multiple of eight.
     #[inline(always)]
     pub(super) fn insert_into<const N: usize>(self, places: &mut [Place; N]) -> bool {
-        let places: *mut [Place; N] = places;
-        // SAFETY: a `Place` is a `u16`, any of which is one, so an array of them is one of those; it is borrowed as long as `places` was.
-        let lanes = unsafe { &mut *places.cast::<[u16; N]>() };
-        insert_sorted(lanes, self.0)
+        insert_sorted(lanes_of(places), self.0)
+    }
+
+    /// Takes `self` out of `places`: ascending, and then none, if any. Returns whether it was there; else nothing changes. `N` is a multiple
+    /// of eight.
+    #[inline(always)]
+    pub(super) fn remove_from<const N: usize>(self, places: &mut [Place; N]) -> bool {
+        remove_sorted(lanes_of(places), self.0)
     }
 
     /// The first from `self` on of `places`, which may have [`Place::NONE`] among them, in any order. Free of branches but for the
@@ -72,6 +76,14 @@ impl Place {
         let next = Place(self.0.wrapping_add(distance));
         (next >= self).then_some(next)
     }
+}
+
+/// Places as they are in memory.
+#[inline(always)]
+fn lanes_of<const N: usize>(places: &mut [Place; N]) -> &mut [u16; N] {
+    let places: *mut [Place; N] = places;
+    // SAFETY: a `Place` is a `u16`, any of which is one, so an array of them is one of those; it is borrowed as long as `places` was.
+    unsafe { &mut *places.cast() }
 }
 
 #[cfg(test)]

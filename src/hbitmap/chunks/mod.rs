@@ -359,6 +359,11 @@ impl Chunks {
         self.lists.insert(&mut self.forms[c], &mut self.entries[c], place)
     }
 
+    /// Takes the bit at `place` from chunk `c`, which is zero or sparse. Returns whether it was set.
+    pub(super) fn remove_place(&mut self, c: usize, place: Place) -> bool {
+        self.lists.remove(&mut self.forms[c], &mut self.entries[c], place)
+    }
+
     /// Adds the bits of chunk `c` of `other`, if they are few, to chunk `c`, which is not full, if it has few, and has all or none of those
     /// already. Returns how many were clear; `None` if that is not so: then nothing changes.
     #[inline]

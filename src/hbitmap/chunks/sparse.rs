@@ -251,6 +251,26 @@ impl Lists {
         is_new
     }
 
+    /// Takes the bit at `place` from a chunk that is not dense. Returns whether it was set.
+    pub(super) fn remove(&mut self, form: &mut Form, entry: &mut Entry, place: Place) -> bool {
+        let len = form.len();
+        if len == INLINE + 1 || len == BLOCK + 1 {
+            // Without it they have room in less.
+            return self.retain(form, entry, |other| other != place) != 0;
+        }
+        let was_there = if len <= INLINE {
+            place.remove_from(&mut entry.0)
+        } else if len <= BLOCK {
+            place.remove_from(self.slabs_mut().short.get_mut(entry.number()))
+        } else {
+            place.remove_from(self.slabs_mut().long.get_mut(entry.number()))
+        };
+        if was_there {
+            *form = Form::sparse(len - 1);
+        }
+        was_there
+    }
+
     /// Adds the bits of a chunk with form `other_form` and entry `other` to one that is zero or sparse, if both have what they have in their
     /// entries, the other one has something, and all or nothing of that is here already. Returns how many bits were clear; `None` if that is
     /// not so: then nothing changes.

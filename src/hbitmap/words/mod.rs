@@ -7,11 +7,11 @@
 
 mod ahead;
 mod find;
-mod insert;
 mod isa;
 pub(crate) mod portable;
 pub(crate) mod rescale;
 mod select;
+mod sorted;
 mod stream;
 mod unite;
 
@@ -19,10 +19,10 @@ mod unite;
 mod tests;
 
 pub(crate) use find::any_lane_is;
-pub(crate) use insert::insert_sorted;
 pub(crate) use isa::Isa;
 pub(crate) use portable::Summary;
 pub(crate) use select::{clear_lowest, mask_if, select};
+pub(crate) use sorted::{insert_sorted, remove_sorted};
 pub(crate) use stream::Stream;
 pub(crate) use unite::unite_disjoint;
 

@@ -32,7 +32,7 @@ fn unite_portable(a: [u16; 8], b: [u16; 8]) -> Option<[u16; 16]> {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn unite_vectors(a: [u16; 8], b: [u16; 8]) -> Option<[u16; 16]> {
-    use super::insert::RANK;
+    use super::sorted::RANK;
     use std::arch::x86_64::{
         __m128i, _mm_add_epi16, _mm_and_si128, _mm_andnot_si128, _mm_cmpeq_epi16, _mm_max_epi16, _mm_min_epi16,
         _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi16, _mm_set1_epi32, _mm_set1_epi64x, _mm_setzero_si128,

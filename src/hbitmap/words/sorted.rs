@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Putting a value among sorted ones without a branch on where its place is.
+//! Putting a value among sorted ones, and taking it out, without a branch on where its place is.
 //!
-//! Where bits are scattered no processor could foresee that. So nothing is searched: each lane becomes what it was if that is less than
-//! the value, and else the larger of the value and the lane before.
+//! Where bits are scattered no processor could foresee that. So nothing is searched. To put it in, each lane becomes what it was if that is
+//! less than the value, and else the larger of the value and the lane before; to take it out, what it was if that is less, and else the
+//! lane behind.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m128i, _mm_add_epi16, _mm_and_si128, _mm_andnot_si128, _mm_cmpeq_epi16, _mm_cmpgt_epi16, _mm_insert_epi16,
+    _mm_loadu_si128, _mm_max_epi16, _mm_min_epi16, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi16, _mm_setzero_si128,
+    _mm_slli_si128, _mm_srli_si128, _mm_storeu_si128, _mm_sub_epi16,
+};
 
 /// Puts `value`, which is not 0, in its place among `lanes`: ascending from the first one, and then zeroes, of which there is at least
 /// one. Returns whether it was not there yet; else nothing changes. `N` is a multiple of eight.
@@ -16,6 +24,21 @@ pub(crate) fn insert_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) ->
     #[cfg(not(target_arch = "x86_64"))]
     {
         insert_portable(lanes, value)
+    }
+}
+
+/// Takes `value`, which is not 0, out of `lanes`: ascending from the first one, and then zeroes, if any. Returns whether it was there; else
+/// nothing changes. `N` is a multiple of eight.
+#[inline(always)]
+pub(crate) fn remove_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
+    debug_assert!(value != 0);
+    #[cfg(target_arch = "x86_64")]
+    {
+        remove_by_eight(lanes, value)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        remove_portable(lanes, value)
     }
 }
 
@@ -36,14 +59,22 @@ fn insert_portable<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
     true
 }
 
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn remove_portable<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
+    let rank = |lane: u16| (lane as i16).wrapping_add(RANK);
+    if !lanes.contains(&value) {
+        return false;
+    }
+    for i in 0..N {
+        let behind = lanes.get(i + 1).copied().unwrap_or(0);
+        lanes[i] = if rank(lanes[i]) < rank(value) { lanes[i] } else { behind };
+    }
+    true
+}
+
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn insert_by_eight<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
-    use std::arch::x86_64::{
-        __m128i, _mm_add_epi16, _mm_cmpeq_epi16, _mm_insert_epi16, _mm_loadu_si128, _mm_max_epi16, _mm_min_epi16,
-        _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi16, _mm_setzero_si128, _mm_slli_si128, _mm_storeu_si128,
-        _mm_sub_epi16,
-    };
     const { assert!(N % 8 == 0) };
     let first: *mut u16 = lanes.as_mut_ptr();
     // SAFETY: SSE2 is part of x86-64. Eight lanes are loaded or stored from `at` on, which is at most `N - 8`: they lie within `lanes`,
@@ -77,6 +108,37 @@ fn insert_by_eight<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
     true
 }
 
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn remove_by_eight<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
+    const { assert!(N % 8 == 0) };
+    let first: *mut u16 = lanes.as_mut_ptr();
+    // SAFETY: SSE2 is part of x86-64. Eight lanes are loaded or stored from `at` on, or loaded from behind it if that is not the last
+    // time, and `at` is at most `N - 8`: they lie within `lanes`, which this function has to itself.
+    unsafe {
+        let load = |at: usize| -> __m128i { _mm_loadu_si128(first.add(at).cast()) };
+        let all = _mm_set1_epi16(value as i16);
+        let mut same = _mm_setzero_si128();
+        for at in (0..N).step_by(8) {
+            same = _mm_or_si128(same, _mm_cmpeq_epi16(load(at), all));
+        }
+        if _mm_movemask_epi8(same) == 0 {
+            return false;
+        }
+        let to_rank = _mm_set1_epi16(RANK);
+        let own = _mm_add_epi16(all, to_rank);
+        // The first lanes first, so that the lanes behind are still what they were.
+        for at in (0..N).step_by(8) {
+            let here = load(at);
+            let behind = if at + 8 < N { load(at + 1) } else { _mm_srli_si128::<2>(here) };
+            let stays = _mm_cmpgt_epi16(own, _mm_add_epi16(here, to_rank));
+            let moved = _mm_or_si128(_mm_and_si128(stays, here), _mm_andnot_si128(stays, behind));
+            _mm_storeu_si128(first.add(at).cast(), moved);
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,14 +146,23 @@ mod tests {
     const TOP: u16 = 0x8000;
 
     fn check<const N: usize>(gap: u16) {
-        for len in 0..N {
+        for len in 0..=N {
             let values: Vec<u16> = (0..len).map(|i| u16::MAX - (len - 1 - i) as u16 * gap).collect();
             let mut lanes = [0; N];
             lanes[..len].copy_from_slice(&values);
             for new in values.iter().flat_map(|&value| [value - 1, value]).chain([0, 1, u16::MAX]).map(|new| new | TOP)
             {
+                let mut rest: Vec<u16> = values.iter().copied().filter(|&value| value != new).collect();
+                rest.resize(N, 0);
+                let (mut removed, mut portable) = (lanes, lanes);
+                let is_there = values.contains(&new);
+                assert_eq!((remove_sorted(&mut removed, new), &removed[..]), (is_there, &rest[..]), "{new}");
+                assert_eq!((remove_portable(&mut portable, new), &portable[..]), (is_there, &rest[..]), "{new}");
+                if len == N {
+                    continue;
+                }
                 let mut expected = values.clone();
-                let is_new = !values.contains(&new);
+                let is_new = !is_there;
                 if is_new {
                     expected.push(new);
                     expected.sort();
@@ -105,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn inserts_in_order() {
+    fn keeps_order() {
         check::<8>(1);
         check::<8>(4096);
         check::<32>(1000);
