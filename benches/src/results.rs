@@ -38,10 +38,13 @@ impl Machine {
             text.lines().next().unwrap_or_default().to_string()
         };
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+        let field = |name| cpuinfo.lines().find_map(|line: &str| line.strip_prefix(name)?.split(": ").nth(1));
+        // A hypervisor may give all processors of a maker one name.
+        let [name, family, model] =
+            ["model name", "cpu family", "model\t"].map(|name| field(name).unwrap_or("unknown"));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Machine {
-            cpu: format!("{}, {cores} cores", model.unwrap_or("unknown processor")),
+            cpu: format!("{name} (family {family}, model {model}), {cores} cores"),
             kernel: first_line("uname", "-r"),
             rustc: first_line("rustc", "--version"),
             cc: first_line(&std::env::var("CC").unwrap_or_else(|_| "cc".into()), "--version"),

@@ -130,7 +130,8 @@ impl HBitmap {
         }
     }
 
-    /// Makes all items clean, and gives the memory back. Touches no memory but what says where the content is.
+    /// Makes all items clean, and gives the memory back, but for a bitmap of less than 2^24 bits, which keeps it for the next writes. Touches
+    /// no memory but what says where the content is.
     pub fn reset_all(&mut self) {
         let mut from = 0;
         while let Some(first) = self.levels.next(from) {

@@ -4,7 +4,7 @@
 use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
 use crate::case::{c_only, case, Case, Generic, MakeCase, Row, Table};
-use crate::rows::set::{Set, Writes};
+use crate::rows::set::{Reset, Set, Writes};
 
 /// One bitmap of a series.
 #[derive(Clone, Copy)]
@@ -34,6 +34,19 @@ const GRANULARITIES: [Point; 4] = [
     Point { name: "1t-1m", size: TIB, granularity: 20 },
 ];
 
+impl Point {
+    /// On how many pairs of bitmaps a bulk operation is done.
+    fn pairs(self) -> u64 {
+        const MANY: u64 = 15;
+        let bits = self.size >> self.granularity;
+        if bits <= 1 << 22 {
+            MANY
+        } else {
+            1
+        }
+    }
+}
+
 /// Random writes before a bulk operation: as many on a small disk as on a large one, as a guest would between two backups.
 const WRITES: u64 = 100_000;
 
@@ -49,21 +62,27 @@ fn set(point: Point, dirty: bool) -> MakeCase {
     c_only(move |api| Set { writes: Writes::Random(WRITES, size), dirty, size, granularity }.make(api))
 }
 
-/// A bulk operation on a written bitmap and an empty one, both made anew for each run.
+fn reset(point: Point) -> MakeCase {
+    let Point { size, granularity, .. } = point;
+    c_only(move |api| Reset { writes: WRITES, size, granularity }.make(api))
+}
+
+/// A bulk operation on a written bitmap and an empty one, both made anew for each run; on several such pairs where it is over sooner than
+/// a clock can tell.
 fn bulk(point: Point, run: fn(&mut Hb, &mut Hb)) -> MakeCase {
     c_only(move |api| -> Box<dyn Case> {
         case(
-            None,
-            move |pair: &mut Option<(Hb, Hb)>| {
-                drop(pair.take());
-                *pair = Some((written(api, point), api.make(point.size, point.granularity)));
+            Vec::new(),
+            move |pairs: &mut Vec<(Hb, Hb)>| {
+                pairs.clear();
+                pairs
+                    .extend((0..point.pairs()).map(|_| (written(api, point), api.make(point.size, point.granularity))));
             },
-            move |pair| {
-                let (first, second) = pair.as_mut().expect("made in prepare");
-                run(first, second);
+            move |pairs| {
+                pairs.iter_mut().for_each(|(first, second)| run(first, second));
                 0
             },
-            |pair| pair.as_ref().map_or(0, |(first, second)| first.count() ^ second.count().rotate_left(7)),
+            |pairs| pairs.iter().fold(0, |sum, (first, second)| sum ^ first.count() ^ second.count().rotate_left(7)),
         )
     })
 }
@@ -76,8 +95,14 @@ pub(super) fn rows() -> Vec<Row> {
             [
                 ("set-clean", "set, 4 KiB random, clean", WRITES, set(point, false)),
                 ("set-dirty", "set, 4 KiB random, already dirty", WRITES, set(point, true)),
-                ("merge", "merge 100,000 random writes into an empty bitmap", 1, bulk(point, |a, b| b.merge(a))),
-                ("clear", "reset_all after 100,000 random writes", 1, bulk(point, |a, _| a.clear())),
+                ("reset", "reset, one block, where those were", WRITES, reset(point)),
+                (
+                    "merge",
+                    "merge 100,000 random writes into an empty bitmap",
+                    point.pairs(),
+                    bulk(point, |a, b| b.merge(a)),
+                ),
+                ("clear", "reset_all after 100,000 random writes", point.pairs(), bulk(point, |a, _| a.clear())),
             ]
             .map(|(id, what, operations, make)| {
                 let what = format!("{what}, {}", point.name);

@@ -103,19 +103,28 @@ impl Generic for Set {
     }
 }
 
-/// Resets 64 KiB blocks that were set, in the order in which they were.
-struct ResetRandom(u64);
+/// Resets of one block each where random writes were, in their order.
+#[derive(Clone, Copy)]
+pub struct Reset {
+    /// How many.
+    pub writes: u64,
+    /// Bytes of the disk.
+    pub size: u64,
+    /// log2 of the bytes of a block.
+    pub granularity: u32,
+}
 
-impl Generic for ResetRandom {
+impl Generic for Reset {
     fn make<M: Maker>(&self, maker: M) -> Box<dyn Case> {
-        let writes = Writes::Random(self.0, DISK);
+        let Reset { size, granularity, .. } = *self;
+        let writes = Writes::Random(self.writes, size);
         let list = writes.list();
-        let resets: Vec<u64> = list.iter().map(|&(start, _)| start >> 16 << 16).collect();
+        let resets: Vec<u64> = list.iter().map(|&(start, _)| start >> granularity << granularity).collect();
         case(
-            maker.make(DISK, GRANULARITY),
+            maker.make(size, granularity),
             move |bitmap| writes.replay(&list, bitmap),
             move |bitmap| {
-                bitmap.reset_each(&mut Caller::default(), &resets, 1 << 16);
+                bitmap.reset_each(&mut Caller::default(), &resets, 1 << granularity);
                 0
             },
             |bitmap| bitmap.count(),
@@ -154,6 +163,12 @@ pub(super) fn rows() -> Vec<Row> {
         .table(Table::Extra),
         set("set/2g-ranges-dirty", "set, 2 GiB ranges, already dirty", 1.0, Writes::RangesAligned(4096), true)
             .table(Table::Extra),
-        Row::new("reset/rand-64k", "reset, 64 KiB random", MANY, 2.5, all_three(ResetRandom(MANY))),
+        Row::new(
+            "reset/rand-64k",
+            "reset, 64 KiB random",
+            MANY,
+            2.5,
+            all_three(Reset { writes: MANY, size: DISK, granularity: GRANULARITY }),
+        ),
     ]
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Operations on the whole range: set, reset, clear, create, truncate.
 
-use crate::bits::{Bits, Maker};
+use crate::bits::{Bits, Hb, Maker};
 use crate::case::{all_three, c_only, case, Bound, Case, Generic, Row, Table};
 use crate::pattern::{bytes, Density};
 use crate::random::Random;
+use crate::rows::set::Writes;
 use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
 /// Sets everything, on a new bitmap or on one that had content before (its memory, in C, is there already).
@@ -94,6 +95,27 @@ fn clear(density: Density) -> Row {
     Row::new(&format!("clear/{}", density.id()), &what, 1, 1.0, make).table(Table::Extra)
 }
 
+/// Clearing all bitmaps of a host that has many, each with some writes: what an allocator does with memory that goes back shows here.
+fn clear_many(name: &str, size: u64) -> Row {
+    const MANY: u64 = 64;
+    let make = c_only(move |api| {
+        let writes = Writes::Random(10_000, size);
+        let list = writes.list();
+        let bitmaps: Vec<Hb> = (0..MANY).map(|_| api.make(size, GRANULARITY)).collect();
+        case(
+            bitmaps,
+            move |bitmaps| bitmaps.iter_mut().for_each(|bitmap| writes.replay(&list, bitmap)),
+            |bitmaps| {
+                bitmaps.iter_mut().for_each(|bitmap| bitmap.clear());
+                0
+            },
+            |bitmaps| bitmaps.iter().map(|bitmap| bitmap.count()).sum(),
+        )
+    });
+    let what = format!("reset_all of 64 bitmaps of {name} with 10,000 random writes, each");
+    Row::new(&format!("clear/64-of-{name}"), &what, MANY, 1.0, make).table(Table::Extra)
+}
+
 /// Creating and freeing an empty bitmap: what adding a bitmap to a node costs.
 fn create(id: &str, what: &str, size: u64) -> Row {
     const MANY: u64 = 1000;
@@ -147,6 +169,9 @@ pub(super) fn rows() -> Vec<Row> {
         clear(Density::Sparse),
         clear(Density::Percent40),
         clear(Density::Full),
+        clear_many("1g", 1 << 30),
+        clear_many("16g", 16 << 30),
+        clear_many("256g", 256 << 30),
         create("create/1g", "create and free, 1 GiB disk", 1 << 30),
         create("create/1t", "create and free, 1 TiB disk", 1 << 40),
         create("create/16t", "create and free, 16 TiB disk", DISK),

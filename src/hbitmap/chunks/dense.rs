@@ -5,10 +5,10 @@
 //! the level above: bit `i` says that word `i` is not zero. What stands there for chunks that are not dense has no meaning.
 //!
 //! The arrays exist from the first dense chunk on. They are address space: memory is taken as it is touched, and goes back by *regions* of
-//! 512 chunks (a large page of words) when the last dense chunk of one is gone. Arrays of less than a region stay as they are, as QEMU's C
-//! keeps its own: giving back their small pages, and taking them again for the next writes, is dearer than clearing them. A region is touched page by page while few of its
+//! 512 chunks (a large page of words) when the last dense chunk of one is gone. A region is touched page by page while few of its
 //! chunks are dense, and as a large page from [`CROWDED`] on; while chunks are made dense by the thousand it is had at once, in small
-//! pages, which a system has at hand more often than so many large ones.
+//! pages, which a system has at hand more often than so many large ones. Arrays of less than a region stay as they are, as QEMU's C
+//! keeps its own: giving back their pages, and taking them again for the next writes, is dearer than what C does to clear them.
 
 use super::pages::{Pages, LARGE};
 use super::{CHUNK_SHIFT, CHUNK_WORDS};

@@ -10,8 +10,8 @@
 //! So a disk with scattered writes costs 17 bytes for each 32768 bits, its merge or iteration reads memory in order, and nothing
 //! is allocated until a chunk has nine bits. A list has room for 32 places or for 64, and is filled up with no places, so that one
 //! is looked for in blocks of 32 without a branch on what they hold: the words that a random write would touch in a dense bitmap
-//! are cache misses, these mostly are not. All lists of one room lie in one array. A chunk with more than [`LIMIT`] bits becomes
-//! dense.
+//! are cache misses, these mostly are not. Nor is there one when a place is put in or taken out. All lists of one room lie in one
+//! array. A chunk with more than [`LIMIT`] bits becomes dense.
 
 use super::coarse::{Groups, GROUP_WORDS};
 use super::form::Form;

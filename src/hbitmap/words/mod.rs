@@ -4,6 +4,9 @@
 //! Each kernel is written once, in `portable`, as a plain loop that the compiler turns into vector code. [`kernel!`]
 //! compiles that one source again for AVX2 and (with a compiler that knows it) for AVX-512, and picks one at run time. So the
 //! paths cannot drift apart, and the tests run every path that the machine has against the portable one.
+//!
+//! What works on a few values at once, as single calls do, cannot pay for that choice: `find`, `sorted` and `unite` use the vectors
+//! that the target always has, each beside a portable form.
 
 mod ahead;
 mod find;
