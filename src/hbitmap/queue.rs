@@ -2,7 +2,6 @@
 //! Up to eight places in two words: a queue that needs no index, so that taking its first place needs no branch.
 
 use super::place::Place;
-use super::words::select;
 use std::array::from_fn;
 
 /// The most places that a queue holds.
@@ -54,10 +53,16 @@ impl Queue {
         Queue([low >> 16 | high << 48, high >> 16])
     }
 
-    /// `self`, or `other` if `mask` is all ones instead of none.
+    /// `self` if `mask` is all ones, or an empty queue if it is none.
     #[inline(always)]
-    pub(super) fn or_if(self, mask: u64, other: Queue) -> Queue {
-        Queue([select(mask, other.0[0], self.0[0]), select(mask, other.0[1], self.0[1])])
+    pub(super) fn only_if(self, mask: u64) -> Queue {
+        Queue(self.0.map(|lanes| lanes & mask))
+    }
+
+    /// `self` or `other`, one of which is empty.
+    #[inline(always)]
+    pub(super) fn or(self, other: Queue) -> Queue {
+        Queue([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
     /// The places, in order.
@@ -95,8 +100,10 @@ mod tests {
 
     #[test]
     fn is_chosen_by_a_mask() {
-        let (a, b) = (Queue::of(&[1, 2, 3, 4, 5].map(Place::of)), Queue::of(&[Place::of(6)]));
-        assert_eq!(a.or_if(mask_if(true), b), b);
-        assert_eq!(a.or_if(mask_if(false), b), a);
+        let queue = Queue::of(&[1, 2, 3, 4, 5].map(Place::of));
+        assert_eq!(queue.only_if(mask_if(true)), queue);
+        assert_eq!(queue.only_if(mask_if(false)), Queue::EMPTY);
+        assert_eq!(queue.or(Queue::EMPTY), queue);
+        assert_eq!(Queue::EMPTY.or(queue), queue);
     }
 }

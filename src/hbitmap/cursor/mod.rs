@@ -42,7 +42,8 @@ pub struct Cursor {
     generation: u64,
     /// Places of bits to return, in the chunk of `base`.
     queue: Queue,
-    /// Which chunks behind that one, of the 64 that it is one of, have a bit, if the queue has all places that are left of it.
+    /// Which chunks behind that one, of the 64 that it is one of, come next, one after the other, and have all their places in a queue. None,
+    /// if the queue does not have all places that are left of that one.
     chunks: u64,
     /// Bits of the word at `base` that are still to be returned, of words with few bits.
     thin: u64,
@@ -129,8 +130,9 @@ impl Cursor {
         (bit << hb.granularity) as i64
     }
 
-    /// The first item of the next bit of the queue, of which there is one. Goes to the next chunk if it was the last, and that chunk
-    /// is one that a queue holds.
+    /// The first item of the next bit of the queue, of which there is one. Goes to the next of `chunks`, if there is one, when it was the last.
+    ///
+    /// What the next step waits for is the queue: two loads, a shift, and what depends on whether anything is left. All else is known before.
     #[inline(never)]
     fn take_queued(&mut self, hb: &HBitmap) -> i64 {
         let chunk = self.chunk();
@@ -138,11 +140,13 @@ impl Cursor {
         self.last = bit;
         let rest = self.queue.without_first();
         let next = chunk / 64 * 64 + u64::from(self.chunks.trailing_zeros());
-        let places = hb.chunks.queue(next as usize);
-        let go = mask_if(rest.is_empty() & (self.chunks != 0) & !places.is_empty());
-        self.queue = rest.or_if(go, places);
-        self.base = select(go, Self::end_of_chunk(next), self.base);
-        self.chunks &= select(go, self.chunks.wrapping_sub(1), self.chunks);
+        let is_there = mask_if(self.chunks != 0);
+        let places = hb.chunks.queue(next as usize).only_if(is_there);
+        let base = select(is_there, Self::end_of_chunk(next), self.base);
+        let go = mask_if(rest.is_empty());
+        self.queue = rest.or(places.only_if(go));
+        self.base = select(go, base, self.base);
+        self.chunks &= self.chunks.wrapping_sub(1) | !go;
         (bit << hb.granularity) as i64
     }
 

@@ -5,7 +5,7 @@ use super::Cursor;
 use crate::hbitmap::chunks::{CHUNK_SHIFT, CHUNK_WORDS};
 use crate::hbitmap::place::Place;
 use crate::hbitmap::queue::{self, Queue};
-use crate::hbitmap::{sparse_word, HBitmap, State};
+use crate::hbitmap::{ones_of, sparse_word, HBitmap, State};
 
 impl Cursor {
     /// The first item of the next bit, or -1, where the cursor holds no bit, or the bitmap has changed since it took them.
@@ -99,7 +99,9 @@ impl Cursor {
         }
         let mut taken = places;
         self.base = Self::end_of_chunk(c as u64);
-        self.chunks = hb.levels.word(c / 64) & (u64::MAX << (c % 64) << 1);
+        let behind = hb.levels.word(c / 64) & (u64::MAX << (c % 64) << 1);
+        let other = ones_of(behind).find(|i| hb.chunks.queue(c / 64 * 64 + i).is_empty());
+        self.chunks = behind & other.map_or(u64::MAX, |i| (1 << i) - 1);
         if places.len() > queue::ROOM {
             let cut = places[queue::ROOM].word();
             taken = &places[..places[..queue::ROOM].partition_point(|place| place.word() < cut)];
