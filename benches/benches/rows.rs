@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use qemu_dirty_bitmap_bench::case::{Case, Engine, Row};
-use qemu_dirty_bitmap_bench::{api, rows, turns};
+use qemu_dirty_bitmap_bench::{allocator, api, rows, turns};
 
 /// Time that the samples of one implementation may take, with all that is not counted.
 const BUDGET: Duration = Duration::from_secs(3);
@@ -18,6 +18,7 @@ const SAMPLES: usize = 11;
 type Cases = Vec<Option<Box<dyn Case>>>;
 
 fn main() {
+    allocator::steady();
     let engines = match api::engines() {
         Ok(engines) => engines,
         Err(error) => {

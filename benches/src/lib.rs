@@ -4,6 +4,7 @@
 //! `rows` says what is measured, one row of `docs/performance.md` each; `turns` measures rows quickly, `benches/rows.rs` with
 //! criterion. `memory` and `waits` measure what is not a duration of one call. `report` and `plot` turn saved results into the document.
 
+pub mod allocator;
 pub mod api;
 pub mod bits;
 pub mod caller;

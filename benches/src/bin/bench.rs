@@ -16,13 +16,16 @@ use qemu_dirty_bitmap_bench::results::{
     duration, geometric_mean, read, three_digits, write, Machine, RowResult, Rows, Verdict,
 };
 use qemu_dirty_bitmap_bench::turns::{measure, Effort};
-use qemu_dirty_bitmap_bench::{api, memory, report, rows, waits};
+use qemu_dirty_bitmap_bench::{allocator, api, memory, report, rows, waits};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let (command, rest) = arguments.split_first().map_or(("", &[][..]), |(command, rest)| (command.as_str(), rest));
+    if ["quick", "careful", "brief"].contains(&command) {
+        allocator::steady();
+    }
     let done = match (command, rest) {
         ("list", _) => {
             rows::all().iter().for_each(|row| println!("{:32} {}", row.id, row.what));

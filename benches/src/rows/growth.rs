@@ -39,7 +39,7 @@ impl Point {
     fn pairs(self) -> u64 {
         const MANY: u64 = 15;
         let bits = self.size >> self.granularity;
-        if bits <= 1 << 22 {
+        if bits <= 1 << 20 {
             MANY
         } else {
             1
