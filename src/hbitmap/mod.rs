@@ -32,9 +32,9 @@
 //! # Where to look
 //!
 //! `edit` set and reset · `search` next dirty, next zero, areas · `cursor` iteration · `merge` and `rescale` union with the same
-//! and with another granularity · `serialize` bytes in and out, sha256 (`content`: what a chunk gets) · `resize` truncate · `levels` and `chunks` storage (`chunks/`:
-//! `sparse`, `coarse`, `dense`, `pages`) · `place` and `queue` single bits of a sparse chunk · `words` kernels · `invariants`
-//! what must hold, checked by the tests after each step.
+//! and with another granularity · `serialize` bytes in and out, sha256 · `content` what a chunk is given · `resize` truncate · `levels`
+//! and `chunks` storage (`chunks/`: `sparse`, `coarse`, `dense`, `pages`) · `place` and `queue` single bits of a sparse chunk · `words`
+//! kernels · `invariants` what must hold, checked by the tests after each step.
 //!
 //! Behaviour follows `util/hbitmap.c` of QEMU 10.0; `docs/differences.md` lists the exceptions.
 
