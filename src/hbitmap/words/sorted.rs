@@ -7,9 +7,9 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m128i, _mm_add_epi16, _mm_and_si128, _mm_andnot_si128, _mm_cmpeq_epi16, _mm_cmpgt_epi16, _mm_insert_epi16,
-    _mm_loadu_si128, _mm_max_epi16, _mm_min_epi16, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi16, _mm_setzero_si128,
-    _mm_slli_si128, _mm_srli_si128, _mm_storeu_si128, _mm_sub_epi16,
+    __m128i, _mm_add_epi16, _mm_and_si128, _mm_andnot_si128, _mm_cmpgt_epi16, _mm_insert_epi16, _mm_loadu_si128,
+    _mm_max_epi16, _mm_min_epi16, _mm_or_si128, _mm_set1_epi16, _mm_slli_si128, _mm_srli_si128, _mm_storeu_si128,
+    _mm_sub_epi16,
 };
 
 /// Puts `value`, which is not 0, in its place among `lanes`: ascending from the first one, and then zeroes, of which there is at least
@@ -17,14 +17,14 @@ use std::arch::x86_64::{
 #[inline(always)]
 pub(crate) fn insert_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
     debug_assert!(value != 0 && lanes[N - 1] == 0);
+    if has(lanes, value) {
+        return false;
+    }
     #[cfg(target_arch = "x86_64")]
-    {
-        insert_by_eight(lanes, value)
-    }
+    insert_by_eight(lanes, value);
     #[cfg(not(target_arch = "x86_64"))]
-    {
-        insert_portable(lanes, value)
-    }
+    insert_portable(lanes, value);
+    true
 }
 
 /// Takes `value`, which is not 0, out of `lanes`: ascending from the first one, and then zeroes, if any. Returns whether it was there; else
@@ -32,14 +32,20 @@ pub(crate) fn insert_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) ->
 #[inline(always)]
 pub(crate) fn remove_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
     debug_assert!(value != 0);
+    if !has(lanes, value) {
+        return false;
+    }
     #[cfg(target_arch = "x86_64")]
-    {
-        remove_by_eight(lanes, value)
-    }
+    remove_by_eight(lanes, value);
     #[cfg(not(target_arch = "x86_64"))]
-    {
-        remove_portable(lanes, value)
-    }
+    remove_portable(lanes, value);
+    true
+}
+
+/// Whether `value` is among `lanes`. Looks at all of them, which the compiler does by eight.
+#[inline(always)]
+fn has<const N: usize>(lanes: &[u16; N], value: u16) -> bool {
+    lanes.iter().fold(0, |found, &lane| found | u16::from(lane == value)) != 0
 }
 
 /// What is added to a value so that, as a signed number, it orders as those do, with zero behind all of them (those have the top bit).
@@ -47,51 +53,35 @@ pub(crate) fn remove_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) ->
 pub(super) const RANK: i16 = i16::MAX;
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
-fn insert_portable<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
+fn insert_portable<const N: usize>(lanes: &mut [u16; N], value: u16) {
     let rank = |lane: u16| (lane as i16).wrapping_add(RANK);
-    if lanes.contains(&value) {
-        return false;
-    }
     for i in (0..N).rev() {
         let before = if i == 0 { rank(value) } else { rank(lanes[i - 1]).max(rank(value)) };
         lanes[i] = rank(lanes[i]).min(before).wrapping_sub(RANK) as u16;
     }
-    true
 }
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
-fn remove_portable<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
+fn remove_portable<const N: usize>(lanes: &mut [u16; N], value: u16) {
     let rank = |lane: u16| (lane as i16).wrapping_add(RANK);
-    if !lanes.contains(&value) {
-        return false;
-    }
     for i in 0..N {
         let behind = lanes.get(i + 1).copied().unwrap_or(0);
         lanes[i] = if rank(lanes[i]) < rank(value) { lanes[i] } else { behind };
     }
-    true
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn insert_by_eight<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
+fn insert_by_eight<const N: usize>(lanes: &mut [u16; N], value: u16) {
     const { assert!(N % 8 == 0) };
     let first: *mut u16 = lanes.as_mut_ptr();
-    // SAFETY: SSE2 is part of x86-64. Eight lanes are loaded or stored from `at` on, which is at most `N - 8`: they lie within `lanes`,
-    // which this function has to itself.
+    // SAFETY: SSE2 is part of x86-64. Eight lanes are loaded or stored from `at` on, which is at most `N - 8`, or loaded from the lane before
+    // that, where there is one: they lie within `lanes`, which this function has to itself.
     unsafe {
         let load = |at: usize| -> __m128i { _mm_loadu_si128(first.add(at).cast()) };
-        let all = _mm_set1_epi16(value as i16);
-        let mut same = _mm_setzero_si128();
-        for at in (0..N).step_by(8) {
-            same = _mm_or_si128(same, _mm_cmpeq_epi16(load(at), all));
-        }
-        if _mm_movemask_epi8(same) != 0 {
-            return false;
-        }
         let to_rank = _mm_set1_epi16(RANK);
         let rank = |lanes: __m128i| _mm_add_epi16(lanes, to_rank);
-        let own = rank(all);
+        let own = rank(_mm_set1_epi16(value as i16));
         // The last lanes first, so that the lanes before are still what they were.
         for at in (8..N).step_by(8).rev() {
             let before = _mm_max_epi16(rank(load(at - 1)), own);
@@ -105,28 +95,19 @@ fn insert_by_eight<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
         let moved = _mm_min_epi16(here, before);
         _mm_storeu_si128(first.cast(), _mm_sub_epi16(moved, to_rank));
     }
-    true
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn remove_by_eight<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
+fn remove_by_eight<const N: usize>(lanes: &mut [u16; N], value: u16) {
     const { assert!(N % 8 == 0) };
     let first: *mut u16 = lanes.as_mut_ptr();
-    // SAFETY: SSE2 is part of x86-64. Eight lanes are loaded or stored from `at` on, or loaded from behind it if that is not the last
-    // time, and `at` is at most `N - 8`: they lie within `lanes`, which this function has to itself.
+    // SAFETY: SSE2 is part of x86-64. Eight lanes are loaded or stored from `at` on, which is at most `N - 8`, or loaded from the lane behind
+    // that, where there are more: they lie within `lanes`, which this function has to itself.
     unsafe {
         let load = |at: usize| -> __m128i { _mm_loadu_si128(first.add(at).cast()) };
-        let all = _mm_set1_epi16(value as i16);
-        let mut same = _mm_setzero_si128();
-        for at in (0..N).step_by(8) {
-            same = _mm_or_si128(same, _mm_cmpeq_epi16(load(at), all));
-        }
-        if _mm_movemask_epi8(same) == 0 {
-            return false;
-        }
         let to_rank = _mm_set1_epi16(RANK);
-        let own = _mm_add_epi16(all, to_rank);
+        let own = _mm_add_epi16(_mm_set1_epi16(value as i16), to_rank);
         // The first lanes first, so that the lanes behind are still what they were.
         for at in (0..N).step_by(8) {
             let here = load(at);
@@ -136,7 +117,6 @@ fn remove_by_eight<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
             _mm_storeu_si128(first.add(at).cast(), moved);
         }
     }
-    true
 }
 
 #[cfg(test)]
@@ -152,25 +132,27 @@ mod tests {
             lanes[..len].copy_from_slice(&values);
             for new in values.iter().flat_map(|&value| [value - 1, value]).chain([0, 1, u16::MAX]).map(|new| new | TOP)
             {
-                let mut rest: Vec<u16> = values.iter().copied().filter(|&value| value != new).collect();
-                rest.resize(N, 0);
-                let (mut removed, mut portable) = (lanes, lanes);
                 let is_there = values.contains(&new);
-                assert_eq!((remove_sorted(&mut removed, new), &removed[..]), (is_there, &rest[..]), "{new}");
-                assert_eq!((remove_portable(&mut portable, new), &portable[..]), (is_there, &rest[..]), "{new}");
-                if len == N {
-                    continue;
+                let mut with: Vec<u16> = values.iter().copied().filter(|&value| value != new).collect();
+                let mut without = with.clone();
+                with.push(new);
+                with.sort();
+                with.resize(N, 0);
+                without.resize(N, 0);
+                if len < N {
+                    let (mut inserted, mut portable) = (lanes, lanes);
+                    assert_eq!((insert_sorted(&mut inserted, new), &inserted[..]), (!is_there, &with[..]), "{new}");
+                    if !is_there {
+                        insert_portable(&mut portable, new);
+                        assert_eq!(&portable[..], &with[..], "{new}");
+                    }
                 }
-                let mut expected = values.clone();
-                let is_new = !is_there;
-                if is_new {
-                    expected.push(new);
-                    expected.sort();
+                let (mut removed, mut portable) = (lanes, lanes);
+                assert_eq!((remove_sorted(&mut removed, new), &removed[..]), (is_there, &without[..]), "{new}");
+                if is_there {
+                    remove_portable(&mut portable, new);
+                    assert_eq!(&portable[..], &without[..], "{new}");
                 }
-                expected.resize(N, 0);
-                let (mut inserted, mut portable) = (lanes, lanes);
-                assert_eq!((insert_sorted(&mut inserted, new), &inserted[..]), (is_new, &expected[..]), "{new}");
-                assert_eq!((insert_portable(&mut portable, new), &portable[..]), (is_new, &expected[..]), "{new}");
             }
         }
     }
