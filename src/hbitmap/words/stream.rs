@@ -27,9 +27,9 @@ impl Stream {
     /// Writes `words` to `bytes`, which is eight times as long, as little-endian words. `bytes` must not be accessed again before
     /// the `Stream` is dropped.
     pub(crate) fn write(&mut self, bytes: &mut [u8], words: &[u64]) {
-        #[cfg(target_arch = "x86_64")]
         ask_behind(words);
         ask_for_page_behind(bytes);
+        #[cfg(target_arch = "x86_64")]
         if bytes.as_ptr().addr() % 16 == 0 && words.len() % 2 == 0 && bytes.len() >= words.len() * 8 {
             return self.write_aligned(Isa::best(), bytes, words);
         }
