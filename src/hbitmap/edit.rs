@@ -209,10 +209,7 @@ impl HBitmap {
         if gained != 0 {
             self.count += gained;
             self.generation += 1;
-            // Only a chunk of as few bits as this can be full.
-            if self.bits_in(c) <= LIMIT as u64 {
-                self.settle_if_full(c);
-            }
+            self.settle_if_tiny(c);
         }
         gained != 0
     }

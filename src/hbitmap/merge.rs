@@ -139,14 +139,6 @@ impl HBitmap {
         self.settle_if_tiny(c);
     }
 
-    /// Stores chunk `c`, which at most two sparse ones were united in, as full if it is. Only one of few bits can be.
-    #[inline]
-    fn settle_if_tiny(&mut self, c: usize) {
-        if self.bits_in(c) <= 2 * LIMIT as u64 {
-            self.settle_if_full(c);
-        }
-    }
-
     /// Ors the bits of a coarse chunk, one for each group, into chunk `c`, which is not full and of full size.
     pub(super) fn merge_groups(&mut self, c: usize, src: &[u64; GROUP_WORDS]) {
         if !self.levels.contains(c) {

@@ -330,6 +330,14 @@ impl HBitmap {
         }
     }
 
+    /// The same for a chunk that was sparse, or two that were are united in it: only one of few bits can be full.
+    #[inline]
+    fn settle_if_tiny(&mut self, c: usize) {
+        if self.bits_in(c) <= 2 * LIMIT as u64 {
+            self.settle_if_full(c);
+        }
+    }
+
     /// Stores chunk `c` as zero if none of its bits is set.
     fn settle_if_empty(&mut self, c: usize) {
         let empty = match self.state(c) {

@@ -66,7 +66,11 @@ impl HBitmap {
             let (bytes, behind) = rest.split_at_mut(len * 8);
             rest = behind;
             match self.state(c) {
-                State::Dense(leaf) => write(bytes, &leaf.words[from..from + len]),
+                State::Dense(leaf) => {
+                    let words = &leaf.words[from..from + len];
+                    words::ask_behind(words);
+                    write(bytes, words);
+                }
                 State::Zero => write(bytes, &few[..len]),
                 State::Sparse(places) => {
                     for &place in places {

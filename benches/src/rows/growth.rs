@@ -82,7 +82,11 @@ fn bulk(point: Point, run: fn(&mut Hb, &mut Hb)) -> MakeCase {
                 pairs.iter_mut().for_each(|(first, second)| run(first, second));
                 0
             },
-            |pairs| pairs.iter().fold(0, |sum, (first, second)| sum ^ first.count() ^ second.count().rotate_left(7)),
+            |pairs| {
+                pairs
+                    .iter()
+                    .fold(0, |sum, (first, second)| sum.rotate_left(1) ^ first.count() ^ second.count().rotate_left(7))
+            },
         )
     })
 }

@@ -18,7 +18,7 @@ use super::form::Form;
 use super::slab::Slab;
 use crate::hbitmap::place::Place;
 use crate::hbitmap::queue::Queue;
-use crate::hbitmap::words::{any_lane_is, unite_disjoint};
+use crate::hbitmap::words::{any_is, any_lane_is, unite_disjoint};
 
 /// The most bits that a sparse chunk has.
 pub(in crate::hbitmap) const LIMIT: usize = 64;
@@ -198,9 +198,8 @@ impl Lists {
         if form.len() <= INLINE {
             return entry.has(place);
         }
-        let block =
-            |block: &[Place]| block.iter().fold(0, |found, other| found | u16::from(other.raw() == place.raw()));
-        self.list(form, entry).chunks_exact(BLOCK).fold(0, |found, places| found | block(places)) != 0
+        let block = |places: &[Place]| any_is(places.iter().map(|other| other.raw()), place.raw());
+        self.list(form, entry).chunks_exact(BLOCK).fold(false, |found, places| found | block(places))
     }
 
     /// Makes a chunk, which is not dense, have its bits at `places`: ascending, at most [`LIMIT`].

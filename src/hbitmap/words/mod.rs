@@ -21,7 +21,8 @@ mod unite;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use find::any_lane_is;
+pub(crate) use ahead::ask_behind;
+pub(crate) use find::{any_is, any_lane_is};
 pub(crate) use isa::Isa;
 pub(crate) use portable::Summary;
 pub(crate) use select::{clear_lowest, mask_if, select};

@@ -105,10 +105,7 @@ pub(crate) fn replace(words: &mut [u64], bytes: &[u8]) -> (Summary, u64) {
 /// See [`super::to_little_endian`].
 #[inline(always)]
 pub(crate) fn to_little_endian(bytes: &mut [u8], words: &[u64]) {
-    for (bytes, words) in bytes.chunks_mut(64 * 8).zip(words.chunks(64)) {
-        ask_behind(words);
-        for (byte, word) in bytes.chunks_exact_mut(8).zip(words) {
-            byte.copy_from_slice(&word.to_le_bytes());
-        }
+    for (byte, word) in bytes.chunks_exact_mut(8).zip(words) {
+        byte.copy_from_slice(&word.to_le_bytes());
     }
 }

@@ -5,6 +5,7 @@
 //! less than the value, and else the larger of the value and the lane before; to take it out, what it was if that is less, and else the
 //! lane behind.
 
+use super::find::any_is;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     __m128i, _mm_add_epi16, _mm_and_si128, _mm_andnot_si128, _mm_cmpgt_epi16, _mm_insert_epi16, _mm_loadu_si128,
@@ -17,7 +18,7 @@ use std::arch::x86_64::{
 #[inline(always)]
 pub(crate) fn insert_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
     debug_assert!(value != 0 && lanes[N - 1] == 0);
-    if has(lanes, value) {
+    if any_is(lanes.iter().copied(), value) {
         return false;
     }
     #[cfg(target_arch = "x86_64")]
@@ -32,7 +33,7 @@ pub(crate) fn insert_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) ->
 #[inline(always)]
 pub(crate) fn remove_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) -> bool {
     debug_assert!(value != 0);
-    if !has(lanes, value) {
+    if !any_is(lanes.iter().copied(), value) {
         return false;
     }
     #[cfg(target_arch = "x86_64")]
@@ -40,12 +41,6 @@ pub(crate) fn remove_sorted<const N: usize>(lanes: &mut [u16; N], value: u16) ->
     #[cfg(not(target_arch = "x86_64"))]
     remove_portable(lanes, value);
     true
-}
-
-/// Whether `value` is among `lanes`. Looks at all of them, which the compiler does by eight.
-#[inline(always)]
-fn has<const N: usize>(lanes: &[u16; N], value: u16) -> bool {
-    lanes.iter().fold(0, |found, &lane| found | u16::from(lane == value)) != 0
 }
 
 /// What is added to a value so that, as a signed number, it orders as those do, with zero behind all of them (those have the top bit).

@@ -4,7 +4,7 @@
 //! An ordinary store reads the cache line first and evicts another. For a buffer that is larger than the caches both are for
 //! nothing: storing past them halves the traffic. For a small buffer, which its reader finds in the cache, it would be a loss.
 
-use super::ahead::{ask_behind, ask_for_page_behind};
+use super::ahead::ask_for_page_behind;
 use super::to_little_endian;
 
 #[cfg(target_arch = "x86_64")]
@@ -27,7 +27,6 @@ impl Stream {
     /// Writes `words` to `bytes`, which is eight times as long, as little-endian words. `bytes` must not be accessed again before
     /// the `Stream` is dropped.
     pub(crate) fn write(&mut self, bytes: &mut [u8], words: &[u64]) {
-        ask_behind(words);
         ask_for_page_behind(bytes);
         #[cfg(target_arch = "x86_64")]
         if bytes.as_ptr().addr() % 16 == 0 && words.len() % 2 == 0 && bytes.len() >= words.len() * 8 {
