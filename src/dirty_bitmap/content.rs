@@ -32,7 +32,7 @@ impl BdrvDirtyBitmap {
 
     /// Puts `new` in the content's place and gives back the old one. An iterator on the old one notices.
     pub(super) fn replace_content(&self, access: &mut ContentAccess<'_>, mut new: Box<HBitmap>) -> Box<HBitmap> {
-        new.succeed(self.content.get(access));
+        new.bump_generation(self.content.get(access));
         self.granularity_log2.store(new.granularity(), Ordering::Relaxed);
         self.note_content(&new);
         std::mem::replace(self.content.get_mut(access), new)

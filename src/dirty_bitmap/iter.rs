@@ -52,10 +52,8 @@ impl BdrvDirtyBitmapIter {
         if let Position::Start = self.position {
             self.position = Position::At(Cursor::new(content, 0));
         }
-        // In place: the state of an iteration is not to make its way through copies.
         let Position::At(cursor) = &mut self.position else { return None };
-        let item = cursor.next_in_word(content).unwrap_or_else(|| trace::advance(content, cursor, address));
-        u64::try_from(item).ok()
+        trace::advance(content, cursor, address)
     }
 
     /// Moves to `offset` bytes: the next unit will be the first dirty one from there on (C: `bdrv_set_dirty_iter`).

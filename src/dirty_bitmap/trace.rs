@@ -44,27 +44,26 @@ pub(crate) fn reset(bitmap: &HBitmap, start: u64, count: u64) {
     }
 }
 
-/// Moves a cursor that has no bit left in the word at hand ([`Cursor::next_in_word`]) to the next item, which it returns, or -1; tells
-/// when that took it to another word. `iterator` is the address that the event names.
+/// Moves a cursor to the next item, which it returns, and traces if that took it to another word.
+/// `iterator` is the address that the event names.
 #[inline(always)]
-pub(crate) fn advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> i64 {
+pub(crate) fn advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> Option<u64> {
     if Embedder::traces_iter_skip_words() {
-        return tell_advance(bitmap, cursor, iterator);
+        return trace_advance(bitmap, cursor, iterator);
     }
-    cursor.next_elsewhere(bitmap)
+    cursor.next(bitmap)
 }
 
-/// The same for any cursor, while the event is switched on.
-#[cold]
+/// [`advance`] while the event is switched on.
 #[inline(never)]
-fn tell_advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> i64 {
-    let before = cursor.here();
-    let item = cursor.next_or_minus_one(bitmap);
-    let word = cursor.here();
-    if item >= 0 && word != before {
-        Embedder::trace_iter_skip_words(address(bitmap), iterator, word, bitmap.word_from(item as u64));
+fn trace_advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> Option<u64> {
+    let before = cursor.word();
+    let item = cursor.next(bitmap)?;
+    let word = cursor.word();
+    if word != before {
+        Embedder::trace_iter_skip_words(address(bitmap), iterator, word, bitmap.word_from(item));
     }
-    item
+    Some(item)
 }
 
 /// Tells what QEMU's search for the next dirty item at or after `start` tells, which there is done by an iterator.
@@ -73,6 +72,6 @@ pub(crate) fn search(bitmap: &HBitmap, start: u64, count: u64) {
     if Embedder::traces_iter_skip_words() && start < bitmap.size() && count != 0 {
         let mut cursor = Cursor::new(bitmap, start);
         let address = ptr::from_ref(&cursor).cast();
-        tell_advance(bitmap, &mut cursor, address);
+        trace_advance(bitmap, &mut cursor, address);
     }
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::missing_safety_doc)] // One set of rules for all of them: see the parent module.
 
 use std::ffi::{c_char, c_int};
-use std::mem::offset_of;
+use std::mem::{offset_of, MaybeUninit};
 use std::{ptr, slice};
 
 use static_assertions::const_assert_eq;
@@ -23,8 +23,9 @@ use crate::host::{copy_string, Error};
 #[derive(Clone, Copy, Debug)]
 pub struct HBitmapIter {
     hb: *const HBitmap,
-    /// Used in place, so that the state of an iteration makes no way through copies.
     cursor: Cursor,
+    /// Not used, and never written.
+    _rest: MaybeUninit<[u64; 5]>,
 }
 
 const_assert_eq!(size_of::<HBitmapIter>(), 80);
@@ -109,8 +110,7 @@ pub unsafe extern "C" fn hbitmap_count(hb: *const HBitmap) -> u64 {
 /// Aborts if the range ends past the last bit. Trace event: hbitmap_set. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_set(hb: *mut HBitmap, start: u64, count: u64) {
-    // SAFETY: the pointer is NULL or a bitmap that this call alone uses, by the rules for all C functions (see `ffi`).
-    let Some(hb) = (unsafe { hb.as_mut() }) else { return missing_bitmap("hbitmap_set") };
+    let hb = object_mut!(hb, "hbitmap_set");
     trace::set(hb, start, count);
     hb.set(start, count);
 }
@@ -123,8 +123,7 @@ pub unsafe extern "C" fn hbitmap_set(hb: *mut HBitmap, start: u64, count: u64) {
 /// Aborts if the range is not aligned so, or ends past the last bit. Trace event: hbitmap_reset. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_reset(hb: *mut HBitmap, start: u64, count: u64) {
-    // SAFETY: the pointer is NULL or a bitmap that this call alone uses, by the rules for all C functions (see `ffi`).
-    let Some(hb) = (unsafe { hb.as_mut() }) else { return missing_bitmap("hbitmap_reset") };
+    let hb = object_mut!(hb, "hbitmap_reset");
     trace::reset(hb, start, count);
     hb.reset(start, count);
 }
@@ -142,9 +141,7 @@ pub unsafe extern "C" fn hbitmap_reset_all(hb: *mut HBitmap) {
 /// QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_get(hb: *const HBitmap, item: u64) -> bool {
-    // SAFETY: the pointer is NULL or a bitmap that is only read, by the rules for all C functions (see `ffi`).
-    let Some(hb) = (unsafe { hb.as_ref() }) else { return missing_bitmap("hbitmap_get") };
-    hb.get(item)
+    object!(hb, "hbitmap_get").get(item)
 }
 
 /// Whether the bitmap can be serialised: its granularity is below 58 (2^58 items a bit). The other functions that serialise abort
@@ -270,7 +267,8 @@ pub unsafe extern "C" fn hbitmap_free(hb: *mut HBitmap) {
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_iter_init(hbi: *mut HBitmapIter, hb: *const HBitmap, first: u64) {
     let hb = object!(hb, "hbitmap_iter_init");
-    store!(hbi, HBitmapIter { hb, cursor: Cursor::new(hb, first) }, "hbitmap_iter_init");
+    let cursor = Cursor::new(hb, first);
+    store!(hbi, HBitmapIter { hb, cursor, _rest: MaybeUninit::uninit() }, "hbitmap_iter_init");
 }
 
 /// The first item in a range that is set, or -1.
@@ -344,48 +342,12 @@ pub unsafe extern "C" fn hbitmap_status(hb: *const HBitmap, start: i64, count: i
 /// The next set item of an iterator: the first item of its granularity group. -1 at the end. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_iter_next(hbi: *mut HBitmapIter) -> i64 {
-    // SAFETY: the pointer is NULL, or an iterator that this call alone uses, by the rules for all C functions (see `ffi`).
-    let Some(hbi) = (unsafe { hbi.as_mut() }) else { return missing_iterator() };
-    if hbi.cursor.is_in_word() {
-        // SAFETY: an iterator that is in a word was set up by hbitmap_iter_init (zeroed memory is in none), with a bitmap, which lives
-        // by the same rules and is only read.
-        let hb = unsafe { &*hbi.hb };
-        // No event tells of a step within a word.
-        if let Some(item) = hbi.cursor.next_in_word(hb) {
-            return item;
-        }
-    }
-    // SAFETY: as above; NULL is memory that was not set up.
-    next_elsewhere(&mut hbi.cursor, unsafe { hbi.hb.as_ref() })
-}
-
-/// The next item of an iterator's cursor that may have left the word that it was in.
-#[inline(never)]
-fn next_elsewhere(cursor: &mut Cursor, hb: Option<&HBitmap>) -> i64 {
-    let Some(hb) = hb else { return missing_iterator() };
-    let iterator = ptr::from_ref(cursor).wrapping_byte_sub(offset_of!(HBitmapIter, cursor));
-    trace::advance(hb, cursor, iterator.cast())
-}
-
-/// Refuses a bitmap that is not there. To the compiler it returns: a call that does not would make the functions that are called for
-/// each guest write or item set up a stack frame first.
-#[cold]
-#[inline(never)]
-fn missing_bitmap<T: Default>(function: &str) -> T {
-    if std::hint::black_box(true) {
-        null_argument(function, "hb");
-    }
-    std::hint::black_box(T::default())
-}
-
-/// The same for an iterator.
-#[cold]
-#[inline(never)]
-fn missing_iterator() -> i64 {
-    if std::hint::black_box(true) {
-        null_argument("hbitmap_iter_next", "hbi");
-    }
-    std::hint::black_box(-1)
+    let hbi = object_mut!(hbi, "hbitmap_iter_next");
+    // SAFETY: memory that hbitmap_iter_init set up has a bitmap, which lives and is only read, by the
+    // rules for all C functions (see `ffi`); zeroed memory has NULL.
+    let Some(hb) = (unsafe { hbi.hb.as_ref() }) else { null_argument("hbitmap_iter_next", "hbi") };
+    let iterator = ptr::from_ref(hbi).cast();
+    trace::advance(hb, &mut hbi.cursor, iterator).map_or(-1, |item| item as i64)
 }
 
 /// A hash as a string that C frees.

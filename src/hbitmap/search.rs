@@ -1,37 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Finding the next dirty or clean item, dirty areas, and runs of one state.
+//! The next dirty or clean item, dirty areas, and runs of one state.
 
-use super::chunks::{CHUNK_BITS, CHUNK_SHIFT};
-use super::place::Place;
-use super::{HBitmap, State};
+use super::geometry::{CHUNK_BITS, CHUNK_SHIFT};
+use super::HBitmap;
 use crate::assertion::abi_assert;
 
 impl HBitmap {
-    /// The first dirty item of `start..start + count`, or `None`. The range may reach past the end.
-    #[inline(always)]
+    /// The first dirty item of `start..start + count`, or `None`. The range may end past the end.
+    #[inline]
     pub fn next_dirty(&self, start: u64, count: u64) -> Option<u64> {
         let end = self.end_of(start, count)?;
-        let bit = match self.chunks.next_bit(start >> self.granularity) {
-            Some(bit) => bit,
-            None => return self.next_dirty_elsewhere(start, end),
-        };
-        self.item_within(bit, start, end)
-    }
-
-    /// The same for `start..end`, wherever the bit is. Out of the way, so that the usual one saves no register.
-    #[inline(never)]
-    fn next_dirty_elsewhere(&self, start: u64, end: u64) -> Option<u64> {
-        self.item_within(self.next_set_bit(start >> self.granularity)?, start, end)
-    }
-
-    /// The first item of `start..end` that lies in bit `bit`, if any does; the bit does not end before `start`.
-    #[inline(always)]
-    fn item_within(&self, bit: u64, start: u64, end: u64) -> Option<u64> {
-        let item = bit << self.granularity;
+        let item = self.next_set_bit(start >> self.granularity)? << self.granularity;
         (item < end).then_some(item.max(start))
     }
 
-    /// The first clean item of `start..start + count`, or `None`. The range may reach past the end.
+    /// The first clean item of `start..start + count`, or `None`. The range may end past the end.
+    #[inline]
     pub fn next_zero(&self, start: u64, count: u64) -> Option<u64> {
         let end = self.end_of(start, count)?;
         let last = (end - 1) >> self.granularity;
@@ -39,9 +23,9 @@ impl HBitmap {
         Some((bit << self.granularity).max(start))
     }
 
-    /// The first dirty area of `start..end`: its first item and its length in items, which is at most `max` (not 0) and does not
-    /// reach past `end`.
-    #[inline(always)]
+    /// The first dirty area of `start..end`: its first item and its length in items, which is at
+    /// most `max` (not 0) and does not reach past `end`.
+    #[inline]
     pub fn next_dirty_area(&self, start: u64, end: u64, max: u64) -> Option<(u64, u64)> {
         let end = end.min(self.size);
         if start >= end {
@@ -49,14 +33,12 @@ impl HBitmap {
         }
         let start = self.next_dirty(start, end - start)?;
         let end = start + (end - start).min(max);
-        // The bit of `start` is set; there may be none behind it.
-        let (bit, last) = (start >> self.granularity, (end - 1) >> self.granularity);
-        let clear = if bit < last { self.next_clear_bit(bit + 1, last) } else { None };
-        let end = clear.map_or(end, |bit| bit << self.granularity);
-        Some((start, end - start))
+        let zero = self.next_zero(start, end - start);
+        Some((start, zero.unwrap_or(end) - start))
     }
 
-    /// Whether the item `start` is dirty, and how many items of `start..start + count` from `start` on are the same.
+    /// Whether the item `start` is dirty, and how many items of `start..start + count` from `start`
+    /// on are in the same state.
     ///
     /// # Panics
     /// If `count` is 0 or the range reaches past [`size`](Self::size).
@@ -71,7 +53,8 @@ impl HBitmap {
         }
     }
 
-    /// Where the range `start..start + count` ends within the bitmap; `None` if it is empty or starts behind it.
+    /// The end of the range `start..start + count`, cut at the end of the bitmap; `None` if it is
+    /// empty or starts past the end.
     #[inline(always)]
     fn end_of(&self, start: u64, count: u64) -> Option<u64> {
         if start >= self.size || count == 0 {
@@ -81,115 +64,50 @@ impl HBitmap {
     }
 
     /// The first set bit from `from` on.
+    #[inline]
     pub(super) fn next_set_bit(&self, from: u64) -> Option<u64> {
-        // Also a full last chunk ends at the last bit.
         if from >= self.bits() {
             return None;
         }
-        let c = (from >> CHUNK_SHIFT) as usize;
-        if let Some(place) = self.first_set_in(c, (from % CHUNK_BITS) as u16) {
-            return Some((c as u64) << CHUNK_SHIFT | u64::from(place));
+        let mut c = (from >> CHUNK_SHIFT) as usize;
+        let mut bit = self.chunks.next_set(c, from % CHUNK_BITS);
+        if bit.is_none() {
+            c = self.levels.next(c + 1)?;
+            bit = self.chunks.next_set(c, 0);
         }
-        let c = self.levels.next(c + 1)?;
-        let place = self.first_set_in(c, 0)?;
-        Some((c as u64) << CHUNK_SHIFT | u64::from(place))
-    }
-
-    /// The first set bit of chunk `c` from `from` on.
-    #[inline(always)]
-    fn first_set_in(&self, c: usize, from: u16) -> Option<u16> {
-        match self.chunks.place_in_entry(c, Place::of(from.into())) {
-            Some(place) => place.map(|place| place.bit() as u16),
-            None => self.first_set_outside_entry(c, from),
-        }
-    }
-
-    /// The same for a chunk that has no places in its entry.
-    #[inline(never)]
-    fn first_set_outside_entry(&self, c: usize, from: u16) -> Option<u16> {
-        match self.state(c) {
-            State::Zero => None,
-            State::Full => Some(from),
-            State::Sparse(places) => {
-                let first = places.partition_point(|&place| place < Place::of(from.into()));
-                Some(places.get(first)?.bit() as u16)
-            }
-            State::Coarse(groups) => groups.next_set(from),
-            State::Dense(leaf) => leaf.next_set(from),
-        }
+        Some((c as u64) << CHUNK_SHIFT | bit?)
     }
 
     /// The first clear bit of `from..=last`, which the bitmap has.
-    #[inline(always)]
-    pub(super) fn next_clear_bit(&self, from: u64, last: u64) -> Option<u64> {
-        match self.chunks.clear_bit_near(from) {
-            Some(bit) => (bit <= last).then_some(bit),
-            None => self.next_clear_bit_elsewhere(from, last),
-        }
-    }
-
-    /// The same, wherever the bit is.
-    #[inline(never)]
-    fn next_clear_bit_elsewhere(&self, from: u64, last: u64) -> Option<u64> {
-        let mut c = (from >> CHUNK_SHIFT) as usize;
-        let mut at = (from % CHUNK_BITS) as u16;
-        let end = (last >> CHUNK_SHIFT) as usize;
-        while c <= end {
-            if let Some(place) = self.first_clear_in(c, at) {
-                let bit = (c as u64) << CHUNK_SHIFT | u64::from(place);
-                return (bit <= last).then_some(bit);
-            }
-            // A long run: full chunks 64 at a time.
-            c = self.next_not_full(c + 1, end)?;
-            at = 0;
-        }
-        None
-    }
-
-    /// The first clear bit of chunk `c` from `from` on. In the last chunk it may lie past the end.
     #[inline]
-    fn first_clear_in(&self, c: usize, from: u16) -> Option<u16> {
-        if let Some(bit) = self.chunks.no_place_in_entry(c, from.into()) {
-            return Some(bit as u16);
-        }
-        match self.state(c) {
-            State::Zero => Some(from),
-            State::Full => None,
-            State::Sparse(places) => {
-                let from = u64::from(from);
-                let first = places.partition_point(|&place| place < Place::of(from));
-                let run =
-                    (from..).zip(&places[first..]).take_while(|&(expected, place)| expected == place.bit()).count();
-                let clear = from + run as u64;
-                (clear < CHUNK_BITS).then_some(clear as u16)
-            }
-            State::Coarse(groups) => groups.next_clear(from),
-            State::Dense(leaf) => {
-                let at = usize::from(from / 64);
-                let here = !leaf.words[at] & (u64::MAX << (from % 64));
-                let (word, bits) = if here != 0 {
-                    (at, here)
-                } else {
-                    let (word, value) = leaf.next_word_with_zero(at + 1)?;
-                    (word, !value)
-                };
-                Some((word * 64) as u16 | bits.trailing_zeros() as u16)
-            }
-        }
+    pub(super) fn next_clear_bit(&self, from: u64, last: u64) -> Option<u64> {
+        // Mostly it is in the same word.
+        let bits = !self.chunks.word((from / 64) as usize) & (u64::MAX << (from % 64));
+        let bit = if bits != 0 {
+            from & !63 | u64::from(bits.trailing_zeros())
+        } else {
+            self.next_clear_after(from | 63, last)?
+        };
+        (bit <= last).then_some(bit)
     }
 
-    /// The first chunk of `from..=last` that is not full.
-    fn next_not_full(&self, from: usize, last: usize) -> Option<usize> {
-        let mut k = from / 64;
-        let mut open = !self.levels.full().get(k)? & (u64::MAX << (from % 64));
-        while open == 0 {
-            k += 1;
-            if k > last / 64 {
-                return None;
-            }
-            open = !self.levels.full()[k];
+    /// The first clear bit after `from` in the chunks up to that of `last`; it may lie past `last`.
+    #[inline(never)]
+    fn next_clear_after(&self, from: u64, last: u64) -> Option<u64> {
+        let from = from + 1;
+        if from > last {
+            return None;
         }
-        let c = k * 64 + open.trailing_zeros() as usize;
-        (c <= last).then_some(c)
+        let (mut c, mut at) = ((from >> CHUNK_SHIFT) as usize, from % CHUNK_BITS);
+        let end = (last >> CHUNK_SHIFT) as usize;
+        loop {
+            // A long run passes full chunks 64 at a time.
+            let next = self.levels.next_not_full(c, end)?;
+            at = if next == c { at } else { 0 };
+            if let Some(bit) = self.chunks.next_clear(next, at) {
+                return Some((next as u64) << CHUNK_SHIFT | bit);
+            }
+            (c, at) = (next + 1, 0);
+        }
     }
 }

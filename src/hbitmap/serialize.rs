@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Bytes in and out: a plain sequence of bits in little-endian words, on every host.
 
-use super::chunks::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
-use super::{words, HBitmap, State};
+use super::geometry::CHUNK_WORDS;
+use super::{words, HBitmap};
 use crate::assertion::abi_assert;
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
 impl HBitmap {
-    /// Whether the bitmap can be serialised: its granularity is below 58, so that the alignment of the parts is a number.
+    /// Whether the bitmap can be serialised: its granularity is below 58, so that the alignment of
+    /// the parts is a number.
     pub fn is_serializable(&self) -> bool {
         self.granularity < 58
     }
 
-    /// What the start and the length of each serialised part, in items, must be a multiple of (the length of the last one need
-    /// not be): 64 bits.
+    /// What the start and the length of each serialised part, in items, must be a multiple of (the
+    /// length of the last one need not be): 64 bits.
     ///
     /// # Panics
     /// If the bitmap is not [serialisable](Self::is_serializable).
@@ -32,10 +33,11 @@ impl HBitmap {
         (part.end - part.start) * 8
     }
 
-    /// The same as C computes it: a range that wraps at 2^64 may pass QEMU's checks.
+    /// [`serialization_size`](Self::serialization_size) as C computes it: a range that wraps at 2^64
+    /// may pass QEMU's checks.
     ///
-    /// No buffer is as long as what comes out then, and QEMU's migration refuses a stream that asks for it. An assertion here would
-    /// kill the guest that stock QEMU saves.
+    /// No buffer is as long as the result, and QEMU's migration refuses a stream that asks for it. An
+    /// assertion here would kill the guest that stock QEMU saves.
     ///
     /// # Panics
     /// As [`serialization_size`](Self::serialization_size) for other ranges.
@@ -50,86 +52,43 @@ impl HBitmap {
     /// Writes the bits of the items `start..start + count` to `buf`.
     ///
     /// # Panics
-    /// If the bitmap is not serialisable, the range is not [aligned](Self::serialization_align) or not within the bitmap, or
-    /// `buf` is shorter than [`serialization_size`](Self::serialization_size).
+    /// If the bitmap is not serialisable, the range is not [aligned](Self::serialization_align) or
+    /// not within the bitmap, or `buf` is shorter than
+    /// [`serialization_size`](Self::serialization_size).
     pub fn serialize_part(&self, buf: &mut [u8], start: u64, count: u64) {
         let part = self.part(start, count);
         let mut rest = &mut buf[..(part.end - part.start) as usize * 8];
-        let mut stream = words::Stream::for_buffer(rest.len());
-        let mut write = |bytes: &mut [u8], words: &[u64]| match &mut stream {
-            Some(stream) => stream.write(bytes, words),
-            None => words::to_little_endian(bytes, words),
-        };
-        // All zero between the chunks: a few bits are set in it and cleared again sooner than all its words are written.
-        let mut few = [0; CHUNK_WORDS];
         for (c, from, len) in chunks_of(part) {
-            let (bytes, behind) = rest.split_at_mut(len * 8);
-            rest = behind;
-            match self.state(c) {
-                State::Dense(leaf) => {
-                    let words = &leaf.words[from..from + len];
-                    words::ask_behind(words);
-                    write(bytes, words);
-                }
-                State::Zero => write(bytes, &few[..len]),
-                State::Sparse(places) => {
-                    for &place in places {
-                        few[place.word()] |= place.in_word();
-                    }
-                    write(bytes, &few[from..from + len]);
-                    for &place in places {
-                        few[place.word()] = 0;
-                    }
-                }
-                State::Full | State::Coarse(_) => {
-                    let mut all = [0; CHUNK_WORDS];
-                    self.copy_words(c, from, &mut all[..len]);
-                    write(bytes, &all[..len]);
-                }
-            }
+            let (bytes, after) = rest.split_at_mut(len * 8);
+            self.chunks.write_bytes(c, from, bytes);
+            rest = after;
         }
     }
 
-    /// Replaces the bits of the items `start..start + count` by those in `buf`. Set bits past the end of the bitmap are dropped.
+    /// Replaces the bits of the items `start..start + count` by those in `buf`. Set bits past the
+    /// end of the bitmap are dropped.
     ///
     /// # Panics
     /// As [`serialize_part`](Self::serialize_part) does.
     pub fn deserialize_part(&mut self, buf: &[u8], start: u64, count: u64) {
         let part = self.part(start, count);
+        let end = part.end;
         let mut rest = &buf[..(part.end - part.start) as usize * 8];
+        let mut words = [0; CHUNK_WORDS];
         for (c, from, len) in chunks_of(part) {
-            let (bytes, behind) = rest.split_at(len * 8);
-            rest = behind;
-            let leaves = self.leaves(c);
-            if len == CHUNK_WORDS && self.bits_in(c) == CHUNK_BITS {
-                if self.chunks.is_dense(c) {
-                    self.replace(c, bytes);
-                } else {
-                    self.put(c, &words::summarize_bytes(bytes), bytes);
-                }
-                continue;
+            let (bytes, after) = rest.split_at(len * 8);
+            let words = &mut words[..len];
+            words::from_little_endian(words, bytes);
+            let past = end * 64 - self.bits().min(end * 64);
+            if after.is_empty() && past != 0 {
+                words[len - 1] &= u64::MAX >> past;
             }
-            let mut leaf = [0; CHUNK_WORDS];
-            if len != leaves {
-                self.copy_words(c, 0, &mut leaf[..leaves]);
+            if len == self.chunks.words_of(c) {
+                self.change(c, |chunks| chunks.assign(c, words));
+            } else {
+                self.change(c, |chunks| chunks.write_words(c * CHUNK_WORDS + from, words));
             }
-            words::from_little_endian(&mut leaf[from..from + len], bytes);
-            leaf[leaves - 1] &= self.valid((c * CHUNK_WORDS + leaves - 1) as u64);
-            self.store(c, &leaf[..leaves]);
-        }
-    }
-
-    /// Overwrites chunk `c`, which is dense and of full size, in one pass.
-    fn replace(&mut self, c: usize, bytes: &[u8]) {
-        let Some(own) = self.chunks.leaf_mut(c) else { return };
-        let (summary, lost) = words::replace(own.words, bytes);
-        own.summary.copy_from_slice(&summary.words);
-        self.count = self.count - lost + summary.ones;
-        self.generation += 1;
-        if summary.ones == 0 {
-            self.mark_zero(c);
-        } else if summary.ones == CHUNK_BITS {
-            self.mark_full(c);
+            rest = after;
         }
     }
 
@@ -155,29 +114,27 @@ impl HBitmap {
         }
     }
 
-    /// Ends a deserialisation. QEMU's C rebuilds levels and count here; this engine keeps them right in each call, so that there
-    /// is nothing left to do.
+    /// Ends a deserialisation. QEMU's C rebuilds levels and count here; they are right after each
+    /// call in this engine, so that there is nothing left to do.
     pub fn deserialize_finish(&mut self) {}
 
-    /// The SHA-256 of the whole bitmap as serialised (a bitmap of size 0 counts as one zero word), as 64 lower-case hexadecimal
-    /// digits. It is the same on little- and big-endian hosts.
+    /// The SHA-256 of the whole bitmap as serialised (a bitmap of size 0 counts as one zero word),
+    /// as 64 lower-case hexadecimal digits. It is the same on little- and big-endian hosts.
     pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
         let mut bytes = [0; CHUNK_WORDS * 8];
-        for c in 0..self.chunk_count() {
-            let mut leaf = [0; CHUNK_WORDS];
-            let leaves = self.leaves(c);
-            self.copy_words(c, 0, &mut leaf[..leaves]);
-            words::to_little_endian(&mut bytes[..leaves * 8], &leaf[..leaves]);
-            hash.update(&bytes[..leaves * 8]);
+        for c in 0..self.chunks.len() {
+            let bytes = &mut bytes[..self.chunks.words_of(c) * 8];
+            self.chunks.write_bytes(c, 0, bytes);
+            hash.update(bytes);
         }
-        if self.chunk_count() == 0 {
+        if self.chunks.len() == 0 {
             hash.update([0; 8]);
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The leaf words of a serialised part, after QEMU's checks; none if `count` is 0.
+    /// The words of a serialised part, after QEMU's checks; none if `count` is 0.
     fn part(&self, start: u64, count: u64) -> Range<u64> {
         if count == 0 {
             return 0..0;
@@ -186,8 +143,8 @@ impl HBitmap {
         first..last + 1
     }
 
-    /// The first and the last leaf word of a serialised part of `count` items, not 0, after QEMU's checks. Where the range `may_wrap`
-    /// at 2^64, the last word may be before the first.
+    /// The first and the last word of a serialised part of `count` items, not 0, after QEMU's
+    /// checks. Where the range `may_wrap` at 2^64, the last word may be before the first.
     fn part_ends(&self, start: u64, count: u64, may_wrap: bool) -> (u64, u64) {
         let unaligned = self.serialization_align() - 1;
         let function = "serialization_chunk";
@@ -202,17 +159,13 @@ impl HBitmap {
     }
 }
 
-/// The chunks that a range of leaf words touches, each with the first word in it and how many.
+/// The chunks that a range of words touches, each with the first word in it and how many.
 fn chunks_of(part: Range<u64>) -> impl Iterator<Item = (usize, usize, usize)> {
-    let mut word = part.start;
+    let (mut w, end) = (part.start as usize, part.end as usize);
     std::iter::from_fn(move || {
-        if word >= part.end {
-            return None;
-        }
-        let c = word >> (CHUNK_SHIFT - 6);
-        let from = word as usize % CHUNK_WORDS;
-        let len = (CHUNK_WORDS - from).min((part.end - word) as usize);
-        word += len as u64;
-        Some((c as usize, from, len))
+        let (c, from) = (w / CHUNK_WORDS, w % CHUNK_WORDS);
+        let len = (CHUNK_WORDS - from).min(end - w);
+        w += len;
+        (len != 0).then_some((c, from, len))
     })
 }

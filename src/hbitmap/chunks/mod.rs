@@ -1,433 +1,284 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! How a bitmap is cut into chunks, what form each has, and the memory of those that have some.
+//! The bits, in chunks, and how each chunk is stored.
 //!
-//! Every chunk has a form, which says whether it is dense, coarse or sparse; one that is none of them is zero or full
-//! ([`super::HBitmap`] knows which). Beside that it has an entry of 16 bytes, for a sparse chunk's bits, or for where those or a coarse
-//! chunk's groups are. Both start as zero pages that nobody has touched.
+//! A chunk is stored in one of three ways, whichever is the least:
 //!
-//! A guest's write or a look at one bit is a form, a word and a compare. The processor has dozens of such calls under way at a
-//! time, waiting for memory, and how many is decided by how many instructions they are: hence the lookups here that check an index
-//! once, and not at each array.
+//! * *full*: all its bits are set. Nothing is stored.
+//! * *array*: up to six bits are set, or none. The header holds their indices.
+//! * *words*: the bits lie in the flat array of words, in spans of 64. A span that has no set bit is
+//!   not stored: its words and its summary word may hold anything.
+//!
+//! The summary has a bit for each word of a stored span, set if the word is not zero. A store
+//! changes when a chunk needs another one, and when all of it is replaced. A chunk that loses or
+//! gains single bits keeps its words until the last bit is gone, so that nothing goes to and fro.
+//!
+//! Memory is allocated by [`Chunks::new`] and [`Chunks::resize`] alone, zeroed by calloc. A bit
+//! that is set or cleared never allocates.
+//!
+//! Here are the questions to a chunk. `edit` changes ranges and words, `copy` whole chunks.
 
-mod coarse;
-mod dense;
-mod form;
-mod pages;
-mod slab;
-mod sparse;
+mod copy;
+mod edit;
+mod header;
 
-pub(super) use coarse::{Groups, GROUP_SHIFT, GROUP_WORDS};
-pub(super) use dense::{Leaf, LeafMut};
-pub(super) use sparse::LIMIT;
+use super::geometry::{above, CHUNK_BITS, CHUNK_SHIFT, CHUNK_SPANS, CHUNK_WORDS, SPAN_SHIFT};
+use super::geometry::{SPAN_BITS, SPAN_WORDS};
+pub(super) use copy::resize_list;
+use header::{Header, Raw};
+use std::ops::Range;
 
-use super::place::Place;
-use super::queue::Queue;
-use super::words::{mask_if, select};
-use dense::Leaves;
-use form::Form;
-use sparse::{Entry, Lists};
-use std::alloc::{alloc_zeroed, handle_alloc_error, Layout};
-use std::ptr;
+/// All spans of a chunk.
+const ALL_SPANS: u8 = (0xff_u32 >> (8 - CHUNK_SPANS)) as u8;
+/// The summary of a span that has no zero word.
+const ALL_WORDS: u64 = u64::MAX >> (64 - SPAN_WORDS);
 
-/// log2 of the bits in a chunk.
-pub(super) const CHUNK_SHIFT: u32 = 15;
-/// Bits in a chunk (the last chunk of a bitmap may have fewer).
-pub(super) const CHUNK_BITS: u64 = 1 << CHUNK_SHIFT;
-/// Leaf words in a chunk.
-pub(super) const CHUNK_WORDS: usize = (CHUNK_BITS / 64) as usize;
-
-/// `len` values of zero bytes, in pages that nobody has touched if they are many: `vec!` would write each of them.
-///
-/// # Safety
-/// Zero bytes are a value of `T`.
-unsafe fn zeroed<T: Copy>(len: usize) -> Box<[T]> {
-    let Ok(layout) = Layout::array::<T>(len) else { unreachable!("at most 2^26 of 16 bytes") };
-    if layout.size() == 0 {
-        return Box::default();
-    }
-    // SAFETY: the layout is not of size 0.
-    let values: *mut T = unsafe { alloc_zeroed(layout) }.cast();
-    if values.is_null() {
-        handle_alloc_error(layout);
-    }
-    // SAFETY: the global allocator made this memory for an array of `len` values; that zeroes are some is the caller's promise.
-    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(values, len)) }
-}
-
-/// All chunks of a bitmap.
+/// The bits of a bitmap. Chunks and words are numbered through the bitmap, bits as said.
 #[derive(Debug)]
-#[repr(C)] // What single bits are found by comes first: see `HBitmap`.
 pub(super) struct Chunks {
-    /// The bitmap's bits. There are as many forms and entries as they need chunks, and while one is dense, as many leaf words as they
-    /// need words, and as many summary words as those need.
+    headers: Vec<Raw>,
+    words: Vec<u64>,
+    summary: Vec<u64>,
     bits: u64,
-    /// The number of bits before the first chunk that is not dense. Below it nothing has to be asked but a word: on a busy disk, mostly
-    /// all.
-    dense_bits: u64,
-    forms: Box<[Form]>,
-    /// Of chunks that are neither sparse nor coarse: empty ones.
-    entries: Box<[Entry]>,
-    leaves: Leaves,
-    lists: Lists,
 }
 
-/// Where a single bit is.
-pub(super) enum Bit<T> {
-    /// At or past the bitmap's end.
-    Past,
-    /// In a chunk that is not dense, and whether it is set there and the entry says so.
-    Elsewhere(bool),
-    /// In a leaf word.
-    Dense(T),
+/// How a chunk is stored, for those who treat all of it at once.
+pub(super) enum Store {
+    /// All bits are set.
+    Full,
+    /// These bits are set, numbered within the chunk; none if it is empty.
+    Array(Array),
+    /// These of its spans have bits that are set.
+    Words(u8),
 }
 
-/// Where this is called the way is not the straight one.
-#[cold]
-#[inline]
-fn cold() {}
+/// The bits of a chunk that has few.
+pub(super) struct Array(Header);
 
-impl<T> Bit<T> {
-    #[inline(always)]
-    fn map<U>(self, dense: impl FnOnce(T) -> U) -> Bit<U> {
-        match self {
-            Bit::Past => Bit::Past,
-            Bit::Elsewhere(set) => Bit::Elsewhere(set),
-            Bit::Dense(what) => Bit::Dense(dense(what)),
-        }
+impl Array {
+    /// The bits, ascending, numbered within the chunk.
+    pub(super) fn bits(&self) -> impl Iterator<Item = u64> {
+        self.0.array()
     }
 }
 
 impl Chunks {
-    /// The chunks of a bitmap of `bits` bits (at most 2^41), none of which has memory.
+    /// `bits` bits, none of them set.
     pub(super) fn new(bits: u64) -> Self {
-        let len = bits.div_ceil(CHUNK_BITS) as usize;
+        let words = bits.div_ceil(64) as usize;
         Chunks {
+            headers: vec![[0; 8]; words.div_ceil(CHUNK_WORDS)],
+            words: vec![0; words],
+            summary: vec![0; words.div_ceil(SPAN_WORDS)],
             bits,
-            dense_bits: 0,
-            // SAFETY: zero is a form.
-            forms: unsafe { zeroed(len) },
-            // SAFETY: lanes of zeroes are no places.
-            entries: unsafe { zeroed(len) },
-            lists: Lists::new(),
-            leaves: Leaves::new(bits.div_ceil(64) as usize),
         }
     }
 
-    /// The bitmap's bits.
+    /// The number of bits.
     #[inline(always)]
     pub(super) fn bits(&self) -> u64 {
         self.bits
     }
 
-    /// Where bit `bit` is. In a dense chunk there are a leaf word and a summary word for it.
-    #[inline(always)]
-    fn locate(&self, bit: u64) -> Bit<()> {
-        if bit >= self.bits {
-            return Bit::Past;
+    /// The number of chunks.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.headers.len()
+    }
+
+    /// The bits that chunk `c` has: [`CHUNK_BITS`], but the last one may be short.
+    #[inline]
+    pub(super) fn size_of(&self, c: usize) -> u64 {
+        CHUNK_BITS.min(self.bits - ((c as u64) << CHUNK_SHIFT))
+    }
+
+    /// The words that chunk `c` has.
+    #[inline]
+    pub(super) fn words_of(&self, c: usize) -> usize {
+        CHUNK_WORDS.min(self.words.len() - c * CHUNK_WORDS)
+    }
+
+    /// Bits that are set in chunk `c`.
+    #[inline]
+    pub(super) fn count(&self, c: usize) -> u64 {
+        self.header(c).count()
+    }
+
+    /// How chunk `c` is stored.
+    #[inline]
+    pub(super) fn store(&self, c: usize) -> Store {
+        let header = self.header(c);
+        match header.spans() {
+            0 if header.is_full() => Store::Full,
+            0 => Store::Array(Array(header)),
+            spans => Store::Words(spans),
         }
-        // SAFETY: `bit` is below `bits`, for which there are forms.
-        let form = unsafe { self.forms.get_unchecked((bit >> CHUNK_SHIFT) as usize) };
-        if !form.is_dense() {
-            // SAFETY: `bit` is below `bits`.
-            return Bit::Elsewhere(unsafe { self.entry_has_unchecked(bit) });
-        }
-        Bit::Dense(())
     }
 
-    /// Leaf word `bit / 64`, if the chunk of bit `bit` is dense.
-    #[inline(always)]
-    fn dense_word(&self, bit: u64) -> Bit<u64> {
-        let dense = if bit < self.dense_bits { Bit::Dense(()) } else { self.locate(bit) };
-        // SAFETY: `bit` is in a dense chunk, so there are leaf words for all bits.
-        dense.map(|()| unsafe { self.leaves.word_unchecked((bit / 64) as usize) })
-    }
-
-    /// Bit `bit`, if its chunk is dense.
-    #[inline(always)]
-    pub(super) fn bit(&self, bit: u64) -> Bit<bool> {
-        self.dense_word(bit).map(|word| word >> (bit % 64) & 1 != 0)
-    }
-
-    /// The first set bit from `bit` on, if that is in a dense chunk and has a word with set bits behind its own, of the 64 that it is one
-    /// of.
+    /// Whether bit `bit` of the bitmap is set.
     ///
-    /// Where bits are scattered, no branch could foresee whether the bit's own word has the answer. One that asks would wait for that
-    /// word, mostly a cache miss, and be wrong: then no other call could be under way meanwhile. So the other word is loaded as well.
+    /// All three stores are asked at once, because a branch on the store is mispredicted where
+    /// neighbours are stored in different ways.
     #[inline(always)]
-    pub(super) fn next_bit(&self, bit: u64) -> Option<u64> {
-        let Bit::Dense(here) = self.dense_word(bit) else { return None };
-        // SAFETY: `bit` is in a dense chunk, so there are summary words for all bits.
-        let later = unsafe { self.leaves.later_unchecked((bit / 64) as usize) };
-        if later == 0 {
-            return None;
+    pub(super) fn get(&self, bit: u64) -> bool {
+        let header = self.header((bit >> CHUNK_SHIFT) as usize);
+        let word = self.words[(bit / 64) as usize] & stored_mask(header, (bit / 64) as usize);
+        let in_array = header.array_contains(bit % CHUNK_BITS);
+        (word >> (bit % 64) & 1 != 0) | header.is_full() | in_array
+    }
+
+    /// Word `w` of the bitmap.
+    #[inline(always)]
+    pub(super) fn word(&self, w: usize) -> u64 {
+        let header = self.header(w / CHUNK_WORDS);
+        if header.has_array() {
+            return header.array_word(w % CHUNK_WORDS);
         }
-        let here = here & (u64::MAX << (bit % 64));
-        let next = bit / 4096 * 64 + u64::from(later.trailing_zeros());
-        let is_here = mask_if(here != 0);
-        // SAFETY: a summary has no bit of a word that the bitmap does not have, and there are leaf words for all bits.
-        let bits = select(is_here, here, unsafe { self.leaves.word_unchecked(next as usize) });
-        Some(select(is_here, bit / 64, next) * 64 + u64::from(bits.trailing_zeros()))
+        let full = u64::from(header.is_full()).wrapping_neg();
+        self.words[w] & stored_mask(header, w) | full
     }
 
-    /// The leaf word of bit `bit` and the summary word that has the word's bit, if the chunk is dense. Keeping the summary right is
-    /// the caller's.
-    #[inline(always)]
-    pub(super) fn word_of_bit(&mut self, bit: u64) -> Bit<(&mut u64, &mut u64)> {
-        // As `locate`, written out: the compiler heeds `cold` only beside the very branch.
-        if bit >= self.bits {
-            return Bit::Past;
+    /// Which words after word `w`, of the span that `w` is in, are not zero: bit `i` for word `i` of
+    /// the span. None if the store is an array: its bits are found one by one.
+    #[inline]
+    pub(super) fn words_after(&self, w: usize) -> u64 {
+        let header = self.header(w / CHUNK_WORDS);
+        let full = u64::from(header.is_full()).wrapping_neg() & ALL_WORDS;
+        let stored = self.summary[w >> SPAN_SHIFT] & stored_mask(header, w);
+        above(stored | full, (w % SPAN_WORDS) as u64)
+    }
+
+    /// The first set bit of chunk `c` at or after its bit `from`.
+    #[inline]
+    pub(super) fn next_set(&self, c: usize, from: u64) -> Option<u64> {
+        let header = self.header(c);
+        if header.spans() == 0 {
+            return if header.is_full() { Some(from) } else { header.next_in_array(from) };
         }
-        // SAFETY: `bit` is below `bits`, for which there are forms.
-        let form = unsafe { self.forms.get_unchecked((bit >> CHUNK_SHIFT) as usize) };
-        if !form.is_dense() {
-            // SAFETY: `bit` is below `bits`.
-            return Bit::Elsewhere(unsafe { self.entry_has_unchecked(bit) });
-        }
-        // Not that it is rare: but a dense word is mostly waited for, and then a jump costs nothing. An entry is at hand.
-        cold();
-        // SAFETY: `bit` is below `bits`, and a chunk is dense, so there are leaf and summary words for all bits.
-        Bit::Dense(unsafe { self.leaves.word_unchecked_mut((bit / 64) as usize) })
-    }
-
-    /// Whether bit `bit` is set in a sparse chunk that has its places in the entry. This is what a guest's write to a block that is dirty
-    /// already asks of a sparse bitmap.
-    ///
-    /// # Safety
-    /// The bitmap has a bit `bit`.
-    #[inline(always)]
-    unsafe fn entry_has_unchecked(&self, bit: u64) -> bool {
-        // SAFETY: there are entries for all bits, and `bit` is one by the caller's promise.
-        unsafe { self.entries.get_unchecked((bit >> CHUNK_SHIFT) as usize) }.has(Place::of(bit))
-    }
-
-    /// If chunk `c` is a sparse one that has its places in the entry, the first of them from `from` on.
-    #[inline(always)]
-    pub(super) fn place_in_entry(&self, c: usize, from: Place) -> Option<Option<Place>> {
-        let entry = &self.entries[c];
-        entry.has_places().then(|| entry.place_from(from))
-    }
-
-    /// If chunk `c` is such a one, the first bit from `from` on that is clear. In the last chunk it may lie past the end.
-    #[inline(always)]
-    pub(super) fn no_place_in_entry(&self, c: usize, from: u64) -> Option<u64> {
-        let entry = &self.entries[c];
-        if !entry.has_places() {
-            return None;
-        }
-        // At most nine steps, mostly one or two.
-        (from..CHUNK_BITS).find(|&bit| !entry.has(Place::of(bit)))
-    }
-
-    /// The first clear bit from `from` on, if that is in the same word of a dense chunk, or is `from` in a sparse chunk that has its places in
-    /// its entry. In the last chunk it may lie past the end. This is where most areas end.
-    #[inline(always)]
-    pub(super) fn clear_bit_near(&self, from: u64) -> Option<u64> {
-        match self.dense_word(from) {
-            Bit::Dense(word) => {
-                let clear = !word & (u64::MAX << (from % 64));
-                (clear != 0).then(|| from / 64 * 64 + u64::from(clear.trailing_zeros()))
+        let (at, s) = ((from / 64) as usize, (from / SPAN_BITS) as usize);
+        let first = c * CHUNK_WORDS;
+        let found = |word: usize, bits: u64| Some(word as u64 * 64 + u64::from(bits.trailing_zeros()));
+        if header.spans() >> s & 1 != 0 {
+            let bits = self.words[first + at] & (u64::MAX << (from % 64));
+            if bits != 0 {
+                return found(at, bits);
             }
-            Bit::Elsewhere(false) => self.entries[(from >> CHUNK_SHIFT) as usize].has_places().then_some(from),
-            Bit::Elsewhere(true) | Bit::Past => None,
+            let after = above(self.summary[self.span(c, s)], (at % SPAN_WORDS) as u64);
+            if after != 0 {
+                let word = s * SPAN_WORDS + after.trailing_zeros() as usize;
+                return found(word, self.words[first + word]);
+            }
         }
-    }
-
-    /// Leaf word `word` of the bitmap, if its chunk is dense; `None` also past the end.
-    #[inline]
-    pub(super) fn word(&self, word: u64) -> Option<u64> {
-        let form = self.forms.get(word as usize / CHUNK_WORDS)?;
-        form.is_dense().then(|| self.leaves.word(word as usize)).flatten()
-    }
-
-    /// Leaf word `word` of the bitmap, if there is memory for it; else 0. It says something only where the chunk is dense.
-    #[inline(always)]
-    pub(super) fn word_in_memory(&self, word: u64) -> u64 {
-        self.leaves.word(word as usize).unwrap_or(0)
-    }
-
-    /// The places of the bits of chunk `c` if it has all of them in its entry; else an empty queue, also where there is no such chunk.
-    #[inline(always)]
-    pub(super) fn queue(&self, c: usize) -> Queue {
-        self.entries.get(c).map_or(Queue::EMPTY, Entry::queue)
-    }
-
-    /// The same as [`Self::word`], to change, with the word of the summary that has its bit.
-    #[inline]
-    pub(super) fn word_mut(&mut self, word: u64) -> Option<(&mut u64, &mut u64)> {
-        let form = self.forms.get(word as usize / CHUNK_WORDS)?;
-        if !form.is_dense() {
+        let spans = above(header.spans().into(), s as u64);
+        if spans == 0 {
             return None;
         }
-        self.leaves.word_mut(word as usize)
+        let s = spans.trailing_zeros() as usize;
+        let summary = self.summary[self.span(c, s)];
+        let word = s * SPAN_WORDS + summary.trailing_zeros() as usize;
+        found(word, self.words[first + word])
     }
 
-    /// Whether chunk `c` is dense.
+    /// The first clear bit of chunk `c` at or after its bit `from`. In a short chunk it may lie past
+    /// the end.
     #[inline]
-    pub(super) fn is_dense(&self, c: usize) -> bool {
-        self.forms[c].is_dense()
+    pub(super) fn next_clear(&self, c: usize, from: u64) -> Option<u64> {
+        let header = self.header(c);
+        if header.spans() == 0 {
+            // The array ascends: each index that continues the run moves its end on by one.
+            let end = header.array().fold(from, |end, bit| end + u64::from(bit == end));
+            return (!header.is_full() && end < CHUNK_BITS).then_some(end);
+        }
+        let at = (from / 64) as usize;
+        let bits = !self.word(c * CHUNK_WORDS + at) & (u64::MAX << (from % 64));
+        if bits != 0 {
+            return Some(at as u64 * 64 + u64::from(bits.trailing_zeros()));
+        }
+        let mut at = at + 1;
+        while at < CHUNK_WORDS {
+            let s = at / SPAN_WORDS;
+            if header.spans() >> s & 1 == 0 {
+                return Some(at as u64 * 64);
+            }
+            let words = &self.words[self.span_words(c, s)];
+            let mut rest = words.iter().skip(at % SPAN_WORDS);
+            if let Some(clear) = rest.position(|&word| word != u64::MAX) {
+                let word = at + clear;
+                let bits = !words[word % SPAN_WORDS];
+                return Some(word as u64 * 64 + u64::from(bits.trailing_zeros()));
+            }
+            at = (s + 1) * SPAN_WORDS;
+        }
+        None
     }
 
-    /// Chunk `c`, if it is dense.
+    /// The words of span `s` of chunk `c`, which is stored, and which of them are not zero.
     #[inline]
-    pub(super) fn leaf(&self, c: usize) -> Option<Leaf<'_>> {
-        self.is_dense(c).then(|| self.leaves.leaf(c))
+    pub(super) fn stored_span(&self, c: usize, s: usize) -> (&[u64], u64) {
+        (&self.words[self.span_words(c, s)], self.summary[self.span(c, s)])
     }
 
-    /// The same, to change. Keeping the summary right is the caller's.
-    #[inline]
-    pub(super) fn leaf_mut(&mut self, c: usize) -> Option<LeafMut<'_>> {
-        if self.is_dense(c) {
-            Some(self.leaves.leaf_mut(c))
-        } else {
-            None
+    #[inline(always)]
+    fn header(&self, c: usize) -> Header {
+        Header(self.headers[c])
+    }
+
+    /// The number of span `s` of chunk `c` in the summary.
+    #[inline(always)]
+    fn span(&self, c: usize, s: usize) -> usize {
+        c * CHUNK_SPANS + s
+    }
+
+    /// Where the words of span `s` of chunk `c` are. The last span of a bitmap may be short.
+    #[inline(always)]
+    fn span_words(&self, c: usize, s: usize) -> Range<usize> {
+        let first = c * CHUNK_WORDS + s * SPAN_WORDS;
+        first..(first + SPAN_WORDS).min(self.words.len())
+    }
+
+    /// How each chunk is stored: 0 empty, 1 full, 2 an array, 3 words. For tests.
+    #[cfg(any(test, qdb_internal))]
+    pub(super) fn stores(&self) -> Vec<u8> {
+        let of = |c| match self.store(c) {
+            Store::Full => 1,
+            Store::Array(_) if self.count(c) == 0 => 0,
+            Store::Array(_) => 2,
+            Store::Words(_) => 3,
+        };
+        (0..self.len()).map(of).collect()
+    }
+
+    /// Panics unless chunk `c` is stored as the module says.
+    pub(super) fn check_chunk(&self, c: usize) {
+        let header = self.header(c);
+        let ways = [header.is_full(), header.has_array(), header.spans() != 0];
+        let ways = ways.iter().filter(|&&way| way).count();
+        assert_eq!(ways, usize::from(header.count() != 0), "chunk {c} is stored in {ways} ways");
+        assert!(!header.is_full() || header == Header::FULL, "chunk {c} is full, and has more");
+        assert!(!header.is_full() || self.size_of(c) == CHUNK_BITS, "chunk {c} is short and full");
+        let array: Vec<u64> = header.array().collect();
+        assert!(array.is_sorted_by(|a, b| a < b), "the array of chunk {c} does not ascend");
+        assert!(array.iter().all(|&bit| bit < self.size_of(c)), "chunk {c} has bits past its end");
+        let mut count = if header.is_full() { CHUNK_BITS } else { array.len() as u64 };
+        for s in (0..CHUNK_SPANS).filter(|s| header.spans() >> s & 1 != 0) {
+            assert!(s * SPAN_WORDS < self.words_of(c), "chunk {c} has a span past its end");
+            let (words, summary) = self.stored_span(c, s);
+            assert_ne!(summary, 0, "span {s} of chunk {c} is stored, and empty");
+            let nonzero = |i: usize| words.get(i).is_some_and(|&word| word != 0);
+            let agree = (0..64).all(|i| (summary >> i & 1 != 0) == nonzero(i));
+            assert!(agree, "the summary of span {s} of chunk {c} is wrong");
+            count += words.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
+        }
+        assert_eq!(header.count(), count, "the count of chunk {c}");
+        let tail = self.bits % 64;
+        if c + 1 == self.len() && tail != 0 {
+            let last = self.word(self.words.len() - 1);
+            assert_eq!(last & (u64::MAX << tail), 0, "bits are set past the end");
         }
     }
+}
 
-    /// The places of the bits of chunk `c`, ascending; none if it is not sparse.
-    #[inline]
-    pub(super) fn places(&self, c: usize) -> &[Place] {
-        self.lists.places(self.forms[c], &self.entries[c])
-    }
-
-    /// How many bits chunk `c` has; 0 if it is not sparse.
-    #[inline]
-    pub(super) fn places_len(&self, c: usize) -> usize {
-        self.forms[c].len()
-    }
-
-    /// Whether chunk `c` is coarse.
-    #[inline]
-    pub(super) fn is_coarse(&self, c: usize) -> bool {
-        self.forms[c].is_coarse()
-    }
-
-    /// Chunk `c`, if it is coarse.
-    #[inline]
-    pub(super) fn groups(&self, c: usize) -> Option<Groups<'_>> {
-        self.lists.groups(self.forms[c], &self.entries[c])
-    }
-
-    /// The same, to change: one bit for each of its groups.
-    #[inline]
-    pub(super) fn groups_mut(&mut self, c: usize) -> Option<&mut [u64; GROUP_WORDS]> {
-        self.lists.groups_mut(self.forms[c], &self.entries[c])
-    }
-
-    /// Makes chunk `c`, which has full size, coarse, whatever it was, with one bit for each of its groups.
-    pub(super) fn make_coarse(&mut self, c: usize, groups: [u64; GROUP_WORDS]) {
-        self.free_leaf(c);
-        self.lists.assign_groups(&mut self.forms[c], &mut self.entries[c], groups);
-    }
-
-    /// Whether chunk `c` is sparse and its bit at `place` is set.
-    pub(super) fn has_place(&self, c: usize, place: Place) -> bool {
-        self.lists.has(self.forms[c], &self.entries[c], place)
-    }
-
-    /// Makes chunk `c`, which is not, dense, and frees what it had. Its words and summary have no meaning yet: the caller writes
-    /// all of them.
-    pub(super) fn make_dense(&mut self, c: usize) -> LeafMut<'_> {
-        self.lists.clear(&mut self.forms[c], &mut self.entries[c]);
-        // The memory first: a form that says dense promises it.
-        self.leaves.occupy(c, |c| self.forms[c].is_dense());
-        self.forms[c] = Form::DENSE;
-        if c as u64 == self.dense_bits >> CHUNK_SHIFT {
-            self.extend_dense_bits();
-        }
-        self.leaves.leaf_mut(c)
-    }
-
-    /// Says that from now on (or not any more) chunks become dense one after the other, so that memory should be had by the region.
-    pub(super) fn set_filling(&mut self, filling: bool) {
-        self.leaves.set_filling(filling);
-    }
-
-    /// Says that what is dense in `other` is likely to become so here. Regions where that is much are had as large pages from the start,
-    /// instead of by small pages that are moved into a large one when there are many.
-    pub(super) fn expect(&mut self, other: &Chunks) {
-        self.leaves.expect(&other.leaves);
-    }
-
-    /// Makes chunk `c`, whatever it was, have its bits at `places`: ascending, at most [`LIMIT`].
-    pub(super) fn make_sparse(&mut self, c: usize, places: &[Place]) {
-        self.free_leaf(c);
-        self.lists.assign(&mut self.forms[c], &mut self.entries[c], places);
-    }
-
-    /// Adds the bit at `place` to chunk `c`, which is not dense and has less than [`LIMIT`]. Returns whether it was clear.
-    pub(super) fn insert_place(&mut self, c: usize, place: Place) -> bool {
-        self.lists.insert(&mut self.forms[c], &mut self.entries[c], place)
-    }
-
-    /// Takes the bit at `place` from chunk `c`, which is zero or sparse. Returns whether it was set.
-    pub(super) fn remove_place(&mut self, c: usize, place: Place) -> bool {
-        self.lists.remove(&mut self.forms[c], &mut self.entries[c], place)
-    }
-
-    /// Adds the bits of chunk `c` of `other`, if they are few, to chunk `c`, which is not full, if it has few, and has all or none of those
-    /// already. Returns how many were clear; `None` if that is not so: then nothing changes.
-    #[inline]
-    pub(super) fn unite_entries(&mut self, c: usize, other: &Chunks) -> Option<usize> {
-        let form = &mut self.forms[c];
-        if form.is_dense() || form.is_coarse() {
-            return None;
-        }
-        self.lists.unite(form, &mut self.entries[c], other.forms[c], &other.entries[c])
-    }
-
-    /// Keeps those bits of chunk `c`, which is not dense, whose places `keep` approves of. Returns how many went.
-    pub(super) fn retain_places(&mut self, c: usize, keep: impl Fn(Place) -> bool) -> usize {
-        self.lists.retain(&mut self.forms[c], &mut self.entries[c], keep)
-    }
-
-    /// Frees the memory of chunk `c`, if it has any. A form that says there is none is only read, so that its page stays untouched.
-    pub(super) fn free(&mut self, c: usize) {
-        self.free_leaf(c);
-        self.lists.clear(&mut self.forms[c], &mut self.entries[c]);
-    }
-
-    /// Makes `dense_bits` right, if the chunks before it are dense.
-    fn extend_dense_bits(&mut self) {
-        let from = (self.dense_bits >> CHUNK_SHIFT) as usize;
-        let more = self.forms[from..].iter().take_while(|form| form.is_dense()).count();
-        self.dense_bits = (((from + more) as u64) << CHUNK_SHIFT).min(self.bits);
-    }
-
-    fn free_leaf(&mut self, c: usize) {
-        if self.is_dense(c) {
-            self.dense_bits = self.dense_bits.min((c as u64) << CHUNK_SHIFT);
-            self.forms[c] = Form::NO_MEMORY;
-            self.leaves.vacate(c);
-        }
-    }
-
-    /// The chunks of a bitmap of `bits` bits, with the memory of all those of `kept`; the other chunks must have none. A chunk that is
-    /// short in one of the two bitmaps must not be kept.
-    pub(super) fn resized(mut self, bits: u64, kept: impl Iterator<Item = usize>) -> Self {
-        let mut resized = Chunks::new(bits);
-        for c in kept {
-            resized.forms[c] = self.forms[c];
-            resized.entries[c] = self.entries[c];
-        }
-        // No chunk of this bitmap is looked at again.
-        (self.forms, self.entries) = (Box::default(), Box::default());
-        resized.lists = self.lists;
-        resized.leaves = self.leaves.resized(resized.bits.div_ceil(64) as usize);
-        resized.extend_dense_bits();
-        resized
-    }
-
-    /// Panics unless memory is just what the entries say, and is well formed. `tail` is the mask of the valid bits of the last word.
-    pub(super) fn check_invariants(&self, tail: u64) {
-        let chunks = self.bits.div_ceil(CHUNK_BITS) as usize;
-        assert_eq!((self.forms.len(), self.entries.len()), (chunks, chunks), "the number of forms and entries");
-        let dense = self.forms.iter().take_while(|form| form.is_dense()).count() as u64;
-        assert_eq!(
-            self.dense_bits,
-            (dense << CHUNK_SHIFT).min(self.bits),
-            "the number of bits in dense chunks at the start"
-        );
-        self.lists.check_invariants(&self.forms, &self.entries);
-        self.leaves.check_invariants((0..chunks).filter(|&c| self.forms[c].is_dense()), tail);
-    }
+/// All ones if the span of word `w` of the bitmap is stored as words, else zero.
+#[inline(always)]
+fn stored_mask(header: Header, w: usize) -> u64 {
+    u64::from(header.spans() >> ((w >> SPAN_SHIFT) % CHUNK_SPANS) & 1).wrapping_neg()
 }

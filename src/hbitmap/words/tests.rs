@@ -1,115 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Every kernel on every instruction set of this machine, against bit-by-bit definitions.
+//! Each kernel against its definition, bit by bit: as dispatched, and as portable code.
 
 use super::*;
+use crate::hbitmap::geometry::CHUNK_WORDS;
 use proptest::prelude::*;
 
-/// Arrays of up to 512 words in which zero words, full words and mixed words all occur.
-fn arrays() -> impl Strategy<Value = Vec<u64>> {
-    let word =
-        prop_oneof![3 => Just(0), 3 => Just(u64::MAX), 2 => any::<u64>(), 1 => (0..64u32).prop_map(|bit| 1 << bit)];
-    prop_oneof![
-        prop::collection::vec(word, 0..=512),
-        (0..=512usize).prop_map(|n| vec![u64::MAX; n]),
-        Just(vec![u64::MAX; 512])
-    ]
+/// Words of which many are zero or all ones.
+fn some_words() -> impl Strategy<Value = Vec<u64>> {
+    let word = prop_oneof![Just(0), Just(u64::MAX), any::<u64>(), (0..64u32).prop_map(|i| 1 << i)];
+    prop::collection::vec(word, 1..CHUNK_WORDS + 1)
 }
 
 fn bit(words: &[u64], i: usize) -> bool {
-    words.get(i / 64).is_some_and(|word| word >> (i % 64) & 1 != 0)
+    words[i / 64] >> (i % 64) & 1 != 0
 }
 
 proptest! {
     #[test]
-    fn counts_and_summaries(words in arrays()) {
+    fn counts_are_those_of_the_bits(words in some_words()) {
         let ones = (0..words.len() * 64).filter(|&i| bit(&words, i)).count() as u64;
-        for isa in Isa::available() {
-            prop_assert_eq!(count_ones::on(isa, &words), ones);
-            prop_assert_eq!(all_ones::on(isa, &words), ones == words.len() as u64 * 64);
-            let summary = summarize::on(isa, &words);
+        prop_assert_eq!(count_ones(&words), ones);
+        prop_assert_eq!(portable::count_ones(&words), ones);
+        for summary in [summarize(&words), portable::summarize(&words)] {
             prop_assert_eq!(summary.ones, ones);
-            for i in 0..512 {
-                prop_assert_eq!(bit(&summary.words, i), words.get(i).is_some_and(|&word| word != 0));
+            for (span, mask) in words.chunks(super::super::geometry::SPAN_WORDS).zip(summary.words) {
+                prop_assert_eq!(nonzero(span), mask);
+                for i in 0..64 {
+                    let nonzero = span.get(i).is_some_and(|&word| word != 0);
+                    prop_assert_eq!(mask >> i & 1 != 0, nonzero);
+                }
             }
         }
     }
 
     #[test]
-    fn summaries_of_bytes(words in prop::collection::vec(arrays(), 1..=8)) {
-        let mut words = words.concat();
-        words.truncate(words.len().min(512) / 64 * 64);
-        for offset in [0, 3, 8] {
-            let mut bytes = vec![0; offset + words.len() * 8];
-            portable::to_little_endian(&mut bytes[offset..], &words);
-            for isa in Isa::available() {
-                prop_assert_eq!(summarize_bytes::on(isa, &bytes[offset..]), portable::summarize(&words));
-            }
+    fn union_gains_what_it_sets(dst in some_words(), src in some_words()) {
+        let len = dst.len().min(src.len());
+        let union: Vec<u64> = dst.iter().zip(&src).map(|(a, b)| a | b).collect();
+        let gained = portable::count_ones(&union) - portable::count_ones(&dst[..len]);
+        for or in [or_into, portable::or_into] {
+            let mut out = dst[..len].to_vec();
+            prop_assert_eq!(or(&mut out, &src[..len]), gained);
+            prop_assert_eq!(&out, &union);
         }
     }
 
     #[test]
-    fn or_gains_what_was_missing(pairs in prop::collection::vec((any::<u64>(), any::<u64>()), 0..=512)) {
-        let (src, dst): (Vec<u64>, Vec<u64>) = pairs.into_iter().unzip();
-        for isa in Isa::available() {
-            let mut got = dst.clone();
-            let gained = or_into::on(isa, &mut got, &src);
-            let before: u64 = dst.iter().map(|word| u64::from(word.count_ones())).sum();
-            let after: u64 = got.iter().map(|word| u64::from(word.count_ones())).sum();
-            prop_assert_eq!(gained, after - before);
-            prop_assert!(got.iter().zip(dst.iter().zip(&src)).all(|(&g, (&d, &s))| g == d | s));
-        }
-    }
-
-    #[test]
-    fn bytes_are_little_endian(words in arrays()) {
-        let expected: Vec<u8> = words.iter().flat_map(|word| (0..8).map(move |i| (word >> (8 * i)) as u8)).collect();
-        for isa in Isa::available() {
-            let mut bytes = vec![0xaa; words.len() * 8];
-            to_little_endian::on(isa, &mut bytes, &words);
-            prop_assert_eq!(&bytes, &expected);
-            let mut back = vec![0x5555; words.len()];
-            from_little_endian::on(isa, &mut back, &bytes);
-            prop_assert_eq!(&back, &words);
-        }
-    }
-
-    #[test]
-    fn replacing_tells_old_and_new(words in arrays(), seed in any::<u64>()) {
-        let old: Vec<u64> = (0..words.len() as u64).map(|i| seed.wrapping_mul(2 * i + 1)).collect();
+    fn bytes_are_little_endian(words in some_words()) {
         let mut bytes = vec![0; words.len() * 8];
         to_little_endian(&mut bytes, &words);
-        for isa in Isa::available() {
-            let mut own = old.clone();
-            let (summary, lost) = replace::on(isa, &mut own, &bytes);
-            prop_assert_eq!(&own, &words);
-            prop_assert_eq!(summary, portable::summarize(&words));
-            prop_assert_eq!(lost, portable::count_ones(&old));
+        for (i, byte) in bytes.iter().enumerate() {
+            prop_assert_eq!(u64::from(*byte), words[i / 8] >> (i % 8 * 8) & 0xff);
+        }
+        let mut back = vec![1; words.len()];
+        from_little_endian(&mut back, &bytes);
+        prop_assert_eq!(back, words);
+    }
+
+    #[test]
+    fn expansion_repeats_each_bit(bits: u64, shift in 1..6u32) {
+        for expand in [expand, rescale::expand] {
+            let mut out = vec![7; 1 << shift];
+            expand(&mut out, bits, shift);
+            for i in 0..64 << shift {
+                prop_assert_eq!(bit(&out, i), bits >> (i >> shift) & 1 != 0);
+            }
         }
     }
 
     #[test]
-    fn rescaling_is_what_it_says(words in arrays(), shift in 1u32..=14) {
-        for isa in Isa::available() {
-            let source = &words[..words.len().min((512usize >> shift).max(1))];
-            let mut wide = vec![0x5aa5; (source.len() << shift).min(512)];
-            expand::on(isa, &mut wide, source, shift);
-            for i in 0..wide.len() * 64 {
-                prop_assert_eq!(bit(&wide, i), bit(source, i >> shift), "expand {} bit {}", shift, i);
-            }
-            let mut narrow = vec![0x5aa5; (words.len() * 64).div_ceil(1 << shift).div_ceil(64)];
-            compress::on(isa, &mut narrow, &words, shift);
-            for i in 0..narrow.len() * 64 {
-                let any = (i << shift..(i + 1) << shift).any(|j| bit(&words, j));
-                prop_assert_eq!(bit(&narrow, i), any, "compress {} bit {}", shift, i);
+    fn compression_is_any_of_each_run(src in some_words(), shift in 1..16u32) {
+        let runs = (src.len() * 64).div_ceil(1 << shift);
+        for compress in [compress, rescale::compress] {
+            let mut out = vec![7; runs.div_ceil(64)];
+            compress(&mut out, &src, shift);
+            for run in 0..out.len() * 64 {
+                let first = run << shift;
+                let any = (first..(run + 1) << shift).any(|i| i < src.len() * 64 && bit(&src, i));
+                prop_assert_eq!(bit(&out, run), any);
             }
         }
     }
-}
-
-#[test]
-fn masks() {
-    assert_eq!(mask(0, 63), u64::MAX);
-    assert_eq!(mask(64, 64), 1);
-    assert_eq!(mask(3, 5), 0b11_1000);
-    assert_eq!(mask(63, 127), 1 << 63);
 }

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Changes of bits, words and ranges within a chunk.
+
+use super::{Chunks, Header, ALL_SPANS, ALL_WORDS};
+use crate::hbitmap::geometry::{mask, ones_of, ARRAY_LEN, CHUNK_BITS, CHUNK_SHIFT, CHUNK_SPANS};
+use crate::hbitmap::geometry::{CHUNK_WORDS, SPAN_BITS, SPAN_SHIFT, SPAN_WORDS};
+use crate::hbitmap::words;
+
+impl Chunks {
+    /// Sets bit `bit` of the bitmap if its span is stored as words. `None` if it is not; else whether
+    /// the bit was clear.
+    #[inline(always)]
+    pub(in crate::hbitmap) fn set_stored(&mut self, bit: u64) -> Option<bool> {
+        let (c, w) = ((bit >> CHUNK_SHIFT) as usize, (bit / 64) as usize);
+        let header = Header(*self.headers.get(c)?);
+        if header.spans() >> ((w >> SPAN_SHIFT) % CHUNK_SPANS) & 1 == 0 {
+            return None;
+        }
+        let word = self.words.get_mut(w)?;
+        let (old, new) = (*word, *word | 1 << (bit % 64));
+        if old != new {
+            *word = new;
+            if old == 0 {
+                self.summary[w >> SPAN_SHIFT] |= 1 << (w % SPAN_WORDS);
+            }
+            self.add_to_count(c, 1);
+        }
+        Some(old != new)
+    }
+
+    /// Sets the bits `bits` (not none, all within the bitmap) of word `w`.
+    #[inline]
+    pub(in crate::hbitmap) fn set_in_word(&mut self, w: usize, bits: u64) {
+        let c = w / CHUNK_WORDS;
+        let mut header = self.header(c);
+        if header.is_full() {
+            return;
+        }
+        if header.spans() == 0 {
+            let first = (w % CHUNK_WORDS) as u64 * 64;
+            let few = bits.count_ones() as usize <= ARRAY_LEN;
+            if few && ones_of(bits).all(|i| header.array_insert(first + i as u64).is_some()) {
+                self.headers[c] = header.0;
+                return;
+            }
+            self.make_words(c);
+        }
+        let s = w % CHUNK_WORDS / SPAN_WORDS;
+        self.open_span(c, s);
+        let word = &mut self.words[w];
+        let gained = bits & !*word;
+        *word |= bits;
+        self.summary[w >> SPAN_SHIFT] |= 1 << (w % SPAN_WORDS);
+        self.add_to_count(c, u64::from(gained.count_ones()));
+    }
+
+    /// Clears the bits `bits` of word `w`.
+    #[inline]
+    pub(in crate::hbitmap) fn reset_in_word(&mut self, w: usize, bits: u64) {
+        let (c, s) = (w / CHUNK_WORDS, w % CHUNK_WORDS / SPAN_WORDS);
+        if self.header(c).is_full() {
+            self.make_words(c);
+        }
+        let mut header = self.header(c);
+        if header.spans() >> s & 1 != 0 {
+            let word = &mut self.words[w];
+            let lost = bits & *word;
+            *word &= !bits;
+            if *word == 0 {
+                self.summary[w >> SPAN_SHIFT] &= !(1 << (w % SPAN_WORDS));
+            }
+            self.take_from_count(c, u64::from(lost.count_ones()));
+            self.close_if_empty(c, s);
+        } else if header.has_array() {
+            let first = (w % CHUNK_WORDS) as u64 * 64;
+            header.array_retain(|bit| bit & !63 != first || bits >> (bit % 64) & 1 == 0);
+            self.headers[c] = header.0;
+        }
+    }
+
+    /// Sets the bits `first..=last` of chunk `c`.
+    pub(in crate::hbitmap) fn set_range(&mut self, c: usize, first: u64, last: u64) {
+        let mut header = self.header(c);
+        if header.is_full() {
+            return;
+        }
+        if first == 0 && last == CHUNK_BITS - 1 {
+            self.headers[c] = Header::FULL.0;
+            return;
+        }
+        if header.spans() == 0 {
+            let few = last - first < ARRAY_LEN as u64;
+            if few && (first..=last).all(|bit| header.array_insert(bit).is_some()) {
+                self.headers[c] = header.0;
+                return;
+            }
+            self.make_words(c);
+        }
+        for (s, from, to) in spans_of(first, last) {
+            self.open_span(c, s);
+            let at = self.span(c, s);
+            let span = self.span_words(c, s);
+            let gained = fill_bits(&mut self.words[span], from, to);
+            self.summary[at] |= mask(from / 64, to / 64);
+            self.add_to_count(c, gained);
+        }
+    }
+
+    /// Clears the bits `first..=last` of chunk `c`.
+    pub(in crate::hbitmap) fn reset_range(&mut self, c: usize, first: u64, last: u64) {
+        if first == 0 && last + 1 == self.size_of(c) {
+            self.headers[c] = Header::EMPTY.0;
+            return;
+        }
+        if self.header(c).is_full() {
+            self.make_words(c);
+        }
+        let mut header = self.header(c);
+        if header.has_array() {
+            header.array_retain(|bit| !(first..=last).contains(&bit));
+            self.headers[c] = header.0;
+            return;
+        }
+        for (s, from, to) in spans_of(first, last).filter(|&(s, ..)| header.spans() >> s & 1 != 0) {
+            let at = self.span(c, s);
+            let span = self.span_words(c, s);
+            let words = &mut self.words[span];
+            let lost = clear_bits(words, from, to);
+            // The words at the ends may keep bits; those between have none.
+            let (low, high) = ((from / 64) as usize, (to / 64) as usize);
+            let left = u64::from(words[low] != 0) << low | u64::from(words[high] != 0) << high;
+            self.summary[at] = self.summary[at] & !mask(from / 64, to / 64) | left;
+            self.take_from_count(c, lost);
+            self.close_if_empty(c, s);
+        }
+    }
+
+    /// Makes chunks `first..=last`, all of [`CHUNK_BITS`] bits, full.
+    pub(in crate::hbitmap) fn fill_chunks(&mut self, first: usize, last: usize) {
+        self.headers[first..=last].fill(Header::FULL.0);
+    }
+
+    /// Makes chunks `first..=last` empty.
+    pub(in crate::hbitmap) fn clear_chunks(&mut self, first: usize, last: usize) {
+        self.headers[first..=last].fill(Header::EMPTY.0);
+    }
+
+    /// Gives chunk `c` words, with the same bits.
+    pub(super) fn make_words(&mut self, c: usize) {
+        let mut header = self.header(c);
+        if header.is_full() {
+            self.words[c * CHUNK_WORDS..(c + 1) * CHUNK_WORDS].fill(u64::MAX);
+            self.summary[c * CHUNK_SPANS..(c + 1) * CHUNK_SPANS].fill(ALL_WORDS);
+            header.set_spans(ALL_SPANS);
+            self.headers[c] = header.0;
+        } else if header.has_array() {
+            self.headers[c] = Header::EMPTY.0;
+            for bit in header.array() {
+                let w = c * CHUNK_WORDS + (bit / 64) as usize;
+                self.open_span(c, (bit / SPAN_BITS) as usize);
+                self.words[w] |= 1 << (bit % 64);
+                self.summary[w >> SPAN_SHIFT] |= 1 << (w % SPAN_WORDS);
+            }
+            self.add_to_count(c, header.count());
+        }
+    }
+
+    /// Stores span `s` of chunk `c`, which is empty or stored as words. The caller sets a bit of it.
+    #[inline(always)]
+    pub(super) fn open_span(&mut self, c: usize, s: usize) {
+        let mut header = self.header(c);
+        if header.spans() >> s & 1 == 0 {
+            header.set_spans(header.spans() | 1 << s);
+            self.headers[c] = header.0;
+            let (span, at) = (self.span_words(c, s), self.span(c, s));
+            self.words[span].fill(0);
+            self.summary[at] = 0;
+        }
+    }
+
+    /// Stops to store span `s` of chunk `c` if it has no set bit.
+    #[inline(always)]
+    pub(super) fn close_if_empty(&mut self, c: usize, s: usize) {
+        if self.summary[self.span(c, s)] == 0 {
+            let mut header = self.header(c);
+            header.set_spans(header.spans() & !(1 << s));
+            self.headers[c] = header.0;
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn add_to_count(&mut self, c: usize, gained: u64) {
+        let mut header = self.header(c);
+        header.set_count(header.count() + gained);
+        self.headers[c] = header.0;
+    }
+
+    #[inline(always)]
+    pub(super) fn take_from_count(&mut self, c: usize, lost: u64) {
+        let mut header = self.header(c);
+        header.set_count(header.count() - lost);
+        self.headers[c] = header.0;
+    }
+}
+
+/// The spans that bits `first..=last` of a chunk lie in, each with the first and the last of these
+/// bits, numbered within the span.
+#[inline]
+fn spans_of(first: u64, last: u64) -> impl Iterator<Item = (usize, u64, u64)> {
+    (first / SPAN_BITS..=last / SPAN_BITS).map(move |s| {
+        let from = first.max(s * SPAN_BITS) % SPAN_BITS;
+        let to = last.min(s * SPAN_BITS + SPAN_BITS - 1) % SPAN_BITS;
+        (s as usize, from, to)
+    })
+}
+
+/// Sets the bits `first..=last` of `words`; returns how many were clear.
+#[inline]
+fn fill_bits(words: &mut [u64], first: u64, last: u64) -> u64 {
+    let (low, high) = ((first / 64) as usize, (last / 64) as usize);
+    let mut gained = 0;
+    let mut set = |word: &mut u64, bits: u64| {
+        gained += u64::from((bits & !*word).count_ones());
+        *word |= bits;
+    };
+    if low == high {
+        set(&mut words[low], mask(first, last));
+        return gained;
+    }
+    set(&mut words[low], mask(first, 63));
+    set(&mut words[high], mask(0, last));
+    let middle = &mut words[low + 1..high];
+    gained += middle.len() as u64 * 64 - words::count_ones(middle);
+    middle.fill(u64::MAX);
+    gained
+}
+
+/// Clears the bits `first..=last` of `words`; returns how many were set.
+#[inline]
+fn clear_bits(words: &mut [u64], first: u64, last: u64) -> u64 {
+    let (low, high) = ((first / 64) as usize, (last / 64) as usize);
+    let mut lost = 0;
+    let mut reset = |word: &mut u64, bits: u64| {
+        lost += u64::from((bits & *word).count_ones());
+        *word &= !bits;
+    };
+    if low == high {
+        reset(&mut words[low], mask(first, last));
+        return lost;
+    }
+    reset(&mut words[low], mask(first, 63));
+    reset(&mut words[high], mask(0, last));
+    let middle = &mut words[low + 1..high];
+    lost += words::count_ones(middle);
+    middle.fill(0);
+    lost
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The header of a chunk: how many bits are set, where they are stored, and up to six of their indices.
+
+use crate::hbitmap::geometry::{ARRAY_LEN, CHUNK_BITS};
+
+/// A header as it lies in memory. All zeroes is an empty chunk, so that calloc makes them.
+///
+/// Field 0 is the count. Field 1 has a bit for each span that is stored as words, and [`FULL`].
+/// The rest is the array: bit indices in ascending order, each with [`PRESENT`], then zeroes.
+pub(super) type Raw = [u16; 8];
+
+const COUNT: usize = 0;
+const STORE: usize = 1;
+const ARRAY: usize = 2;
+/// All bits are set, and nothing is stored.
+const FULL: u16 = 1 << 8;
+/// Tells index 0 from no index.
+const PRESENT: u16 = 1 << 15;
+
+const _: () = assert!(CHUNK_BITS <= PRESENT as u64);
+
+/// A copy of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header(pub(super) Raw);
+
+impl Header {
+    /// No bit is set.
+    pub(super) const EMPTY: Header = Header([0; 8]);
+    /// All [`CHUNK_BITS`] bits are set.
+    pub(super) const FULL: Header = Header([CHUNK_BITS as u16, FULL, 0, 0, 0, 0, 0, 0]);
+
+    /// Bits that are set.
+    #[inline(always)]
+    pub(super) fn count(self) -> u64 {
+        self.0[COUNT].into()
+    }
+
+    #[inline(always)]
+    pub(super) fn set_count(&mut self, count: u64) {
+        self.0[COUNT] = count as u16;
+    }
+
+    /// Whether the store is full: all bits are set, and nothing is stored.
+    #[inline(always)]
+    pub(super) fn is_full(self) -> bool {
+        self.0[STORE] & FULL != 0
+    }
+
+    /// The spans that are stored as words; each has a bit that is set. All others are empty, unless
+    /// the store is full.
+    #[inline(always)]
+    pub(super) fn spans(self) -> u8 {
+        self.0[STORE] as u8
+    }
+
+    #[inline(always)]
+    pub(super) fn set_spans(&mut self, spans: u8) {
+        self.0[STORE] = spans.into();
+    }
+
+    /// Whether the store is an array with an index in it.
+    #[inline(always)]
+    pub(super) fn has_array(self) -> bool {
+        self.0[ARRAY] != 0
+    }
+
+    /// The indices of the array, ascending.
+    #[inline]
+    pub(super) fn array(self) -> impl Iterator<Item = u64> {
+        (ARRAY..ARRAY + ARRAY_LEN).map_while(move |i| (self.0[i] != 0).then_some(u64::from(self.0[i] & !PRESENT)))
+    }
+
+    /// Whether `bit` is in the array. Free of branches: lookups at random would mispredict them.
+    #[inline(always)]
+    pub(super) fn array_contains(self, bit: u64) -> bool {
+        let key = bit as u16 | PRESENT;
+        (ARRAY..ARRAY + ARRAY_LEN).fold(false, |found, i| found | (self.0[i] == key))
+    }
+
+    /// How many indices of the array are below `bit`. Free of branches, as `array_contains`.
+    #[inline(always)]
+    fn array_rank(self, bit: u64) -> usize {
+        let key = bit as u16 | PRESENT;
+        // Zero, no index, wraps around and is never below.
+        (ARRAY..ARRAY + ARRAY_LEN).map(|i| usize::from(self.0[i].wrapping_sub(1) < key - 1)).sum()
+    }
+
+    /// The first index of the array at or after `from`.
+    #[inline(always)]
+    pub(super) fn next_in_array(self, from: u64) -> Option<u64> {
+        let rank = self.array_rank(from);
+        (rank < ARRAY_LEN && self.0[ARRAY + rank] != 0).then(|| u64::from(self.0[ARRAY + rank] & !PRESENT))
+    }
+
+    /// The bits of word `word` of the chunk, if the store is an array.
+    #[inline]
+    pub(super) fn array_word(self, word: usize) -> u64 {
+        let indices = self.array().filter(|&bit| (bit / 64) as usize == word);
+        indices.fold(0, |bits, bit| bits | 1 << (bit % 64))
+    }
+
+    /// Adds `bit` to the array. `None`, and no change, if there is no room; else whether it is new.
+    /// The count grows with it.
+    #[inline]
+    pub(super) fn array_insert(&mut self, bit: u64) -> Option<bool> {
+        if self.array_contains(bit) {
+            return Some(false);
+        }
+        if self.0[ARRAY + ARRAY_LEN - 1] != 0 {
+            return None;
+        }
+        let rank = self.array_rank(bit);
+        self.0.copy_within(ARRAY + rank..ARRAY + ARRAY_LEN - 1, ARRAY + rank + 1);
+        self.0[ARRAY + rank] = bit as u16 | PRESENT;
+        self.0[COUNT] += 1;
+        Some(true)
+    }
+
+    /// Keeps the indices of the array that `keep` wants, and makes the count theirs.
+    #[inline]
+    pub(super) fn array_retain(&mut self, keep: impl Fn(u64) -> bool) {
+        let mut kept = Header::EMPTY;
+        for (i, bit) in self.array().filter(|&bit| keep(bit)).enumerate() {
+            kept.0[ARRAY + i] = bit as u16 | PRESENT;
+            kept.0[COUNT] += 1;
+        }
+        *self = kept;
+    }
+}
