@@ -59,6 +59,9 @@ api! {
     hbitmap_reset_all: fn(Handle);
     hbitmap_get: fn(Handle, u64) -> bool;
     hbitmap_count: fn(Handle) -> u64;
+    hbitmap_empty: fn(Handle) -> bool;
+    hbitmap_status: fn(Handle, i64, i64, *mut i64) -> bool;
+    hbitmap_sha256: fn(Handle, *mut Handle) -> *mut c_char;
     hbitmap_merge: fn(Handle, Handle, Handle);
     hbitmap_next_dirty: fn(Handle, i64, i64) -> i64;
     hbitmap_next_zero: fn(Handle, i64, i64) -> i64;
@@ -68,6 +71,7 @@ api! {
     hbitmap_serialize_part: fn(Handle, *mut u8, u64, u64);
     hbitmap_deserialize_part: fn(Handle, *const u8, u64, u64, bool);
     hbitmap_deserialize_zeroes: fn(Handle, u64, u64, bool);
+    hbitmap_deserialize_ones: fn(Handle, u64, u64, bool);
     hbitmap_deserialize_finish: fn(Handle);
     qdb_node_new: fn(i64, i64, *const c_char) -> Handle;
     qdb_node_free: fn(Handle);

@@ -55,9 +55,9 @@ impl Maker for &'static Api {
 
 /// An `HBitmap` that this object owns.
 pub struct Hb {
-    api: &'static Api,
-    raw: Handle,
-    size: u64,
+    pub(crate) api: &'static Api,
+    pub(crate) raw: Handle,
+    pub(crate) size: u64,
 }
 
 impl Drop for Hb {

@@ -2,7 +2,7 @@
 //! Benchmarks that load this library and QEMU's own C (built by `oracle/build`) into one process, through the same C ABI.
 //!
 //! `rows` says what is measured, one row of `docs/performance.md` each; `turns` measures rows quickly, `benches/rows.rs` with
-//! criterion. `memory` and `waits` measure what is not a duration of one call. `report` and `plot` turn saved results into the document.
+//! criterion. `sweep` measures every operation at every density. `memory` and `waits` measure what is not a duration of one call. `report` and `plot` turn saved results into the document.
 
 pub mod allocator;
 pub mod api;
@@ -19,6 +19,7 @@ pub mod report;
 pub mod results;
 pub mod roar;
 pub mod rows;
+pub mod sweep;
 pub mod trace;
 pub mod turns;
 pub mod waits;

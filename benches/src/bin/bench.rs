@@ -15,15 +15,16 @@ use qemu_dirty_bitmap_bench::limits::Limits;
 use qemu_dirty_bitmap_bench::results::{
     duration, geometric_mean, read, three_digits, write, Machine, RowResult, Rows, Verdict,
 };
+use qemu_dirty_bitmap_bench::sweep::run::Sweep;
 use qemu_dirty_bitmap_bench::turns::{measure, Effort};
-use qemu_dirty_bitmap_bench::{allocator, api, memory, report, rows, waits};
+use qemu_dirty_bitmap_bench::{allocator, api, memory, report, rows, sweep, waits};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let (command, rest) = arguments.split_first().map_or(("", &[][..]), |(command, rest)| (command.as_str(), rest));
-    if ["quick", "careful", "brief"].contains(&command) {
+    if ["quick", "careful", "brief", "sweep"].contains(&command) {
         allocator::steady();
     }
     let done = match (command, rest) {
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         ("quick", filters) => print(filters, Effort::QUICK).map(|_| true),
         ("careful", filters) => print(filters, Effort::CAREFUL).map(|_| true),
         ("brief", [directory]) => brief(Path::new(directory)),
+        ("sweep", [directory, filters @ ..]) => save_sweep(Path::new(directory), filters),
         ("memory", [directory]) => save_memory(Path::new(directory)),
         ("memory-child", [library, case]) => memory_child(Path::new(library), case),
         ("waits", [directory]) => save_waits(Path::new(directory)),
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
             report::write(Path::new(directory), Path::new(document), Path::new(plot)).map(|()| true).map_err(Into::into)
         }
         _ => {
-            eprintln!("usage: bench list | quick [FILTER...] | careful [FILTER...] | brief DIR | memory DIR | waits DIR | collect CRITERION DIR | report DIR DOCUMENT PLOT");
+            eprintln!("usage: bench list | quick [FILTER...] | careful [FILTER...] | brief DIR | sweep DIR [FILTER...] | memory DIR | waits DIR | collect CRITERION DIR | report DIR DOCUMENT PLOT");
             Ok(false)
         }
     };
@@ -113,6 +115,22 @@ fn both() -> Result<(&'static Api, &'static Api)> {
         [Engine::Qemu(qemu), Engine::Ours(ours), ..] => Ok((qemu, ours)),
         _ => Err("this needs QDB_LIBRARY, the library itself".into()),
     }
+}
+
+/// Every operation at every density; saved unless filters chose some of them.
+fn save_sweep(directory: &Path, filters: &[String]) -> Result<bool> {
+    let (qemu, ours) = both()?;
+    let rows = sweep::all();
+    let cells = sweep::run::run(&rows, filters, [qemu, ours])?;
+    let measured = sweep::summary::measured(&rows, &cells);
+    if !filters.is_empty() {
+        println!("{}", sweep::summary::matrix(&measured));
+    }
+    print!("{}", sweep::summary::text(&measured));
+    if filters.is_empty() {
+        write(&directory.join("sweep.json"), &Sweep { machine: Machine::ask(), cells })?;
+    }
+    Ok(true)
 }
 
 fn save_memory(directory: &Path) -> Result<bool> {

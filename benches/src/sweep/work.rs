@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What is timed in a cell.
+
+use std::rc::Rc;
+
+use crate::api::Api;
+use crate::bits::{Bits, Hb, Maker};
+use crate::caller::Caller;
+use crate::case::{case, Case};
+use crate::sweep::content::{Content, Shape};
+
+/// The timed part of a cell, to be made for each implementation.
+pub struct Work {
+    /// Calls in one run: times are given for one call.
+    pub calls: u64,
+    /// Whether a run leaves everything as it was, so that it can be repeated without a pause.
+    pub steady: bool,
+    /// Makes it, with the bitmaps that it needs.
+    pub make: Box<dyn Fn(&'static Api) -> Box<dyn Case>>,
+}
+
+/// Bits above which a bitmap is loaded again instead of made anew.
+const LARGE: u64 = 1 << 26;
+
+/// An empty bitmap.
+pub fn new(api: &'static Api, shape: Shape) -> Hb {
+    api.make(shape.disk(), shape.granularity)
+}
+
+/// A bitmap with a content.
+pub fn loaded(api: &'static Api, shape: Shape, bytes: &[u8]) -> Hb {
+    let mut bitmap = new(api, shape);
+    if shape.ones() > 0 {
+        bitmap.load(bytes);
+    }
+    bitmap
+}
+
+/// How many bitmaps a run that changes them has, so that it is long enough for a clock.
+pub fn copies(shape: Shape) -> u64 {
+    ((1 << 22) / shape.bits).clamp(1, 64)
+}
+
+/// What bitmaps hold, by their counts and by some of their areas.
+pub fn outcome(bitmaps: &[Hb]) -> u64 {
+    let of = |bitmap: &Hb| bitmap.count() ^ bitmap.some_areas(&mut Caller::default(), 16).rotate_left(24);
+    bitmaps.iter().fold(0, |sum: u64, bitmap| sum.rotate_left(1) ^ of(bitmap))
+}
+
+/// Work that leaves a bitmap as it was.
+pub fn steady(content: &Content, calls: u64, run: impl FnMut(&mut Hb, &mut Caller) -> u64 + Clone + 'static) -> Work {
+    let (shape, bytes) = (content.shape, Rc::<[u8]>::from(content.bytes()));
+    let make = move |api| {
+        let mut run = run.clone();
+        case(
+            (loaded(api, shape, &bytes), Caller::default()),
+            |_| (),
+            move |(bitmap, caller)| run(bitmap, caller),
+            |(bitmap, _)| bitmap.count(),
+        )
+    };
+    Work { calls, steady: true, make: Box::new(make) }
+}
+
+/// Work that changes a bitmap, which is made again for each run: anew if it is empty or small, so that a first write finds
+/// memory that nobody has touched.
+pub fn changing(content: &Content, calls: u64, run: impl Fn(&mut Hb, &mut Caller) -> u64 + Clone + 'static) -> Work {
+    let (shape, bytes) = (content.shape, Rc::<[u8]>::from(content.bytes()));
+    let make = move |api: &'static Api| {
+        let (run, bytes) = (run.clone(), bytes.clone());
+        case(
+            (Vec::new(), Caller::default()),
+            move |(bitmaps, _): &mut (Vec<Hb>, Caller)| {
+                if shape.bits > LARGE && shape.ones() > 0 && !bitmaps.is_empty() {
+                    if bitmaps[0].size != shape.disk() {
+                        bitmaps[0].truncate(shape.disk());
+                    }
+                    bitmaps[0].load(&bytes);
+                } else {
+                    bitmaps.clear();
+                    bitmaps.extend((0..copies(shape)).map(|_| loaded(api, shape, &bytes)));
+                }
+            },
+            move |(bitmaps, caller)| bitmaps.iter_mut().fold(0u64, |sum, bitmap| sum.wrapping_add(run(bitmap, caller))),
+            |(bitmaps, _)| outcome(bitmaps),
+        )
+    };
+    Work { calls: calls * copies(shape), steady: false, make: Box::new(make) }
+}
+
+/// Work on two bitmaps, of which the first is made by `target` before each run.
+pub fn pairs(
+    source: &Content,
+    target: impl Fn(&'static Api, Option<Hb>) -> Hb + Clone + 'static,
+    run: impl Fn(&mut Hb, &mut Hb) + Clone + 'static,
+) -> Work {
+    let (shape, bytes) = (source.shape, Rc::<[u8]>::from(source.bytes()));
+    let make = move |api: &'static Api| {
+        let (target, run) = (target.clone(), run.clone());
+        let mut source = loaded(api, shape, &bytes);
+        case(
+            Vec::new(),
+            move |targets: &mut Vec<Hb>| {
+                let used: Vec<Option<Hb>> =
+                    targets.drain(..).map(Some).chain((0..copies(shape)).map(|_| None)).collect();
+                targets.extend(used.into_iter().take(copies(shape) as usize).map(|used| target(api, used)));
+            },
+            move |targets| {
+                targets.iter_mut().for_each(|target| run(target, &mut source));
+                0
+            },
+            |targets| outcome(targets),
+        )
+    };
+    Work { calls: copies(shape), steady: false, make: Box::new(make) }
+}
