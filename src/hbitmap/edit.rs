@@ -14,20 +14,34 @@ impl HBitmap {
     /// If an item lies in no bit of the bitmap.
     #[inline]
     pub fn set(&mut self, start: u64, count: u64) -> bool {
-        let bit = start >> self.granularity;
         let end = start.wrapping_add(count.wrapping_sub(1));
-        // A guest's write mostly lies within one bit. (`count` 0 ends before it starts.)
-        if end >> self.granularity == bit && end >= start && bit < self.bits() {
-            if let Some(changed) = self.chunks.set_stored(bit) {
-                if changed {
-                    self.count += 1;
-                    self.generation += 1;
-                    self.note_full((bit >> CHUNK_SHIFT) as usize);
+        let (first, last) = (start >> self.granularity, end >> self.granularity);
+        // A guest's write mostly lies within one word. (`count` 0 ends before it starts.)
+        if first / 64 == last / 64 && end >= start && last < self.bits() {
+            let w = (first / 64) as usize;
+            if let Some(gained) = self.chunks.set_stored(w, mask(first, last)) {
+                if gained != 0 {
+                    self.note_gain(w / CHUNK_WORDS, gained);
                 }
-                return changed;
+                return gained != 0;
+            }
+            if first == last {
+                return self.set_bit(first);
             }
         }
         self.set_items(start, count)
+    }
+
+    /// Sets bit `bit`, whose span is not stored as words. Returns whether it was clear.
+    #[inline(never)]
+    fn set_bit(&mut self, bit: u64) -> bool {
+        let Some(changed) = self.chunks.set_in_header(bit) else {
+            return self.set_bits(bit, bit);
+        };
+        if changed {
+            self.note_gain((bit >> CHUNK_SHIFT) as usize, 1);
+        }
+        changed
     }
 
     /// [`set`](Self::set), wherever the bits are.
@@ -211,10 +225,16 @@ impl HBitmap {
         }
     }
 
-    /// Notes that chunk `c`, which has just gained a bit, is full, if it is.
-    #[inline]
-    fn note_full(&mut self, c: usize) {
-        if self.chunks.count(c) == self.chunks.size_of(c) {
+    /// Notes that chunk `c` has just gained `gained` bits.
+    #[inline(always)]
+    fn note_gain(&mut self, c: usize, gained: u64) {
+        self.count += gained;
+        self.generation += 1;
+        let count = self.chunks.count(c);
+        if count == gained {
+            self.levels.put(c, true);
+        }
+        if count == self.chunks.size_of(c) {
             self.levels.put_full(c, true);
         }
     }

@@ -17,10 +17,30 @@ impl HBitmap {
     /// The first clean item of `start..start + count`, or `None`. The range may end past the end.
     #[inline]
     pub fn next_zero(&self, start: u64, count: u64) -> Option<u64> {
+        let near = self.next_zero_in_word(start, count);
+        if near.is_some() {
+            return near;
+        }
         let end = self.end_of(start, count)?;
         let last = (end - 1) >> self.granularity;
         let bit = self.next_clear_bit(start >> self.granularity, last)?;
         Some((bit << self.granularity).max(start))
+    }
+
+    /// [`next_zero`](Self::next_zero) as far as the word of `start` goes, where most searches end.
+    #[inline(always)]
+    pub(crate) fn next_zero_in_word(&self, start: u64, count: u64) -> Option<u64> {
+        let bit = start >> self.granularity;
+        if start >= self.size {
+            return None;
+        }
+        let clear = !self.chunks.stored_word((bit / 64) as usize)? >> (bit % 64);
+        if clear == 0 {
+            return None;
+        }
+        let item = (bit + u64::from(clear.trailing_zeros())) << self.granularity;
+        let item = item.max(start);
+        (item - start < count && item < self.size).then_some(item)
     }
 
     /// The first dirty area of `start..end`: its first item and its length in items, which is at
@@ -79,25 +99,7 @@ impl HBitmap {
     }
 
     /// The first clear bit of `from..=last`, which the bitmap has.
-    #[inline]
     pub(super) fn next_clear_bit(&self, from: u64, last: u64) -> Option<u64> {
-        // Mostly it is in the same word.
-        let bits = !self.chunks.word((from / 64) as usize) & (u64::MAX << (from % 64));
-        let bit = if bits != 0 {
-            from & !63 | u64::from(bits.trailing_zeros())
-        } else {
-            self.next_clear_after(from | 63, last)?
-        };
-        (bit <= last).then_some(bit)
-    }
-
-    /// The first clear bit after `from` in the chunks up to that of `last`; it may lie past `last`.
-    #[inline(never)]
-    fn next_clear_after(&self, from: u64, last: u64) -> Option<u64> {
-        let from = from + 1;
-        if from > last {
-            return None;
-        }
         let (mut c, mut at) = ((from >> CHUNK_SHIFT) as usize, from % CHUNK_BITS);
         let end = (last >> CHUNK_SHIFT) as usize;
         loop {
@@ -105,7 +107,8 @@ impl HBitmap {
             let next = self.levels.next_not_full(c, end)?;
             at = if next == c { at } else { 0 };
             if let Some(bit) = self.chunks.next_clear(next, at) {
-                return Some((next as u64) << CHUNK_SHIFT | bit);
+                let bit = (next as u64) << CHUNK_SHIFT | bit;
+                return (bit <= last).then_some(bit);
             }
             (c, at) = (next + 1, 0);
         }

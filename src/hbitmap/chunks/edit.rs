@@ -7,25 +7,28 @@ use crate::hbitmap::geometry::{CHUNK_WORDS, SPAN_BITS, SPAN_SHIFT, SPAN_WORDS};
 use crate::hbitmap::words;
 
 impl Chunks {
-    /// Sets bit `bit` of the bitmap if its span is stored as words. `None` if it is not; else whether
-    /// the bit was clear.
+    /// Sets the bits `bits` of word `w` if its span is stored as words. `None` if it is not; else how
+    /// many were clear.
     #[inline(always)]
-    pub(in crate::hbitmap) fn set_stored(&mut self, bit: u64) -> Option<bool> {
-        let (c, w) = ((bit >> CHUNK_SHIFT) as usize, (bit / 64) as usize);
+    pub(in crate::hbitmap) fn set_stored(&mut self, w: usize, bits: u64) -> Option<u64> {
+        let c = w / CHUNK_WORDS;
         let header = Header(*self.headers.get(c)?);
         if header.spans() >> ((w >> SPAN_SHIFT) % CHUNK_SPANS) & 1 == 0 {
             return None;
         }
         let word = self.words.get_mut(w)?;
-        let (old, new) = (*word, *word | 1 << (bit % 64));
-        if old != new {
-            *word = new;
-            if old == 0 {
-                self.summary[w >> SPAN_SHIFT] |= 1 << (w % SPAN_WORDS);
-            }
-            self.add_to_count(c, 1);
+        let gained = bits & !*word;
+        if gained == 0 {
+            return Some(0);
         }
-        Some(old != new)
+        if *word == 0 {
+            self.summary[w >> SPAN_SHIFT] |= 1 << (w % SPAN_WORDS);
+        }
+        *word |= bits;
+        // Mostly it is one bit, and to count bits takes long without an instruction for it.
+        let gained = if gained.is_power_of_two() { 1 } else { u64::from(gained.count_ones()) };
+        self.add_to_count(c, gained);
+        Some(gained)
     }
 
     /// Sets the bits `bits` (not none, all within the bitmap) of word `w`.
@@ -78,6 +81,23 @@ impl Chunks {
         }
     }
 
+    /// Sets bit `bit` of the bitmap if its chunk is stored as an array, or full, and there is room.
+    /// `None` if not; else whether the bit was clear.
+    #[inline(always)]
+    pub(in crate::hbitmap) fn set_in_header(&mut self, bit: u64) -> Option<bool> {
+        let c = (bit >> CHUNK_SHIFT) as usize;
+        let mut header = self.header(c);
+        if header.is_full() {
+            return Some(false);
+        }
+        if header.spans() != 0 {
+            return None;
+        }
+        let is_new = header.array_insert(bit % CHUNK_BITS);
+        self.headers[c] = header.0;
+        is_new
+    }
+
     /// Sets the bits `first..=last` of chunk `c`.
     pub(in crate::hbitmap) fn set_range(&mut self, c: usize, first: u64, last: u64) {
         let mut header = self.header(c);
@@ -96,14 +116,32 @@ impl Chunks {
             }
             self.make_words(c);
         }
+        let mut header = self.header(c);
+        let size = self.size_of(c);
+        let is_whole = first == 0 && last + 1 == size;
         for (s, from, to) in spans_of(first, last) {
-            self.open_span(c, s);
-            let at = self.span(c, s);
-            let span = self.span_words(c, s);
-            let gained = fill_bits(&mut self.words[span], from, to);
-            self.summary[at] |= mask(from / 64, to / 64);
-            self.add_to_count(c, gained);
+            let (span, at) = (self.span_words(c, s), self.span(c, s));
+            let (words, summary) = (&mut self.words[span], &mut self.summary[at]);
+            let is_stored = header.spans() >> s & 1 != 0;
+            let gained = if from == 0 && to == SPAN_BITS - 1 {
+                let old = if is_stored && !is_whole { words::count_ones(words) } else { 0 };
+                words.fill(u64::MAX);
+                SPAN_BITS - old
+            } else {
+                if !is_stored {
+                    words.fill(0);
+                    *summary = 0;
+                }
+                fill_bits(words, from, to)
+            };
+            *summary |= mask(from / 64, to / 64);
+            header.set_spans(header.spans() | 1 << s);
+            header.set_count(header.count() + gained);
         }
+        if is_whole {
+            header.set_count(size);
+        }
+        self.headers[c] = header.0;
     }
 
     /// Clears the bits `first..=last` of chunk `c`.

@@ -5,8 +5,9 @@ use crate::hbitmap::geometry::{ARRAY_LEN, CHUNK_BITS};
 
 /// A header as it lies in memory. All zeroes is an empty chunk, so that calloc makes them.
 ///
-/// Field 0 is the count. Field 1 has a bit for each span that is stored as words, and [`FULL`].
-/// The rest is the array: bit indices in ascending order, each with [`PRESENT`], then zeroes.
+/// Field 0 is the count. Field 1 has a bit for each span that is stored as words, and [`FULL`] and
+/// [`HAS_ARRAY`]. The rest is the array: bit indices in ascending order, each with [`PRESENT`], then
+/// zeroes.
 pub(super) type Raw = [u16; 8];
 
 const COUNT: usize = 0;
@@ -14,6 +15,8 @@ const STORE: usize = 1;
 const ARRAY: usize = 2;
 /// All bits are set, and nothing is stored.
 const FULL: u16 = 1 << 8;
+/// There is an index in the array.
+const HAS_ARRAY: u16 = 1 << 9;
 /// Tells index 0 from no index.
 const PRESENT: u16 = 1 << 15;
 
@@ -46,6 +49,12 @@ impl Header {
         self.0[STORE] & FULL != 0
     }
 
+    /// Whether the store is words, or the chunk is empty.
+    #[inline(always)]
+    pub(super) fn is_words_or_empty(self) -> bool {
+        self.0[STORE] & (FULL | HAS_ARRAY) == 0
+    }
+
     /// The spans that are stored as words; each has a bit that is set. All others are empty, unless
     /// the store is full.
     #[inline(always)]
@@ -61,7 +70,7 @@ impl Header {
     /// Whether the store is an array with an index in it.
     #[inline(always)]
     pub(super) fn has_array(self) -> bool {
-        self.0[ARRAY] != 0
+        self.0[STORE] & HAS_ARRAY != 0
     }
 
     /// The indices of the array, ascending.
@@ -99,9 +108,18 @@ impl Header {
         indices.fold(0, |bits, bit| bits | 1 << (bit % 64))
     }
 
+    /// The end of the run of indices that begins with `from`: `from` itself if it is not there.
+    #[inline(always)]
+    pub(super) fn array_run_end(self, from: u64) -> u64 {
+        let first = from as u16 | PRESENT;
+        // The array ascends: each index that continues the run moves its end on by one.
+        let end = (ARRAY..ARRAY + ARRAY_LEN).fold(first, |end, i| end.wrapping_add(u16::from(self.0[i] == end)));
+        from + u64::from(end.wrapping_sub(first))
+    }
+
     /// Adds `bit` to the array. `None`, and no change, if there is no room; else whether it is new.
     /// The count grows with it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn array_insert(&mut self, bit: u64) -> Option<bool> {
         if self.array_contains(bit) {
             return Some(false);
@@ -109,9 +127,14 @@ impl Header {
         if self.0[ARRAY + ARRAY_LEN - 1] != 0 {
             return None;
         }
-        let rank = self.array_rank(bit);
-        self.0.copy_within(ARRAY + rank..ARRAY + ARRAY_LEN - 1, ARRAY + rank + 1);
-        self.0[ARRAY + rank] = bit as u16 | PRESENT;
+        // Each slot keeps the lesser index, and no index, zero, is the greatest when it wraps.
+        let mut carried = (bit as u16 | PRESENT) - 1;
+        for slot in &mut self.0[ARRAY..ARRAY + ARRAY_LEN] {
+            let index = slot.wrapping_sub(1);
+            *slot = index.min(carried).wrapping_add(1);
+            carried = index.max(carried);
+        }
+        self.0[STORE] = HAS_ARRAY;
         self.0[COUNT] += 1;
         Some(true)
     }
@@ -122,6 +145,7 @@ impl Header {
         let mut kept = Header::EMPTY;
         for (i, bit) in self.array().filter(|&bit| keep(bit)).enumerate() {
             kept.0[ARRAY + i] = bit as u16 | PRESENT;
+            kept.0[STORE] = HAS_ARRAY;
             kept.0[COUNT] += 1;
         }
         *self = kept;

@@ -23,6 +23,7 @@ mod header;
 
 use super::geometry::{above, CHUNK_BITS, CHUNK_SHIFT, CHUNK_SPANS, CHUNK_WORDS, SPAN_SHIFT};
 use super::geometry::{SPAN_BITS, SPAN_WORDS};
+use super::words;
 pub(super) use copy::resize_list;
 use header::{Header, Raw};
 use std::ops::Range;
@@ -127,7 +128,7 @@ impl Chunks {
     }
 
     /// Word `w` of the bitmap.
-    #[inline(always)]
+    #[inline]
     pub(super) fn word(&self, w: usize) -> u64 {
         let header = self.header(w / CHUNK_WORDS);
         if header.has_array() {
@@ -135,6 +136,13 @@ impl Chunks {
         }
         let full = u64::from(header.is_full()).wrapping_neg();
         self.words[w] & stored_mask(header, w) | full
+    }
+
+    /// Word `w` of the bitmap, if its chunk is stored as words or empty.
+    #[inline(always)]
+    pub(super) fn stored_word(&self, w: usize) -> Option<u64> {
+        let header = self.header(w / CHUNK_WORDS);
+        header.is_words_or_empty().then(|| self.words[w] & stored_mask(header, w))
     }
 
     /// Which words after word `w`, of the span that `w` is in, are not zero: bit `i` for word `i` of
@@ -184,29 +192,26 @@ impl Chunks {
     pub(super) fn next_clear(&self, c: usize, from: u64) -> Option<u64> {
         let header = self.header(c);
         if header.spans() == 0 {
-            // The array ascends: each index that continues the run moves its end on by one.
-            let end = header.array().fold(from, |end, bit| end + u64::from(bit == end));
+            let end = header.array_run_end(from);
             return (!header.is_full() && end < CHUNK_BITS).then_some(end);
         }
-        let at = (from / 64) as usize;
-        let bits = !self.word(c * CHUNK_WORDS + at) & (u64::MAX << (from % 64));
-        if bits != 0 {
-            return Some(at as u64 * 64 + u64::from(bits.trailing_zeros()));
-        }
-        let mut at = at + 1;
-        while at < CHUNK_WORDS {
-            let s = at / SPAN_WORDS;
+        let (mut s, mut at) = ((from / SPAN_BITS) as usize, (from / 64) as usize % SPAN_WORDS);
+        let mut within = u64::MAX << (from % 64);
+        while s < CHUNK_SPANS {
+            let first = s as u64 * SPAN_BITS;
             if header.spans() >> s & 1 == 0 {
-                return Some(at as u64 * 64);
+                return Some(from.max(first));
             }
+            let found = |i: usize, clear: u64| Some(first + i as u64 * 64 + u64::from(clear.trailing_zeros()));
             let words = &self.words[self.span_words(c, s)];
-            let mut rest = words.iter().skip(at % SPAN_WORDS);
-            if let Some(clear) = rest.position(|&word| word != u64::MAX) {
-                let word = at + clear;
-                let bits = !words[word % SPAN_WORDS];
-                return Some(word as u64 * 64 + u64::from(bits.trailing_zeros()));
+            if let Some(clear) = words.get(at).map(|word| !word & within).filter(|&clear| clear != 0) {
+                return found(at, clear);
             }
-            at = (s + 1) * SPAN_WORDS;
+            let rest = words.get(at + 1..).unwrap_or_default();
+            if let Some(i) = words::first_clear(rest) {
+                return found(at + 1 + i, !rest[i]);
+            }
+            (s, at, within) = (s + 1, 0, u64::MAX);
         }
         None
     }

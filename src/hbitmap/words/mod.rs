@@ -20,7 +20,7 @@ macro_rules! kernel {
         pub(in crate::hbitmap) fn $name($($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             if has_avx2() {
-                #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
+                #[target_feature(enable = "avx2,popcnt")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
                     $body($($arg),*)
                 }
@@ -37,11 +37,7 @@ macro_rules! kernel {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("popcnt")
-        && is_x86_feature_detected!("lzcnt")
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt")
 }
 
 kernel!(
@@ -51,6 +47,10 @@ kernel!(
 kernel!(
     /// Bits that are set in the words of a chunk, and which words are not zero.
     summarize(words: &[u64]) -> Summary, portable::summarize
+);
+kernel!(
+    /// The first of `words` that has a clear bit.
+    first_clear(words: &[u64]) -> Option<usize>, portable::first_clear
 );
 kernel!(
     /// Ors `src` into `dst`, which is as long; returns how many bits `dst` gained.

@@ -46,6 +46,15 @@ pub(super) fn or_into(dst: &mut [u64], src: &[u64]) -> u64 {
     gained
 }
 
+/// See [`super::first_clear`].
+#[inline(always)]
+pub(super) fn first_clear(words: &[u64]) -> Option<usize> {
+    let ones = |block: &&[u64]| block.iter().fold(u64::MAX, |all, word| all & word) == u64::MAX;
+    let skipped = words.chunks_exact(8).take_while(ones).count() * 8;
+    let rest = words[skipped..].iter().position(|&word| word != u64::MAX)?;
+    Some(skipped + rest)
+}
+
 /// Reads little-endian words from `bytes`, which is eight times as long as `words`.
 #[inline]
 pub(in crate::hbitmap) fn from_little_endian(words: &mut [u64], bytes: &[u8]) {

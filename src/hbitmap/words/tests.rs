@@ -34,6 +34,15 @@ proptest! {
     }
 
     #[test]
+    fn the_first_clear_bit_is_in_that_word(ones in 0..CHUNK_WORDS, rest in some_words()) {
+        let mut words = vec![u64::MAX; ones];
+        words.extend(rest);
+        let first = words.iter().position(|&word| word != u64::MAX);
+        prop_assert_eq!(first_clear(&words), first);
+        prop_assert_eq!(portable::first_clear(&words), first);
+    }
+
+    #[test]
     fn union_gains_what_it_sets(dst in some_words(), src in some_words()) {
         let len = dst.len().min(src.len());
         let union: Vec<u64> = dst.iter().zip(&src).map(|(a, b)| a | b).collect();
