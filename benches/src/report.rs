@@ -14,13 +14,14 @@ use crate::memory::MemoryResult;
 use crate::plot;
 use crate::results::{duration, geometric_mean, read, three_digits, RowResult, Rows, Verdict};
 use crate::rows;
+use crate::sweep::{self, run::Sweep};
 use crate::waits::WaitResult;
 
-/// Rewrites the tables of `document` and draws `picture` from the files in `directory`.
+/// Rewrites the tables of `document` and draws the pictures from the files in `directory`.
 ///
 /// # Errors
 /// If rows.json is missing, a file is not as it should be, or the document lacks a mark.
-pub fn write(directory: &Path, document: &Path, picture: &Path) -> io::Result<()> {
+pub fn write(directory: &Path, document: &Path, pictures: &Path) -> io::Result<()> {
     let measured: Rows = read(&directory.join("rows.json"))?;
     let known = rows::all();
     let mut text = fs::read_to_string(document)?;
@@ -39,11 +40,17 @@ pub fn write(directory: &Path, document: &Path, picture: &Path) -> io::Result<()
     if let Some(results) = saved::<Vec<WaitResult>>(&directory.join("waits.json"))? {
         tables.push(("waits", waits_table(&results)));
     }
+    if let Some(sweep) = saved::<Sweep>(&directory.join("sweep.json"))? {
+        let rows = sweep::all();
+        tables.push(("sweep", sweep::summary::markdown(&rows, &sweep)));
+        fs::write(pictures.join("sweep.svg"), sweep::heatmap::svg(&rows, &sweep))?;
+    }
     for (name, table) in tables {
         text = replace(&text, name, &table)?;
     }
     fs::write(document, text)?;
-    plot::draw(picture, &known, &measured).map_err(|error| io::Error::other(error.to_string()))
+    plot::draw(&pictures.join("performance.svg"), &known, &measured)
+        .map_err(|error| io::Error::other(error.to_string()))
 }
 
 fn saved<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<Option<T>> {

@@ -40,11 +40,13 @@ fn main() -> ExitCode {
         ("memory-child", [library, case]) => memory_child(Path::new(library), case),
         ("waits", [directory]) => save_waits(Path::new(directory)),
         ("collect", [criterion, directory]) => collect(Path::new(criterion), Path::new(directory)),
-        ("report", [directory, document, plot]) => {
-            report::write(Path::new(directory), Path::new(document), Path::new(plot)).map(|()| true).map_err(Into::into)
+        ("report", [directory, document, pictures]) => {
+            report::write(Path::new(directory), Path::new(document), Path::new(pictures))
+                .map(|()| true)
+                .map_err(Into::into)
         }
         _ => {
-            eprintln!("usage: bench list | quick [FILTER...] | careful [FILTER...] | brief DIR | sweep DIR [FILTER...] | memory DIR | waits DIR | collect CRITERION DIR | report DIR DOCUMENT PLOT");
+            eprintln!("usage: bench list | quick [FILTER...] | careful [FILTER...] | brief DIR | sweep DIR [FILTER...] | memory DIR | waits DIR | collect CRITERION DIR | report DIR DOCUMENT PICTURES");
             Ok(false)
         }
     };

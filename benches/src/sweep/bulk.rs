@@ -240,7 +240,7 @@ fn create(size: Size, sets: u64) -> Vec<Row> {
         };
         Work { calls: 1, steady: true, make: Box::new(make) }
     });
-    operation.row(&size.name(), shape)
+    operation.row(&size.name(), Some(0), shape)
 }
 
 pub(super) fn rows() -> Vec<Row> {

@@ -19,6 +19,12 @@ pub enum Pattern {
     EveryNth,
     /// All but so many, at random.
     AllBut,
+    /// As `Random`, by a set of each bit.
+    SetEach,
+    /// As `Random`, what resets of single bits have left.
+    Remains,
+    /// As `AllBut`, by a reset of each bit of a full bitmap.
+    ResetEach,
 }
 
 impl Pattern {
@@ -29,6 +35,9 @@ impl Pattern {
             Pattern::Runs => "runs",
             Pattern::EveryNth => "nth",
             Pattern::AllBut => "all-but",
+            Pattern::SetEach => "set-each",
+            Pattern::Remains => "remains",
+            Pattern::ResetEach => "reset-each",
         }
     }
 
@@ -39,6 +48,9 @@ impl Pattern {
             Pattern::Runs => "runs",
             Pattern::EveryNth => "every k-th bit",
             Pattern::AllBut => "all but so many",
+            Pattern::SetEach => "random bits, set one by one",
+            Pattern::Remains => "random bits, left by resets",
+            Pattern::ResetEach => "all but so many, by resets",
         }
     }
 }
@@ -75,7 +87,7 @@ impl Shape {
     pub fn ones_per_chunk(self) -> u64 {
         let share = (self.density * self.chunk_bits() / CHUNK).max(self.density.min(1));
         match self.pattern {
-            Pattern::AllBut => self.chunk_bits() - share,
+            Pattern::AllBut | Pattern::ResetEach => self.chunk_bits() - share,
             _ => share,
         }
     }
@@ -92,7 +104,7 @@ impl Shape {
 }
 
 /// Different chunks; the bitmap repeats them in random order.
-const TEMPLATES: u64 = 32;
+const TEMPLATES: u64 = 16;
 
 struct Template {
     words: Vec<u64>,
@@ -182,7 +194,7 @@ impl Template {
             new
         };
         match shape.pattern {
-            Pattern::Random | Pattern::AllBut => {
+            Pattern::Random | Pattern::SetEach | Pattern::Remains | Pattern::AllBut | Pattern::ResetEach => {
                 // The rarer kind of bits is chosen.
                 let inverted = ones > length / 2;
                 let mut left = if inverted { length - ones } else { ones };

@@ -7,6 +7,7 @@
 pub mod bulk;
 pub mod content;
 pub mod floor;
+pub mod heatmap;
 
 mod loops;
 pub mod measure;
@@ -107,22 +108,28 @@ impl Operation {
         places.iter().map(row).collect()
     }
 
-    /// One row of one cell, whose content has a density that is no column, or does not matter.
-    fn row(self, place: &str, shape: Shape) -> Vec<Row> {
+    /// One row of one cell, whose density is a column or not.
+    fn row(self, place: &str, column: Option<u64>, shape: Shape) -> Vec<Row> {
         let operation = Rc::new(self);
         let id = operation.id.clone();
-        vec![Row { id, place: place.into(), operation, cells: vec![Cell { column: None, shape }] }]
+        vec![Row { id, place: place.into(), operation, cells: vec![Cell { column, shape }] }]
     }
 }
 
 /// Patterns that are the same as another one at a density are left out, and so is what would take minutes.
 fn makes_sense(pattern: Pattern, size: Size, density: u64) -> bool {
-    let large = size.bytes >= T256.bytes;
-    match pattern {
-        Pattern::Random => !large || [0, 1, CHUNK].contains(&density),
+    let fits = match size.bytes {
+        bytes if bytes >= T256.bytes => [0, 1, CHUNK].contains(&density),
+        bytes if bytes >= T16.bytes => [0, 1, 8, 48, 300, 16_384, CHUNK].contains(&density),
+        _ => true,
+    };
+    fits && match pattern {
+        Pattern::Random => true,
         Pattern::Runs => density > 1 && density < CHUNK,
         Pattern::EveryNth => density > 1 && density <= 16_384,
-        Pattern::AllBut => density > 0 && density <= 3000,
+        Pattern::AllBut | Pattern::ResetEach => density > 0 && density <= 3000,
+        Pattern::SetEach => density > 0,
+        Pattern::Remains => density <= 3000,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::random::Random;
 /// Calls of a run at most.
 const CALLS: u64 = 1 << 14;
 
-const PLACES: [(Pattern, Size); 9] = [
+const PLACES: [(Pattern, Size); 12] = [
     (Pattern::Random, G1),
     (Pattern::Random, G64),
     (Pattern::Random, T1),
@@ -23,6 +23,9 @@ const PLACES: [(Pattern, Size); 9] = [
     (Pattern::EveryNth, T1),
     (Pattern::AllBut, T1),
     (Pattern::AllBut, T16),
+    (Pattern::SetEach, G64),
+    (Pattern::Remains, G64),
+    (Pattern::ResetEach, G64),
 ];
 
 /// Random offsets of a disk.

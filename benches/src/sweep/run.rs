@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Measures rows, and again what was under the floor.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use super::floor::Times;
@@ -47,11 +49,12 @@ pub fn run(rows: &[Row], filters: &[String], engines: [&'static Api; 2]) -> Resu
         measure(&row.work(cell), engines, effort).map_err(|error| format!("{}: {error}", row.cell_id(cell)))
     };
     let mut results = Vec::new();
+    let start = Instant::now();
     for (index, (row, cell)) in cells.iter().enumerate() {
         let times = timed(row, cell, Effort(1))?;
         results.push(CellResult { id: row.cell_id(cell), times, under: times.is_under_the_floor() });
         if (index + 1) % 200 == 0 {
-            eprintln!("{} of {} cells", index + 1, cells.len());
+            eprintln!("{} of {} cells, {} s", index + 1, cells.len(), start.elapsed().as_secs());
         }
     }
     // The machine may have been busy with something else.

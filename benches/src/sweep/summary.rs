@@ -63,14 +63,10 @@ pub fn text(cells: &[Measured]) -> String {
         let (c, ours) = (duration(times.qemu_ns), duration(times.ours_ns));
         format!("{:44} {c:>9} {ours:>9} {:>8}{mark}\n", cell.result.id, ratio(times.ratio()))
     };
-    let mut text = format!("{:44} {:>9} {:>9} {:>8}\n", "cell", "C", "ours", "C/ours");
-    let many = cells.iter().filter(|cell| cell.result.under).count().max(WORST);
-    worst(cells).filter(|cell| cell.result.under).for_each(|cell| text += &line(cell));
-    if many == WORST {
-        text += "\nthe worst\n";
-        worst(cells).take(WORST).for_each(|cell| text += &line(cell));
-    }
-    text + "\n" + &sentence(cells) + "\n"
+    let head = format!("{:44} {:>9} {:>9} {:>8}\n", "cell", "C", "ours", "C/ours");
+    let under: String = worst(cells).filter(|cell| cell.result.under).map(line).collect();
+    let worst: String = worst(cells).take(WORST).map(line).collect();
+    format!("under the floor\n{head}{under}\nthe worst\n{head}{worst}\n{}\n", sentence(cells))
 }
 
 /// Every cell of some rows, for a terminal: ratio, C's and this library's time.

@@ -7,7 +7,7 @@ use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
 use crate::caller::Caller;
 use crate::case::{case, Case};
-use crate::sweep::content::{Content, Shape};
+use crate::sweep::content::{Content, Pattern, Shape, CHUNK};
 
 /// The timed part of a cell, to be made for each implementation.
 pub struct Work {
@@ -22,16 +22,35 @@ pub struct Work {
 /// Bits above which a bitmap is loaded again instead of made anew.
 const LARGE: u64 = 1 << 26;
 
+/// Bits of a chunk that were set and reset where its content is what remained.
+const MORE: usize = 128;
+
 /// An empty bitmap.
 pub fn new(api: &'static Api, shape: Shape) -> Hb {
     api.make(shape.disk(), shape.granularity)
 }
 
-/// A bitmap with a content.
+/// A bitmap with a content, which came there as its pattern says.
 pub fn loaded(api: &'static Api, shape: Shape, bytes: &[u8]) -> Hb {
     let mut bitmap = new(api, shape);
-    if shape.ones() > 0 {
-        bitmap.load(bytes);
+    let bits = |value: u8| {
+        let is = move |&bit: &u64| bytes[(bit / 8) as usize] >> (bit % 8) & 1 == value;
+        (0..shape.bits).filter(is).map(|bit| bit << shape.granularity)
+    };
+    match shape.pattern {
+        Pattern::SetEach => bits(1).for_each(|offset| bitmap.set(offset, shape.granule())),
+        Pattern::ResetEach => {
+            bitmap.set(0, shape.disk());
+            bits(0).for_each(|offset| bitmap.reset(offset, shape.granule()));
+        }
+        Pattern::Remains => {
+            bitmap.load(bytes);
+            let others = || bits(0).step_by(CHUNK as usize / MORE);
+            others().for_each(|offset| bitmap.set(offset, shape.granule()));
+            others().for_each(|offset| bitmap.reset(offset, shape.granule()));
+        }
+        _ if shape.ones() > 0 => bitmap.load(bytes),
+        _ => (),
     }
     bitmap
 }

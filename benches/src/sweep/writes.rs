@@ -10,7 +10,7 @@ use super::{Needs, Operation, Row, Size, G1, G64, T1, T16, T256};
 use crate::bits::{Bits, Hb};
 use crate::caller::Caller;
 
-const PLACES: [(Pattern, Size); 8] = [
+const PLACES: [(Pattern, Size); 11] = [
     (Pattern::Random, G1),
     (Pattern::Random, G64),
     (Pattern::Random, T1),
@@ -19,6 +19,9 @@ const PLACES: [(Pattern, Size); 8] = [
     (Pattern::Runs, T1),
     (Pattern::EveryNth, T1),
     (Pattern::AllBut, T1),
+    (Pattern::SetEach, G64),
+    (Pattern::Remains, G64),
+    (Pattern::ResetEach, G64),
 ];
 
 /// Calls that change a bitmap: a few for each chunk, so that the density stays what it is.
@@ -146,12 +149,12 @@ fn whole() -> Vec<Operation> {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    // A range of 2 GiB does not fit into the smallest disk.
-    let of_ranges = of_ranges().into_iter().flat_map(|operation| operation.rows(&PLACES[1..]));
+    // A range of 2 GiB does not fit into the smallest disk; how single bits came there matters to single bits.
+    let of_ranges = of_ranges().into_iter().flat_map(|operation| operation.rows(&PLACES[1..8]));
     singles()
         .into_iter()
         .flat_map(|operation| operation.rows(&PLACES))
         .chain(of_ranges)
-        .chain(whole().into_iter().flat_map(|operation| operation.rows(&PLACES)))
+        .chain(whole().into_iter().flat_map(|operation| operation.rows(&PLACES[..8])))
         .collect()
 }
