@@ -123,7 +123,7 @@ fn both() -> Result<(&'static Api, &'static Api)> {
 fn save_sweep(directory: &Path, filters: &[String]) -> Result<bool> {
     let (qemu, ours) = both()?;
     let rows = sweep::all();
-    let cells = sweep::run::run(&rows, filters, [qemu, ours])?;
+    let (cells, failures) = sweep::run::run(&rows, filters, [qemu, ours])?;
     let measured = sweep::summary::measured(&rows, &cells);
     if !filters.is_empty() {
         println!("{}", sweep::summary::matrix(&measured));
@@ -132,7 +132,8 @@ fn save_sweep(directory: &Path, filters: &[String]) -> Result<bool> {
     if filters.is_empty() {
         write(&directory.join("sweep.json"), &Sweep { machine: Machine::ask(), cells })?;
     }
-    Ok(true)
+    failures.iter().for_each(|failure| eprintln!("{failure}"));
+    Ok(failures.is_empty())
 }
 
 fn save_memory(directory: &Path) -> Result<bool> {

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Operations on whole bitmaps: merge, load, truncate, create and free.
+//! Operations on whole bitmaps: load, truncate, create and free.
 
 use std::rc::Rc;
 
 use super::content::{Content, Pattern, Shape};
 use super::reads::{covers, random_offsets};
-use super::work::{changing, copies, loaded, new, outcome, pairs, steady, Work};
-use super::{Needs, Operation, Row, Size, G1, G64, SIZES, T1, T16, T256};
+use super::work::{changing, loaded, new, pairs, steady, Work};
+use super::{Needs, Operation, Row, Size, G1, G64, SIZES, T1, T16};
 use crate::api::Api;
 use crate::bits::{Bits, Hb};
 use crate::case::case;
 
-const PLACES: [(Pattern, Size); 7] = [
+/// Where operations on whole bitmaps are measured.
+pub(super) const PLACES: [(Pattern, Size); 7] = [
     (Pattern::Random, G1),
     (Pattern::Random, G64),
     (Pattern::Random, T1),
@@ -21,116 +22,14 @@ const PLACES: [(Pattern, Size); 7] = [
     (Pattern::AllBut, T1),
 ];
 
-/// What a merge adds to.
-#[derive(Clone, Copy)]
-enum Target {
-    Alike,
-    Empty,
-    Full,
-}
-
-fn merge(target: Target) -> impl Fn(&Content) -> Work {
-    move |content| {
-        let shape = content.shape;
-        let other: Rc<[u8]> = match target {
-            Target::Alike => Content::new(shape, 2).bytes().into(),
-            Target::Empty | Target::Full => Rc::new([]),
-        };
-        let make = move |api: &'static Api, used: Option<Hb>| match (target, used) {
-            (Target::Alike, Some(mut used)) => {
-                used.load(&other);
-                used
-            }
-            (Target::Alike, None) => loaded(api, shape, &other),
-            (Target::Empty, _) => new(api, shape),
-            (Target::Full, used) => {
-                let mut full = used.unwrap_or_else(|| new(api, shape));
-                full.set(0, shape.disk());
-                full
-            }
-        };
-        pairs(content, make, |target, source| target.merge(source))
-    }
-}
-
-/// Two bitmaps into a third.
-fn merge_third(content: &Content) -> Work {
-    let shape = content.shape;
-    let [first, second] = [content.bytes(), Content::new(shape, 2).bytes()].map(Rc::<[u8]>::from);
-    let make = move |api: &'static Api| {
-        let (first, second) = (loaded(api, shape, &first), loaded(api, shape, &second));
-        case(
-            Vec::new(),
-            move |targets: &mut Vec<Hb>| {
-                targets.clear();
-                targets.extend((0..copies(shape)).map(|_| new(api, shape)));
-            },
-            move |targets| {
-                targets.iter_mut().for_each(|target| target.merge_of(&first, &second));
-                0
-            },
-            |targets| outcome(targets),
-        )
-    };
-    Work { calls: copies(shape), steady: false, make: Box::new(make) }
-}
-
-/// Into a bitmap of another granularity, new or with some bits.
-fn across(to: u32, used: bool) -> impl Fn(&Content) -> Work {
-    move |content| {
-        let source = content.shape;
-        let bits = source.disk() >> to;
-        let target = Shape { density: 8, pattern: Pattern::Random, bits, granularity: to };
-        let bytes = Rc::<[u8]>::from(if used { Content::new(target, 3).bytes() } else { Vec::new() });
-        let make = move |api, _| if used { loaded(api, target, &bytes) } else { new(api, target) };
-        pairs(content, make, |target, source| target.merge(source))
-    }
-}
-
-/// From and to which granularity, and the size that keeps the finer one at a million bits or four.
-const ACROSS: [(u32, u32, &str, Size); 6] = [
-    (16, 12, "64 KiB into 4 KiB", Size { id: "16g", bytes: 1 << 34 }),
-    (12, 16, "4 KiB into 64 KiB", Size { id: "4g", bytes: 1 << 32 }),
-    (16, 15, "64 KiB into 32 KiB", Size { id: "64g", bytes: 1 << 36 }),
-    (15, 16, "32 KiB into 64 KiB", Size { id: "32g", bytes: 1 << 35 }),
-    (21, 12, "2 MiB into 4 KiB", Size { id: "64g", bytes: 1 << 36 }),
-    (12, 21, "4 KiB into 2 MiB", Size { id: "4g", bytes: 1 << 32 }),
-];
-
-fn merges() -> Vec<Row> {
-    let mut large = PLACES.to_vec();
-    large.push((Pattern::Random, T256));
-    let nothing = Needs::Nothing;
-    let mut rows =
-        Operation::new("merge/alike", "merge into one of the same density", nothing, merge(Target::Alike)).rows(&large);
-    rows.extend(Operation::new("merge/empty", "merge into a new one", nothing, merge(Target::Empty)).rows(&PLACES));
-    rows.extend(
-        Operation::new("merge/full", "merge into a full one", nothing, merge(Target::Full)).rows(&PLACES[1..4]),
-    );
-    rows.extend(
-        Operation::new("merge/third", "merge two into a third, new one", nothing, merge_third).rows(&PLACES[1..4]),
-    );
-    for (from, to, what, size) in ACROSS {
-        for (id, used) in [("new", false), ("used", true)] {
-            let suffix = if used { " with 8 bits in each chunk" } else { ", new" };
-            let id = format!("merge/{}-to-{}-{id}", 1u64 << (from - 9), 1u64 << (to - 9));
-            let operation =
-                Operation::new(&id, &format!("merge {what}{suffix}"), nothing, across(to, used)).granularity(from);
-            let patterns = [Pattern::Random, Pattern::Runs, Pattern::AllBut];
-            let places: Vec<_> = patterns.into_iter().take(if used { 1 } else { 3 }).map(|p| (p, size)).collect();
-            rows.extend(operation.rows(&places));
-        }
-    }
-    rows
-}
-
 /// Loads cluster by cluster, into a new bitmap or one that was used.
 fn load(is_new: bool) -> impl Fn(&Content) -> Work {
     move |content| {
         const CLUSTER: usize = 64 << 10;
         let shape = content.shape;
-        let bytes = content.bytes();
-        let stored: Vec<bool> = bytes.chunks(CLUSTER).map(|part| part.iter().any(|&byte| byte != 0)).collect();
+        let bytes = Rc::<[u8]>::from(content.bytes());
+        // qcow2 knows from its table which clusters are stored.
+        let stored: Rc<[bool]> = bytes.chunks(CLUSTER).map(|part| part.iter().any(|&byte| byte != 0)).collect();
         let before = Rc::<[u8]>::from(if is_new { Vec::new() } else { Content::new(shape, 2).bytes() });
         let make = move |api: &'static Api, used: Option<Hb>| match used {
             Some(mut used) if !is_new => {
@@ -143,7 +42,7 @@ fn load(is_new: bool) -> impl Fn(&Content) -> Work {
         let nothing = Content::new(Shape { density: 0, pattern: Pattern::Random, ..shape }, 1);
         pairs(&nothing, make, move |target, _| {
             let part = covers(shape, CLUSTER as u64);
-            for (index, (part_bytes, &stored)) in bytes.chunks(CLUSTER).zip(&stored).enumerate() {
+            for (index, (part_bytes, &stored)) in bytes.chunks(CLUSTER).zip(&*stored).enumerate() {
                 let start = index as u64 * part;
                 let length = part.min(shape.disk() - start);
                 if stored {
@@ -245,5 +144,5 @@ fn create(size: Size, sets: u64) -> Vec<Row> {
 
 pub(super) fn rows() -> Vec<Row> {
     let creates = [0, 100].into_iter().flat_map(|sets| SIZES.into_iter().flat_map(move |size| create(size, sets)));
-    merges().into_iter().chain(loads()).chain(truncates()).chain(creates).collect()
+    loads().into_iter().chain(truncates()).chain(creates).collect()
 }

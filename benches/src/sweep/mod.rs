@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The sweep: every operation at every density, pattern and size that makes sense for it, against QEMU's C.
 //!
-//! An operation has a row for each pattern and size, and a row has a cell for each density. `reads`, `writes`, `bulk` and
-//! `sequences` are the operations; `measure` times a cell, `floor` judges it, `summary` and `heatmap` show the whole.
+//! An operation has a row for each pattern and size, and a row has a cell for each density. `reads`, `writes`, `merges`, `bulk`
+//! and `sequences` are the operations; `measure` times a cell, `floor` judges it, `summary` and `heatmap` show the whole.
 
 pub mod bulk;
 pub mod content;
 pub mod floor;
 pub mod heatmap;
 
+mod isolated;
 mod loops;
 pub mod measure;
+pub mod merges;
 pub mod reads;
 pub mod run;
 pub mod sequences;
@@ -178,7 +180,7 @@ impl Row {
 
 /// Every row, in the order of the heat map.
 pub fn all() -> Vec<Row> {
-    [writes::rows(), reads::rows(), bulk::rows(), sequences::rows()].into_iter().flatten().collect()
+    [writes::rows(), reads::rows(), merges::rows(), bulk::rows(), sequences::rows()].into_iter().flatten().collect()
 }
 
 #[cfg(test)]

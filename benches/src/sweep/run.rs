@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::floor::Times;
 use super::measure::{measure, Effort};
-use super::{Cell, Row};
+use super::{isolated, Cell, Row};
 use crate::api::Api;
 use crate::results::Machine;
 
@@ -35,41 +35,58 @@ pub struct Sweep {
 /// How often a cell that is under the floor is measured again.
 const AGAIN: usize = 2;
 
-/// Measures all cells whose ids contain one of the filters; any without filters.
+/// Measures all cells whose ids contain one of the filters; any without filters. Also returns what went wrong, cell by cell.
 ///
 /// # Errors
-/// If the two implementations did not do the same in a cell.
-pub fn run(rows: &[Row], filters: &[String], engines: [&'static Api; 2]) -> Result<Vec<CellResult>, String> {
+/// If there can be no child process.
+pub fn run(
+    rows: &[Row],
+    filters: &[String],
+    engines: [&'static Api; 2],
+) -> std::io::Result<(Vec<CellResult>, Vec<String>)> {
     let cells: Vec<(&Row, &Cell)> = rows
         .iter()
         .flat_map(|row| row.cells.iter().map(move |cell| (row, cell)))
         .filter(|(row, cell)| filters.is_empty() || filters.iter().any(|filter| row.cell_id(cell).contains(filter)))
         .collect();
-    let timed = |row: &Row, cell: &Cell, effort| {
-        measure(&row.work(cell), engines, effort).map_err(|error| format!("{}: {error}", row.cell_id(cell)))
+    let timed = |cells: &[(&Row, &Cell)], effort| {
+        isolated::each(cells.iter().map(|(row, cell)| measure(&row.work(cell), engines, effort)))
     };
-    let mut results = Vec::new();
-    let start = Instant::now();
-    for (index, (row, cell)) in cells.iter().enumerate() {
-        let times = timed(row, cell, Effort(1))?;
-        results.push(CellResult { id: row.cell_id(cell), times, under: times.is_under_the_floor() });
-        if (index + 1) % 200 == 0 {
-            eprintln!("{} of {} cells, {} s", index + 1, cells.len(), start.elapsed().as_secs());
+    let (mut results, mut measured, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    let (start, mut done) = (Instant::now(), 0);
+    for row in cells.chunk_by(|(a, _), (b, _)| a.id == b.id) {
+        let mut times = timed(row, Effort(1))?.into_iter();
+        for &(row, cell) in row {
+            let id = row.cell_id(cell);
+            match times.next() {
+                Some(Ok(times)) => {
+                    results.push(CellResult { id, times, under: times.is_under_the_floor() });
+                    measured.push((row, cell));
+                }
+                Some(Err(error)) => failures.push(format!("{id}: {error}")),
+                None => failures.push(format!(
+                    "{id}: not measured, because this cell or one before it in its row ended the process"
+                )),
+            }
         }
+        if done / 400 < (done + row.len()) / 400 {
+            eprintln!("{} of {} cells, {} s", done + row.len(), cells.len(), start.elapsed().as_secs());
+        }
+        done += row.len();
     }
     // The machine may have been busy with something else.
     for pass in 0..AGAIN {
         let under: Vec<usize> = (0..results.len()).filter(|&index| results[index].under).collect();
         eprintln!("{} cells under the floor: measured again ({} of {AGAIN})", under.len(), pass + 1);
         for index in under {
-            let (row, cell) = cells[index];
-            let times = timed(row, cell, Effort(2))?;
-            let result = &mut results[index];
-            if times.ratio() > result.times.ratio() {
-                result.times = times;
+            if let Some(Ok(times)) = timed(&measured[index..=index], Effort(2))?.first() {
+                let result = &mut results[index];
+                if times.ratio() > result.times.ratio() {
+                    result.times = *times;
+                }
+                result.under = times.is_under_the_floor();
             }
-            result.under = times.is_under_the_floor();
         }
     }
-    Ok(results)
+    Ok((results, failures))
 }

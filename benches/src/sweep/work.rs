@@ -107,7 +107,8 @@ pub fn changing(content: &Content, calls: u64, run: impl Fn(&mut Hb, &mut Caller
     Work { calls: calls * copies(shape), steady: false, make: Box::new(make) }
 }
 
-/// Work on two bitmaps, of which the first is made by `target` before each run.
+/// Work on two bitmaps. The first is made by `target` before each run, from the one of the run before;
+/// the second has a content and stays.
 pub fn pairs(
     source: &Content,
     target: impl Fn(&'static Api, Option<Hb>) -> Hb + Clone + 'static,
@@ -120,9 +121,9 @@ pub fn pairs(
         case(
             Vec::new(),
             move |targets: &mut Vec<Hb>| {
-                let used: Vec<Option<Hb>> =
-                    targets.drain(..).map(Some).chain((0..copies(shape)).map(|_| None)).collect();
-                targets.extend(used.into_iter().take(copies(shape) as usize).map(|used| target(api, used)));
+                let mut used: Vec<Option<Hb>> = targets.drain(..).map(Some).collect();
+                used.resize_with(copies(shape) as usize, || None);
+                targets.extend(used.into_iter().map(|used| target(api, used)));
             },
             move |targets| {
                 targets.iter_mut().for_each(|target| run(target, &mut source));
