@@ -11,13 +11,13 @@ use super::{Row, DENSITIES};
 /// Least ratio of a colour, its class, and what the legend says. The neutral one has 1 in its middle.
 const COLOURS: [(f64, &str, &str); 9] = [
     (0.0, "s3", "< 0.5"),
-    (0.5, "s2", "0.5"),
-    (0.8, "s1", "0.8"),
-    (0.95, "same", "0.95"),
-    (1.05, "f1", "1.05"),
-    (1.5, "f2", "1.5"),
-    (3.0, "f3", "3"),
-    (10.0, "f4", "10"),
+    (0.5, "s2", "0.5–0.8"),
+    (0.8, "s1", "0.8–0.95"),
+    (0.95, "same", "0.95–1.05"),
+    (1.05, "f1", "1.05–1.5"),
+    (1.5, "f2", "1.5–3"),
+    (3.0, "f3", "3–10"),
+    (10.0, "f4", "10–100"),
     (100.0, "f5", "≥ 100"),
 ];
 
@@ -135,11 +135,11 @@ impl Drawing {
         self.text("title", "", (MARGIN, 24), "QEMU's C ÷ this library: how many times faster");
         self.text("note", "", (MARGIN, 42), sentence);
         for (index, (_, class, text)) in COLOURS.into_iter().enumerate() {
-            let x = MARGIN + 46 * index as i32;
-            self.rectangle(class, (x, 54), 44);
+            let x = MARGIN + 62 * index as i32;
+            self.rectangle(class, (x, 54), 60);
             self.text("note", "", (x, 78), text);
         }
-        let (x, y) = (MARGIN + 46 * COLOURS.len() as i32 + 20, 64);
+        let (x, y) = (MARGIN + 62 * COLOURS.len() as i32 + 20, 64);
         self.rectangle("s3", (x, 54), WIDTH);
         self.mark((x, 54));
         self.text("note", "", (x + WIDTH + 6, y), "under the floor each time: longer than C's time ÷ 0.95,");
