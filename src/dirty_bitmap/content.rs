@@ -156,7 +156,7 @@ impl BdrvDirtyBitmap {
     #[must_use]
     pub fn status(&self, locked: &Locked<'_>, offset: u64, bytes: u64) -> (bool, u64) {
         let content = self.content(locked);
-        trace::search(content, offset, bytes);
+        trace::status(content, offset, bytes);
         content.status(offset, bytes)
     }
 }

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::ptr;
 
-use super::{lock_pair, BdrvDirtyBitmap, BitmapCheckFlags, Failure, PairLocked};
+use super::{lock_pair, trace, BdrvDirtyBitmap, BitmapCheckFlags, Failure, PairLocked};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
 use crate::host::{Embedder, Host};
@@ -60,8 +60,10 @@ impl BdrvDirtyBitmap {
         }
         if backup == Backup::Keep {
             let union = Box::new(HBitmap::union(dest, from, dest.granularity()));
+            trace::merge(dest, from, &raw const *union, union.granularity());
             return Some(Some(self.replace_content(&mut pair.dest().content, union)));
         }
+        trace::merge(dest, from, &raw const **dest, dest.granularity());
         dest.merge_from(from);
         self.note_content(dest);
         Some(None)

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use super::{lock_node, BdrvDirtyBitmap, ListAccess, Locked};
+use super::{lock_node, trace, BdrvDirtyBitmap, ListAccess, Locked};
 use crate::assertion::abi_assert;
 use crate::host::{BlockDriverState, Embedder, Host};
 
@@ -73,7 +73,10 @@ pub fn truncate(locked: &mut Locked<'_>, bytes: i64) {
     // Only now, so that a panic that a Rust program survives leaves no bitmap of another size than the rest.
     for bitmap in list.iter() {
         // A negative size becomes one that the engine refuses, as in C.
-        bitmap.change(content, |hbitmap| hbitmap.truncate(bytes as u64));
+        bitmap.change(content, |hbitmap| {
+            trace::truncate(hbitmap, bytes as u64);
+            hbitmap.truncate(bytes as u64);
+        });
         bitmap.size.store(bytes, Ordering::Relaxed);
     }
 }

@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::create::length;
-use super::{lock_node, BdrvDirtyBitmap, BitmapCheckFlags, Failure, Locked};
+use super::{lock_node, trace, BdrvDirtyBitmap, BitmapCheckFlags, Failure, Locked};
 use crate::assertion::abi_assert;
 
 impl BdrvDirtyBitmap {
@@ -108,6 +108,7 @@ impl BdrvDirtyBitmap {
         // Checked before the merge, so that a panic that a Rust program survives leaves both bitmaps as they were.
         successor.assert_releasable();
         if let Some((content, from)) = self.content.get_both(&successor.content, &mut locked.content) {
+            trace::merge(content, from, &raw const **content, content.granularity());
             content.merge_from(from);
             self.note_content(content);
         }

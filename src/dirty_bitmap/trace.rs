@@ -34,6 +34,16 @@ pub(crate) fn set(bitmap: &HBitmap, start: u64, count: u64) {
 #[inline(always)]
 pub(crate) fn reset(bitmap: &HBitmap, start: u64, count: u64) {
     if Embedder::traces_reset() && count != 0 {
+        tell_reset(bitmap, start, count);
+    }
+}
+
+/// QEMU's assertions about the alignment come before the event, that about the end after it.
+#[cold]
+#[inline(never)]
+fn tell_reset(bitmap: &HBitmap, start: u64, count: u64) {
+    let within = (1 << bitmap.granularity()) - 1;
+    if start & within == 0 && (count & within == 0 || start.wrapping_add(count) == bitmap.size()) {
         Embedder::trace_reset(
             address(bitmap),
             start,
@@ -41,6 +51,44 @@ pub(crate) fn reset(bitmap: &HBitmap, start: u64, count: u64) {
             start >> bitmap.granularity(),
             last_bit(bitmap, start, count),
         );
+    }
+}
+
+/// `bitmap` is about to get `size` items: what that cuts off is reset in QEMU.
+#[inline]
+pub(crate) fn truncate(bitmap: &HBitmap, size: u64) {
+    // A size that is out of range is refused before anything is reset.
+    if Embedder::traces_reset() && size <= i64::MAX as u64 {
+        // A granule that stays in part is not reset. Neither end is above 2^63.
+        let first = size.next_multiple_of(1 << bitmap.granularity());
+        let end = bitmap.bits() << bitmap.granularity();
+        if first < end {
+            tell_reset(bitmap, first, end - first);
+        }
+    }
+}
+
+/// `a` and `b` are merged into the bitmap of `granularity` at `result`, which may be one of them. Across granularities QEMU does that
+/// by setting each dirty area of a source; bitmaps of one granularity it merges by words, of which no event tells.
+#[inline]
+pub(crate) fn merge(a: &HBitmap, b: &HBitmap, result: *const HBitmap, granularity: u32) {
+    // Different sizes are refused before anything is set.
+    if Embedder::traces_set() && a.granularity() != b.granularity() && a.size() == b.size() {
+        for source in [a, b] {
+            if !ptr::eq(source, result) {
+                tell_areas(source, result.cast(), granularity);
+            }
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn tell_areas(source: &HBitmap, result: *const (), granularity: u32) {
+    let mut from = 0;
+    while let Some((start, count)) = source.next_dirty_area(from, source.size(), i64::MAX as u64) {
+        from = start + count;
+        Embedder::trace_set(result, start, count, start >> granularity, (from - 1) >> granularity);
     }
 }
 
@@ -64,6 +112,14 @@ fn trace_advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> 
         Embedder::trace_iter_skip_words(address(bitmap), iterator, word, bitmap.word_from(item));
     }
     Some(item)
+}
+
+/// The same for a search that is refused first if the range ends past the end.
+#[inline(always)]
+pub(crate) fn status(bitmap: &HBitmap, start: u64, count: u64) {
+    if Embedder::traces_iter_skip_words() && start.saturating_add(count) <= bitmap.size() {
+        search(bitmap, start, count);
+    }
 }
 
 /// Tells what QEMU's search for the next dirty item at or after `start` tells, which there is done by an iterator.

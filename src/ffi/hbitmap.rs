@@ -52,7 +52,9 @@ pub unsafe extern "C" fn hbitmap_alloc(size: u64, granularity: c_int) -> *mut HB
 /// QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_truncate(hb: *mut HBitmap, size: u64) {
-    object_mut!(hb, "hbitmap_truncate").truncate(size);
+    let hb = object_mut!(hb, "hbitmap_truncate");
+    trace::truncate(hb, size);
+    hb.truncate(size);
 }
 
 /// Makes `result` the union of `a` and `b`. `result` may be one of them, or both; granularities may differ.
@@ -72,6 +74,8 @@ pub unsafe extern "C" fn hbitmap_merge(a: *const HBitmap, b: *const HBitmap, res
     {
         return false;
     }
+    let granularity = object!(result, "hbitmap_merge").granularity();
+    trace::merge(object!(a, "hbitmap_merge"), object!(b, "hbitmap_merge"), result, granularity);
     match (ptr::eq(a, result), ptr::eq(b, result)) {
         (true, true) => {}
         (true, false) => object_mut!(result, "hbitmap_merge").merge_from(object!(b, "hbitmap_merge")),
@@ -342,7 +346,7 @@ pub unsafe extern "C" fn hbitmap_next_dirty_area(
 pub unsafe extern "C" fn hbitmap_status(hb: *const HBitmap, start: i64, count: i64, pnum: *mut i64) -> bool {
     let hb = object!(hb, "hbitmap_status");
     let (start, count) = range::status(start, count);
-    trace::search(hb, start, count);
+    trace::status(hb, start, count);
     let (dirty, same) = hb.status(start, count);
     store!(pnum, same as i64, "hbitmap_status");
     dirty

@@ -8,142 +8,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #undef NDEBUG
-#include "qemu_dirty_bitmap.h"
-
-struct BlockDriverState {
-    BdrvDirtyBitmap *first;
-    int64_t length;
-    int locked;
-};
-
-struct Error {
-    int os_errno;
-    char func[64];
-    char msg[256];
-    char hint[256];
-};
-
-typedef struct QdbDirtyInfo {
-    const char *name;
-    int64_t count;
-    uint32_t granularity;
-    bool recording, busy, persistent, inconsistent;
-} QdbDirtyInfo;
+#include "host.h"
+#include "traces.h"
 
 size_t other_digits(uint64_t number);
 
-static int locks;
-static char asserted_for[64];
-static uint16_t tracing;
-static char traced[256];
-
-const uint16_t *const qdb_host_trace_set_state = &tracing;
-const uint16_t *const qdb_host_trace_reset_state = &tracing;
-const uint16_t *const qdb_host_trace_iter_skip_words_state = &tracing;
-
-void qdb_host_lock(BlockDriverState *bs);
-void qdb_host_unlock(BlockDriverState *bs);
-BdrvDirtyBitmap **qdb_host_bitmaps(BlockDriverState *bs);
-int64_t qdb_host_length(BlockDriverState *bs);
-int64_t qdb_host_cluster_size(BlockDriverState *bs);
-void qdb_host_error_set(Error **errp, int os_errno, const char *func, const char *msg);
-void qdb_host_error_hint(Error **errp, const char *hint);
-void qdb_host_info_append(BlockDirtyInfoList ***tail, const QdbDirtyInfo *info);
-void qdb_host_assert_global_state(const char *func);
-void qdb_host_trace_set(const void *hb, uint64_t start, uint64_t count, uint64_t sbit, uint64_t ebit);
-void qdb_host_trace_reset(const void *hb, uint64_t start, uint64_t count, uint64_t sbit, uint64_t ebit);
-void qdb_host_trace_iter_skip_words(const void *hb, void *hbi, uint64_t pos, unsigned long cur);
-
-void qdb_host_lock(BlockDriverState *bs)
+/* Whether these events, and no others, were told since the last call. */
+static bool was_traced(const char *events)
 {
-    assert(!bs->locked);
-    bs->locked = 1;
-    locks++;
-}
-
-void qdb_host_unlock(BlockDriverState *bs)
-{
-    assert(bs->locked);
-    bs->locked = 0;
-}
-
-BdrvDirtyBitmap **qdb_host_bitmaps(BlockDriverState *bs)
-{
-    return &bs->first;
-}
-
-int64_t qdb_host_length(BlockDriverState *bs)
-{
-    return bs->length;
-}
-
-int64_t qdb_host_cluster_size(BlockDriverState *bs)
-{
-    (void)bs;
-    return 8192;
-}
-
-void qdb_host_error_set(Error **errp, int os_errno, const char *func, const char *msg)
-{
-    if (errp) {
-        *errp = calloc(1, sizeof(**errp));
-        (*errp)->os_errno = os_errno;
-        snprintf((*errp)->func, sizeof((*errp)->func), "%s", func);
-        snprintf((*errp)->msg, sizeof((*errp)->msg), "%s", msg);
-    }
-}
-
-void qdb_host_error_hint(Error **errp, const char *hint)
-{
-    if (errp) {
-        snprintf((*errp)->hint, sizeof((*errp)->hint), "%s", hint);
-    }
-}
-
-void qdb_host_info_append(BlockDirtyInfoList ***tail, const QdbDirtyInfo *info)
-{
-    BlockDirtyInfoList *entry = calloc(1, sizeof(*entry));
-
-    entry->value = calloc(1, sizeof(*entry->value));
-    entry->value->name = info->name ? strdup(info->name) : NULL;
-    entry->value->count = info->count;
-    entry->value->granularity = info->granularity;
-    entry->value->recording = info->recording;
-    **tail = entry;
-    *tail = &entry->next;
-}
-
-void qdb_host_assert_global_state(const char *func)
-{
-    snprintf(asserted_for, sizeof(asserted_for), "%s", func);
-}
-
-void qdb_host_trace_set(const void *hb, uint64_t start, uint64_t count, uint64_t sbit, uint64_t ebit)
-{
-    snprintf(traced, sizeof(traced), "%d set %d %d %d %d", hb != NULL, (int)start, (int)count, (int)sbit, (int)ebit);
-}
-
-void qdb_host_trace_reset(const void *hb, uint64_t start, uint64_t count, uint64_t sbit, uint64_t ebit)
-{
-    snprintf(traced, sizeof(traced), "%d reset %d %d %d %d", hb != NULL, (int)start, (int)count, (int)sbit, (int)ebit);
-}
-
-void qdb_host_trace_iter_skip_words(const void *hb, void *hbi, uint64_t pos, unsigned long cur)
-{
-    snprintf(traced, sizeof(traced), "%d%d skip %d %lx", hb != NULL, hbi != NULL, (int)pos, cur);
-}
-
-/* Whether the event was told since the last call. */
-static bool was_traced(const char *event)
-{
-    bool equal = !strcmp(traced, event);
+    bool equal = !strcmp(traced, events);
 
     if (!equal) {
-        fprintf(stderr, "traced '%s', not '%s'\n", traced, event);
+        fprintf(stderr, "traced '%s', not '%s'\n", traced, events);
     }
-    traced[0] = '\0';
+    forget_traces();
     return equal;
 }
 
@@ -197,20 +79,155 @@ static void test_traces(void)
 
     hbitmap_set(hb, 0, 2);
     assert(was_traced(""));
-    tracing = 1;
+    tracing = tracing_iterators = 1;
     hbitmap_set(hb, 301, 6);
-    assert(was_traced("1 set 301 6 150 153"));
+    assert(was_traced("set a 301,6 150..153\n"));
     hbitmap_set(hb, 301, 0);
     assert(was_traced(""));
     hbitmap_reset(hb, 300, 2);
-    assert(was_traced("1 reset 300 2 150 150"));
+    assert(was_traced("reset a 300,2 150..150\n"));
     hbitmap_iter_init(&iter, hb, 0);
     assert(hbitmap_iter_next(&iter) == 0 && was_traced(""));
-    assert(hbitmap_iter_next(&iter) == 302 && was_traced("11 skip 2 3800000"));
+    assert(hbitmap_iter_next(&iter) == 302 && was_traced("skip a 2 3800000\n"));
     assert(hbitmap_iter_next(&iter) == 304 && was_traced(""));
     assert(hbitmap_iter_next(&iter) == 306 && hbitmap_iter_next(&iter) == -1);
+    tracing = tracing_iterators = 0;
+    hbitmap_free(hb);
+}
+
+/* QEMU merges across granularities by setting each dirty area, and within one by words. */
+static void test_traces_of_merges(void)
+{
+    HBitmap *fine = hbitmap_alloc(1000, 1), *coarse = hbitmap_alloc(1000, 4), *result = hbitmap_alloc(1000, 3);
+
+    hbitmap_set(fine, 10, 4);
+    hbitmap_set(fine, 998, 2);
+    hbitmap_set(coarse, 992, 8);
+    tracing = 1;
+    hbitmap_merge(coarse, fine, coarse);
+    assert(was_traced("set a 10,4 0..0\nset a 998,2 62..62\n"));
+    hbitmap_merge(coarse, fine, fine);
+    assert(was_traced("set a 0,16 0..7\nset a 992,8 496..499\n"));
+    hbitmap_merge(coarse, fine, result);
+    assert(was_traced("set a 0,16 0..1\nset a 992,8 124..124\nset a 0,16 0..1\nset a 992,8 124..124\n"));
+    hbitmap_merge(fine, fine, result);
+    hbitmap_merge(fine, fine, fine);
+    assert(was_traced(""));
+    hbitmap_reset_all(fine);
+    hbitmap_merge(coarse, fine, coarse);
+    assert(was_traced(""));
+    tracing = 0;
+    hbitmap_free(fine);
+    hbitmap_free(coarse);
+    hbitmap_free(result);
+}
+
+static void test_traces_of_dirty_bitmaps(void)
+{
+    BlockDriverState bs = { .length = 1 << 20 };
+    BdrvDirtyBitmap *fine = bdrv_create_dirty_bitmap(&bs, 512, "fine", NULL);
+    BdrvDirtyBitmap *coarse = bdrv_create_dirty_bitmap(&bs, 4096, "coarse", NULL);
+    HBitmap *old = NULL;
+
+    bdrv_set_dirty_bitmap(fine, 8192, 1024);
+    bdrv_set_dirty_bitmap(coarse, 0, 1);
+    tracing = 1;
+    assert(bdrv_merge_dirty_bitmap(coarse, fine, NULL, NULL));
+    assert(was_traced("set a 8192,1024 2..2\n"));
+    /* With a backup both are merged into a new bitmap. */
+    assert(bdrv_merge_dirty_bitmap(coarse, fine, &old, NULL));
+    assert(was_traced("set a 0,4096 0..0\nset a 8192,4096 2..2\nset a 8192,1024 2..2\n"));
+    bdrv_restore_dirty_bitmap(coarse, old);
+    assert(bdrv_merge_dirty_bitmap(coarse, coarse, &old, NULL));
+    bdrv_restore_dirty_bitmap(coarse, old);
+    assert(was_traced(""));
+    bdrv_dirty_bitmap_truncate(&bs, 2 << 20);
+    assert(was_traced(""));
+    bdrv_dirty_bitmap_truncate(&bs, 8192 + 512);
+    assert(was_traced("reset a 12288,2084864 3..511\nreset b 8704,2088448 17..4095\n"));
+    tracing = 0;
+    bdrv_release_named_dirty_bitmaps(&bs);
+}
+
+/* What a truncate cuts off is reset: whole granules, never a part of one. */
+static void test_traces_of_truncates(void)
+{
+    HBitmap *hb = hbitmap_alloc(1000, 4);
+
+    tracing = 1;
+    hbitmap_truncate(hb, 995);
+    hbitmap_truncate(hb, 5000);
+    assert(was_traced(""));
+    hbitmap_truncate(hb, 17);
+    assert(was_traced("reset a 32,4976 2..312\n"));
+    hbitmap_truncate(hb, 0);
+    assert(was_traced("reset a 0,32 0..1\n"));
     tracing = 0;
     hbitmap_free(hb);
+}
+
+static void reset_a_part_of_a_granule(HBitmap *hb)
+{
+    hbitmap_reset(hb, 1, 16);
+}
+
+static void reset_past_the_end(HBitmap *hb)
+{
+    hbitmap_reset(hb, 1008, 16);
+}
+
+static void set_past_the_end(HBitmap *hb)
+{
+    hbitmap_set(hb, 1000, 9);
+}
+
+static void truncate_too_far(HBitmap *hb)
+{
+    hbitmap_truncate(hb, UINT64_MAX);
+}
+
+static void status_past_the_end(HBitmap *hb)
+{
+    int64_t same;
+
+    hbitmap_status(hb, 0, 1001, &same);
+}
+
+/* What is told of a call that aborts: in QEMU the events lie between the assertions about its arguments and that of its end. */
+static void test_traces_of_aborts(void)
+{
+    static const struct {
+        void (*call)(HBitmap *hb);
+        const char *told;
+    } cases[] = {
+        { reset_a_part_of_a_granule, "" },
+        { reset_past_the_end, "reset a 1008,16 63..63\n" },
+        { set_past_the_end, "set a 1000,9 62..63\n" },
+        { truncate_too_far, "" },
+        { status_past_the_end, "" },
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        pid_t child = fork();
+        int status;
+
+        if (child == 0) {
+            HBitmap *hb = hbitmap_alloc(1000, 4);
+
+            hbitmap_set(hb, 0, 1);
+            forget_traces();
+            fclose(stderr);
+            tracing = tracing_iterators = 1;
+            at_abort(cases[i].told);
+            cases[i].call(hb);
+            _exit(1);
+        }
+        assert(child > 0 && waitpid(child, &status, 0) == child);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != ABORTED_AS_TOLD) {
+            fprintf(stderr, "case %zu: status %x\n", i, (unsigned)status);
+            abort();
+        }
+    }
 }
 
 int main(void)
@@ -218,6 +235,10 @@ int main(void)
     assert(other_digits(1234567) == 7);
     test_nodes();
     test_traces();
+    test_traces_of_merges();
+    test_traces_of_dirty_bitmaps();
+    test_traces_of_truncates();
+    test_traces_of_aborts();
     assert(other_digits(0) == 1);
     puts("the drop-in object works beside another Rust library");
     return 0;
