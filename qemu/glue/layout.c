@@ -8,6 +8,10 @@
 #include "qemu/hbitmap.h"
 #include "block/dirty-bitmap.h"
 
+#if !defined(__linux__) || !defined(__ELF__)
+#error "qemu-dirty-bitmap is for Linux ELF hosts"
+#endif
+
 /* The library is for 64-bit hosts. */
 QEMU_BUILD_BUG_ON(sizeof(void *) != 8);
 QEMU_BUILD_BUG_ON(sizeof(unsigned long) != 8);

@@ -2,7 +2,8 @@
 /*
  * What differs between the QEMU versions that the drop-in supports. The rest of
  * the glue asks for a feature by name; this is the only file that looks at a
- * version.
+ * version. That a version is not older or newer than what fits is for
+ * qemu/dropin to find out, and for layout.c.
  *
  * QEMU_VERSION_MAJOR comes from config-host.h, which qemu/osdep.h includes.
  */
@@ -13,7 +14,11 @@
 #error "config-host.h does not tell QEMU's version: not a tree we know"
 #endif
 
-#if QEMU_VERSION_MAJOR == 7 && QEMU_VERSION_MINOR == 2
+#if QEMU_VERSION_MAJOR < 7
+#error "before 7.1 hbitmap_merge() was another function"
+#endif
+
+#if QEMU_VERSION_MAJOR < 8
 /* An optional QAPI string has a has_ member beside it (gone since 8.0). */
 #define QDB_QAPI_STRINGS_HAVE_FLAGS 1
 /*
@@ -25,13 +30,10 @@
 #define QDB_WRAPPERS_ARE_OURS 1
 /* There is no graph lock to hold yet. */
 #define QDB_HAVE_GRAPH_LOCK 0
-#elif QEMU_VERSION_MAJOR == 10 && \
-      (QEMU_VERSION_MINOR == 0 || QEMU_VERSION_MINOR == 2)
+#else
 #define QDB_QAPI_STRINGS_HAVE_FLAGS 0
 #define QDB_WRAPPERS_ARE_OURS 0
 #define QDB_HAVE_GRAPH_LOCK 1
-#else
-#error "not a QEMU that the drop-in was checked against (7.2, 10.0, 10.2)"
 #endif
 
 /*

@@ -34,7 +34,7 @@ def changes(found):
 
 
 def trace(build, folder: Path):
-    """Trace events of writes to an image with a bitmap, and of a commit into it."""
+    """Trace events of writes to an image with a bitmap, of a merge into a coarser bitmap, of a truncate, and of a commit."""
     img, io = build.program("qemu-img"), build.program("qemu-io")
     disk, overlay = folder / "disk.qcow2", folder / "overlay.qcow2"
     say.run([img, "create", "-q", "-f", "qcow2", disk, SIZE])
@@ -43,28 +43,35 @@ def trace(build, folder: Path):
     silent = say.run([io, "-f", "qcow2", "-c", WRITES[0], disk]).stdout
     if "hbitmap_" in silent:
         raise say.Failure(f"trace events though none is switched on:\n{silent}")
-    writes = say.run([io, "-T", "hbitmap_*", "-f", "qcow2", *commands, disk]).stdout
+    found = [say.run([io, "-T", "hbitmap_*", "-f", "qcow2", *commands, disk]).stdout]
     say.run([img, "create", "-q", "-f", "qcow2", "-b", disk, "-F", "qcow2", overlay])
     say.run([io, "-f", "qcow2", *commands, overlay])
-    commit = say.run([img, "-T", "hbitmap_*", "commit", overlay]).stdout
-    return events(writes), events(commit)
+    say.run([img, "bitmap", "--add", "-g", "65536", disk, "coarse"])
+    found.append(say.run([img, "-T", "hbitmap_*", "bitmap", "--merge", "bitmap", disk, "coarse"]).stdout)
+    found.append(say.run([img, "-T", "hbitmap_*", "commit", overlay]).stdout)
+    found.append(say.run([img, "-T", "hbitmap_*", "resize", "--shrink", disk, SIZE // 2]).stdout)
+    return [events(output) for output in found]
 
 
 def trace_as_it_should_be(build, stock, folder: Path) -> str:
     """Each event fires; the changes are told as stock QEMU tells them."""
-    writes, commit = trace(build, fresh(folder / "ours"))
+    found = trace(build, fresh(folder / "ours"))
+    writes, merge, commit, shrink = found
     if writes.get("hbitmap_set") != sorted(SETS):
         raise say.Failure(f"hbitmap_set told {writes.get('hbitmap_set')} of {WRITES}")
     for name in (*CHANGES, "hbitmap_iter_skip_words"):
         if not commit.get(name):
             raise say.Failure(f"a commit did not tell of {name}: {commit}")
+    # QEMU sets each area of the source, and resets what is cut off.
+    if len(merge.get("hbitmap_set", [])) != len(WRITES) or len(shrink.get("hbitmap_reset", [])) != 2:
+        raise say.Failure(f"a merge across granularities told {merge}, a truncate {shrink}")
     if stock:
         # Iterators take other ways through a bitmap, so only the changes are the same.
-        ours = [changes(found) for found in (writes, commit)]
-        theirs = [changes(found) for found in trace(stock, fresh(folder / "stock"))]
+        ours = [changes(events) for events in found]
+        theirs = [changes(events) for events in trace(stock, fresh(folder / "stock"))]
         if ours != theirs:
             raise say.Failure(f"the library: {ours}\nstock: {theirs}")
-    count = sum(len(lines) for found in (writes, commit) for lines in found.values())
+    count = sum(len(lines) for events in found for lines in events.values())
     return f"{count} events" + (", as stock" if stock else "")
 
 

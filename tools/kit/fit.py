@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether the library fits a QEMU tree: what differs in the interface, and which functions read as in no tree that is known."""
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import c_items, callers, interface, places
+
+# Names and digests of what is in the two C files of the known trees, and who calls their functions: tools/known-trees makes it.
+KNOWN = places.ROOT / "qemu" / "known-trees.json"
+
+
+@dataclass
+class Fit:
+    differences: list = field(default_factory=list)  # the library does not fit
+    changes: list = field(default_factory=list)  # it fits, and may not do what the tree's own C would
+    callers: list = field(default_factory=list)  # files that call what they do not call in a known tree
+    compared: str = ""
+    calls: int = 0  # a file that calls a function counts once for it
+
+
+def listed(kind: str, theirs: dict, ours: dict, spell=str):
+    """The differences of two tables."""
+    for name in sorted(theirs.keys() - ours.keys()):
+        yield f"{kind} {spell(theirs[name])}: the tree has it, the library has not"
+    for name in sorted(ours.keys() - theirs.keys()):
+        yield f"{kind} {spell(ours[name])}: the library has it, the tree has not"
+    for name in sorted(theirs.keys() & ours.keys()):
+        if theirs[name] != ours[name]:
+            yield f"{kind} {name}: '{spell(theirs[name])}' in the tree, '{spell(ours[name])}' in the library"
+
+
+def named(table: dict):
+    """The same table, in which each entry says its own name."""
+    return {name: f"{name} = {value}" if isinstance(value, (int, str)) else f"{name}({', '.join(value)})" for name, value in table.items()}
+
+
+def differences(theirs: interface.Interface, ours: interface.Interface):
+    yield from listed("function", {name: f"{name}()" for name in theirs.functions}, {name: f"{name}()" for name in ours.functions})
+    for name in sorted(theirs.functions & ours.functions):
+        if name not in theirs.prototypes:
+            yield f"function {name}(): no header of the tree declares it"
+        elif theirs.prototypes[name].types() != ours.prototypes[name].types():
+            yield f"prototype: '{theirs.prototypes[name]}' in the tree, '{ours.prototypes[name]}' in the library"
+    for name in sorted(theirs.inline):
+        yield f"function {name}() in a header: code that callers compile in may look into what is the library's own"
+    yield from listed("constant", named(theirs.constants), named(ours.constants))
+    if theirs.iterator != ours.iterator:
+        yield f"struct HBitmapIter: '{'; '.join(theirs.iterator)}' in the tree, '{'; '.join(ours.iterator)}' in the library"
+    yield from listed("struct BlockDriverState,", theirs.node, ours.node)
+    yield from listed("QAPI BlockDirtyInfo,", named(theirs.schema), named(ours.schema))
+    yield from listed("trace event", named(theirs.events), named(ours.events))
+
+
+def items(tree: Path):
+    """{C file: {name: digests}}; a name may be there more than once (`#if`)."""
+    found = {}
+    for file in interface.C_FILES:
+        table = found[file] = {}
+        for item in c_items.split(interface.read(tree, file)):
+            table.setdefault(item.name, set()).add(item.digest)
+    return found
+
+
+def changes(tree: Path, known: dict):
+    for file, table in items(tree).items():
+        reference = known["items"][file]
+        for name, digests in table.items():
+            if name not in reference:
+                yield f"{file}: {name} is new"
+            elif digests - set(reference[name]["digests"]):
+                yield f"{file}: {name} reads differently"
+        for name, entry in reference.items():
+            if entry["always"] and name not in table:
+                yield f"{file}: {name} is gone"
+
+
+def known() -> dict:
+    return json.loads(KNOWN.read_text())
+
+
+def versions():
+    """The QEMU versions whose trees are known."""
+    return known()["versions"]
+
+
+def of(tree: Path, version: str) -> Fit:
+    """Compares a tree with the library. Raises interface.Missing if it lacks a file."""
+    reference = known()
+    theirs, ours = interface.of_tree(tree), interface.of_library(version)
+    compared = (
+        f"{len(theirs.functions)} functions and their prototypes,\n{len(theirs.constants)} constants, "
+        f"{len(theirs.events)} trace events and the structures that both sides use"
+    )
+    calls = callers.find(tree, reference["callers"])
+    new = [
+        f"{file} calls {name}()"
+        for name, files in sorted(calls.items())
+        for file in sorted(files - set(reference["callers"][name]))
+    ]
+    return Fit(
+        list(differences(theirs, ours)), list(changes(tree, reference)), new, compared, sum(map(len, calls.values()))
+    )
