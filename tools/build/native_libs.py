@@ -18,11 +18,12 @@ COMPILER_ADDS = {"-lc", "-lgcc_s"}
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rustc")
+    parser.add_argument("--target", help="Rust's name of the machine to build for, if it is not this one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         result = subprocess.run(
             [arguments.rustc, "--crate-type", "staticlib", "--crate-name", "nothing", "--print", "native-static-libs",
-             "-C", "panic=abort", "-o", os.path.join(scratch, "nothing.a"), "-"],
+             *(["--target", arguments.target] if arguments.target else []), "-C", "panic=abort", "-o", os.path.join(scratch, "nothing.a"), "-"],
             input="", text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )
     found = re.search(r"native-static-libs: (.*)", result.stdout)

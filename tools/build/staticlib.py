@@ -28,6 +28,7 @@ def main():
     parser.add_argument("--host", required=True, choices=("standalone", "qemu"))
     parser.add_argument("--profile", required=True)
     parser.add_argument("--target-dir", required=True, help="cargo's own directory, inside the build directory")
+    parser.add_argument("--target", help="Rust's name of the machine to build for, if it is not this one")
     parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
 
@@ -37,6 +38,7 @@ def main():
         "--target-dir", arguments.target_dir,
         "--no-default-features", "--features", f"capi,{arguments.host}",
         "--message-format", "json-render-diagnostics",
+        *(["--target", arguments.target] if arguments.target else []),
         # Where a function that is called for each write or item lies in its cache lines costs up to a nanosecond, and moved with each
         # change of any other function: each starts a line now.
         "--", "-Cllvm-args=-align-all-functions=6",
