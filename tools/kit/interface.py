@@ -43,7 +43,7 @@ def number(text: str, known: dict):
     while inner.search(python):
         python = inner.sub(r"((\2) if (\1) else (\3))", python)
     python = re.sub(r"/", "//", python)
-    if not re.fullmatch(r"(?:0x[0-9a-fA-F]+|\d+|[-+*/%()|&<>=! ]|\bif\b|\belse\b)+", python):
+    if "**" in python or not re.fullmatch(r"(?:0x[0-9a-fA-F]+|\d+|[-+*/%()|&<>=! ]|\bif\b|\belse\b)+", python):
         return text
     try:
         return int(eval(python, {"__builtins__": {}}))
