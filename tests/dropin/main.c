@@ -98,7 +98,8 @@ static void test_traces(void)
 /* QEMU merges across granularities by setting each dirty area, and within one by words. */
 static void test_traces_of_merges(void)
 {
-    HBitmap *fine = hbitmap_alloc(1000, 1), *coarse = hbitmap_alloc(1000, 4), *result = hbitmap_alloc(1000, 3);
+    HBitmap *fine = hbitmap_alloc(1000, 1), *coarse = hbitmap_alloc(1000, 4);
+    HBitmap *result = hbitmap_alloc(1000, 3);
 
     hbitmap_set(fine, 10, 4);
     hbitmap_set(fine, 998, 2);
@@ -109,7 +110,8 @@ static void test_traces_of_merges(void)
     hbitmap_merge(coarse, fine, fine);
     assert(was_traced("set a 0,16 0..7\nset a 992,8 496..499\n"));
     hbitmap_merge(coarse, fine, result);
-    assert(was_traced("set a 0,16 0..1\nset a 992,8 124..124\nset a 0,16 0..1\nset a 992,8 124..124\n"));
+    assert(was_traced("set a 0,16 0..1\nset a 992,8 124..124\n"
+                      "set a 0,16 0..1\nset a 992,8 124..124\n"));
     hbitmap_merge(fine, fine, result);
     hbitmap_merge(fine, fine, fine);
     assert(was_traced(""));
@@ -193,7 +195,10 @@ static void status_past_the_end(HBitmap *hb)
     hbitmap_status(hb, 0, 1001, &same);
 }
 
-/* What is told of a call that aborts: in QEMU the events lie between the assertions about its arguments and that of its end. */
+/*
+ * What is told of a call that aborts: in QEMU the events lie between the assertions about alignment
+ * and that about the end.
+ */
 static void test_traces_of_aborts(void)
 {
     static const struct {

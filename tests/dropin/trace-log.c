@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Prints the trace events of a random sequence of calls: trace-log SEED CALLS. The same program, linked with QEMU's two C files and
- * with the drop-in object, must print the same (tools/trace-check).
+ * Prints the trace events of a random sequence of calls: trace-log SEED CALLS. The same program,
+ * linked with QEMU's two C files and with the drop-in object, must print the same
+ * (tools/trace-check).
  */
 #include <assert.h>
 #include <stdio.h>

@@ -12,14 +12,14 @@
 extern uint16_t tracing, tracing_iterators;
 
 /*
- * The events since the last forget_traces(), a line each. Bitmaps are called a, b, ... in the order in which events name them: an
- * address says nothing.
+ * The events since the last forget_traces(), a line each. Bitmaps are called a, b, ... in the order
+ * in which events name them: an address says nothing.
  */
 extern char traced[1 << 16];
 
 void forget_traces(void);
 
-/* From now on an abort() ends the process with ABORTED_AS_TOLD if `told` was traced, with another number if not. */
+/* From now on abort() exits: with ABORTED_AS_TOLD if `told` was traced, else with another number. */
 void at_abort(const char *told);
 
 extern const uint16_t *const qdb_host_trace_set_state;

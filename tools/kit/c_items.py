@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A C file as a list of functions, types, variables and macros, without regard to comments and white space."""
+"""A C file as a list of functions, types, variables and macros.
+
+Comments and white space do not matter.
+"""
+
 import hashlib
 import re
 from dataclasses import dataclass
 
-COMMENT_OR_STRING = re.compile(r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.S)
+COMMENT_OR_STRING = re.compile(
+    r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.S
+)
 TOKEN = re.compile(r"""[A-Za-z_]\w*|\d[\w.]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[^\s\w]""")
 DIRECTIVE = re.compile(r"^[ \t]*#[^\n]*", re.M)
 
@@ -21,7 +27,7 @@ class Item:
 
     @property
     def exported(self) -> bool:
-        return self.function and "static" not in self.tokens[:self.tokens.index("{")]
+        return self.function and "static" not in self.tokens[: self.tokens.index("{")]
 
 
 def without_comments(text: str) -> str:

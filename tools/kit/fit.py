@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whether the library fits a QEMU tree: what differs in the interface, and which functions read as in no tree that is known."""
+"""Whether the library fits a QEMU tree.
+
+What differs in the interface, and which functions read as in no tree that is known.
+"""
+
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import c_items, callers, interface, places
 
-# Names and digests of what is in the two C files of the known trees, and who calls their functions: tools/known-trees makes it.
+# What is in the two C files of the known trees (names and digests), and who calls their functions.
+# tools/known-trees makes it.
 KNOWN = places.ROOT / "qemu" / "known-trees.json"
 
 
 @dataclass
 class Fit:
     differences: list = field(default_factory=list)  # the library does not fit
-    changes: list = field(default_factory=list)  # it fits, and may not do what the tree's own C would
-    callers: list = field(default_factory=list)  # files that call what they do not call in a known tree
+    changes: list = field(
+        default_factory=list
+    )  # it fits, and may not do what the tree's own C would
+    callers: list = field(
+        default_factory=list
+    )  # files that call what they do not call in a known tree
     compared: str = ""
     calls: int = 0  # a file that calls a function counts once for it
 
@@ -32,11 +41,20 @@ def listed(kind: str, theirs: dict, ours: dict, spell=str):
 
 def named(table: dict):
     """The same table, in which each entry says its own name."""
-    return {name: f"{name} = {value}" if isinstance(value, (int, str)) else f"{name}({', '.join(value)})" for name, value in table.items()}
+    return {
+        name: (
+            f"{name} = {value}" if isinstance(value, (int, str)) else f"{name}({', '.join(value)})"
+        )
+        for name, value in table.items()
+    }
 
 
 def differences(theirs: interface.Interface, ours: interface.Interface):
-    yield from listed("function", {name: f"{name}()" for name in theirs.functions}, {name: f"{name}()" for name in ours.functions})
+    yield from listed(
+        "function",
+        {name: f"{name}()" for name in theirs.functions},
+        {name: f"{name}()" for name in ours.functions},
+    )
     for name in sorted(theirs.functions & ours.functions):
         if name not in theirs.prototypes:
             yield f"function {name}(): no header of the tree declares it"
@@ -99,5 +117,9 @@ def of(tree: Path, version: str) -> Fit:
         for file in sorted(files - set(reference["callers"][name]))
     ]
     return Fit(
-        list(differences(theirs, ours)), list(changes(tree, reference)), new, compared, sum(map(len, calls.values()))
+        list(differences(theirs, ours)),
+        list(changes(tree, reference)),
+        new,
+        compared,
+        sum(map(len, calls.values())),
     )

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What QEMU and its two bitmap files promise each other: read from a source tree that need not be configured, and from the library.
+"""What QEMU and its two bitmap files promise each other, in a source tree and in the library.
 
-Functions, prototypes, constants, the members of HBitmapIter and of what the glue touches, trace events.
+Functions, prototypes, constants, the members of HBitmapIter and of what the glue touches, trace
+events. The tree need not be configured: all is read from text.
 """
+
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,8 @@ NODE_HEADER = "include/block/block_int-common.h"
 SCHEMA = "qapi/block-core.json"
 EVENTS = "util/trace-events"
 
-# QEMU's return type where the library has another one, on purpose: it returns bool, for callers of all versions.
+# QEMU's return type where the library has another one, on purpose: it returns bool, for callers of
+# all versions.
 # (The type of bdrv_merge_dirty_bitmap moved too, but is bool in all versions that fit.)
 RETURN_TYPES = {"bdrv_dirty_bitmap_merge_internal": "void", "hbitmap_merge": "void"}
 # Macros that are no numbers: include guards, a loop.
@@ -28,22 +31,30 @@ class Interface:
     prototypes: dict = field(default_factory=dict)  # name: Prototype
     constants: dict = field(default_factory=dict)  # name: number, or the text if it is none
     iterator: tuple = ()  # HBitmapIter's members, in order
-    inline: set = field(default_factory=set)  # functions that callers compile in: they may look into an HBitmapIter
+    inline: set = field(
+        default_factory=set
+    )  # functions that callers compile in: they may look into an HBitmapIter
     node: dict = field(default_factory=dict)  # member of BlockDriverState: its declaration
     schema: dict = field(default_factory=dict)  # member of BlockDirtyInfo: its type
     events: dict = field(default_factory=dict)  # trace event: its parameters' types
 
 
 def number(text: str, known: dict):
-    """The value of a C constant expression of whole numbers, or the expression if it is something else."""
+    """The value of a C expression of whole numbers, or the expression if it is something else."""
     text = " ".join(text.split())
     python = re.sub(r"\b(\d\w*?)[uUlL]+\b", r"\1", text)
-    python = re.sub(r"[A-Za-z_]\w*", lambda found: str(known.get(found[0], found[0])), re.sub(r"0[xX]", "0x", python))
+    python = re.sub(
+        r"[A-Za-z_]\w*",
+        lambda found: str(known.get(found[0], found[0])),
+        re.sub(r"0[xX]", "0x", python),
+    )
     inner = re.compile(r"\(([^()?:]+)\?([^()?:]+):([^()?:]+)\)")
     while inner.search(python):
         python = inner.sub(r"((\2) if (\1) else (\3))", python)
     python = re.sub(r"/", "//", python)
-    if "**" in python or not re.fullmatch(r"(?:0x[0-9a-fA-F]+|\d+|[-+*/%()|&<>=! ]|\bif\b|\belse\b)+", python):
+    if "**" in python or not re.fullmatch(
+        r"(?:0x[0-9a-fA-F]+|\d+|[-+*/%()|&<>=! ]|\bif\b|\belse\b)+", python
+    ):
         return text
     try:
         return int(eval(python, {"__builtins__": {}}))
@@ -61,7 +72,9 @@ def constants(text: str):
         for name, value in re.findall(r"([A-Za-z_]\w*)\s*(?:=([^,]*))?(?:,|$)", body.strip()):
             found[name] = number(value, found) if value else following
             following = found[name] + 1 if isinstance(found[name], int) else f"{name} + 1"
-    for name, value in re.findall(r"^[ \t]*#[ \t]*define[ \t]+(\w+)\b(?!\()[ \t]*([^\n]*)", text, re.M):
+    for name, value in re.findall(
+        r"^[ \t]*#[ \t]*define[ \t]+(\w+)\b(?!\()[ \t]*([^\n]*)", text, re.M
+    ):
         if name not in NO_NUMBERS:
             found[name] = number(value, found) if value.strip() else ""
     del found["BITS_PER_LONG"]
@@ -71,7 +84,11 @@ def constants(text: str):
 def members(text: str, structure: str):
     """The declarations in a structure's body, one a member."""
     found = re.search(rf"\bstruct {structure}\s*\{{([^{{}}]*)\}}", c_items.without_comments(text))
-    return tuple(prototypes.tidy(part) for part in found[1].split(";") if part.strip()) if found else ()
+    return (
+        tuple(prototypes.tidy(part) for part in found[1].split(";") if part.strip())
+        if found
+        else ()
+    )
 
 
 def exported(text: str):
@@ -94,7 +111,9 @@ def of_tree(tree: Path) -> Interface:
     for name in C_FILES:
         found.functions |= exported(read(tree, name))
     headers = [read(tree, name) for name in HEADERS]
-    others = [file.read_text(errors="replace") for file in sorted((tree / "include/block").glob("*.h"))]
+    others = [
+        file.read_text(errors="replace") for file in sorted((tree / "include/block").glob("*.h"))
+    ]
     for text in headers + others:
         for name, prototype in prototypes.declared(text).items():
             if name in found.functions:
@@ -106,33 +125,69 @@ def of_tree(tree: Path) -> Interface:
     node = c_items.without_comments(read(tree, NODE_HEADER))
     for declaration in re.findall(r"[^;{}]*\bdirty_bitmap(?:s|_mutex)\s*;", node):
         found.node[re.search(r"(\w+)\s*;$", declaration)[1]] = " ".join(declaration.split())
-    schema = re.search(r"\{\s*'struct':\s*'BlockDirtyInfo',\s*'data':\s*\{(.*?)\}\s*\}", read(tree, SCHEMA), re.S)
-    found.schema = dict(re.findall(r"'(\*?[\w-]+)':\s*('\w+'|\{[^}]*\}|\[[^]]*\])", schema[1])) if schema else {}
-    for name, parameters in re.findall(r"^(?:disable )?(hbitmap_\w+)\(([^)]*)\)", read(tree, EVENTS), re.M):
-        found.events[name] = tuple(prototypes.without_name(prototypes.tidy(one)) for one in parameters.split(","))
+    schema = re.search(
+        r"\{\s*'struct':\s*'BlockDirtyInfo',\s*'data':\s*\{(.*?)\}\s*\}", read(tree, SCHEMA), re.S
+    )
+    found.schema = (
+        dict(re.findall(r"'(\*?[\w-]+)':\s*('\w+'|\{[^}]*\}|\[[^]]*\])", schema[1]))
+        if schema
+        else {}
+    )
+    for name, parameters in re.findall(
+        r"^(?:disable )?(hbitmap_\w+)\(([^)]*)\)", read(tree, EVENTS), re.M
+    ):
+        found.events[name] = tuple(
+            prototypes.without_name(prototypes.tidy(one)) for one in parameters.split(",")
+        )
     return found
 
 
 def of_library(version: str) -> Interface:
-    """What the library and its glue have for a QEMU of this version. What the glue compiles against is written down here, and
-    `tools/known-trees --check` holds it against the trees that are known."""
+    """What the library and its glue have for a QEMU of this version.
+
+    What the glue compiles against is written down here, and `tools/known-trees --check` holds it
+    against the trees that are known.
+    """
     header = (places.ROOT / "include/qemu_dirty_bitmap.h").read_text()
     lines = (places.ROOT / "include/qemu_dirty_bitmap.symbols").read_text().splitlines()
     found = Interface()
-    found.functions = {name for name, group in (line.split() for line in lines if line and line[0] != "#") if group in ("hbitmap", "bdrv")}
+    found.functions = {
+        name
+        for name, group in (line.split() for line in lines if line and line[0] != "#")
+        if group in ("hbitmap", "bdrv")
+    }
     driver = glue.Glue(places.ROOT / "qemu/glue", version).file("driver.c")
     for name, value in re.findall(r"^#define (\w+) (static)$", driver, re.M):
         driver = re.sub(rf"^{name} ", f"{value} ", driver, flags=re.M)
     found.functions |= exported(driver)
     for name, prototype in prototypes.declared(header).items():
         if name in found.functions:
-            found.prototypes[name] = prototypes.Prototype(name, RETURN_TYPES.get(name, prototype.returns), prototype.parameters)
-    found.constants = {name: value for name, value in constants(header).items() if re.match("BITS_|HBITMAP_|BDRV_BITMAP_", name)}
+            found.prototypes[name] = prototypes.Prototype(
+                name, RETURN_TYPES.get(name, prototype.returns), prototype.parameters
+            )
+    found.constants = {
+        name: value
+        for name, value in constants(header).items()
+        if re.match("BITS_|HBITMAP_|BDRV_BITMAP_", name)
+    }
     found.iterator = members(header, "HBitmapIter")
-    found.node = {"dirty_bitmap_mutex": "QemuMutex dirty_bitmap_mutex;", "dirty_bitmaps": "QLIST_HEAD(, BdrvDirtyBitmap) dirty_bitmaps;"}
-    found.schema = {"*name": "'str'", "count": "'int'", "granularity": "'uint32'", "recording": "'bool'", "busy": "'bool'",
-                    "persistent": "'bool'", "*inconsistent": "'bool'"}
+    found.node = {
+        "dirty_bitmap_mutex": "QemuMutex dirty_bitmap_mutex;",
+        "dirty_bitmaps": "QLIST_HEAD(, BdrvDirtyBitmap) dirty_bitmaps;",
+    }
+    found.schema = {
+        "*name": "'str'",
+        "count": "'int'",
+        "granularity": "'uint32'",
+        "recording": "'bool'",
+        "busy": "'bool'",
+        "persistent": "'bool'",
+        "*inconsistent": "'bool'",
+    }
     change = ("void *", "uint64_t", "uint64_t", "uint64_t", "uint64_t")
-    found.events = {"hbitmap_set": change, "hbitmap_reset": change,
-                    "hbitmap_iter_skip_words": ("const void *", "void *", "uint64_t", "unsigned long")}
+    found.events = {
+        "hbitmap_set": change,
+        "hbitmap_reset": change,
+        "hbitmap_iter_skip_words": ("const void *", "void *", "uint64_t", "unsigned long"),
+    }
     return found

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tests of how C files are taken apart, and how constants are read."""
+
 import unittest
 
 from kit import c_items, fit, interface
@@ -30,7 +31,15 @@ class Items(unittest.TestCase):
         found = c_items.split(FILE)
         self.assertEqual(
             [item.name for item in found],
-            ["#define PAIR", "struct Thing", "typedef Thing", "declaration of ahead", "variable table", "first", "second"],
+            [
+                "#define PAIR",
+                "struct Thing",
+                "typedef Thing",
+                "declaration of ahead",
+                "variable table",
+                "first",
+                "second",
+            ],
         )
         self.assertEqual([item.name for item in found if item.exported], ["first"])
         self.assertEqual([item.name for item in found if item.function], ["first", "second"])
@@ -40,10 +49,19 @@ class Items(unittest.TestCase):
 
     def test_digests(self):
         one = "int f(int a)\n{\n    return a + 1;\n}\n"
-        self.assertEqual(self.digest(one), self.digest("int f( int a ) { // more\n return a+1; /* } */ }"))
-        for other in (one.replace("+", "-"), one.replace("1", "2"), one.replace("int a", "long a"), "static " + one):
+        self.assertEqual(
+            self.digest(one), self.digest("int f( int a ) { // more\n return a+1; /* } */ }")
+        )
+        for other in (
+            one.replace("+", "-"),
+            one.replace("1", "2"),
+            one.replace("int a", "long a"),
+            "static " + one,
+        ):
             self.assertNotEqual(self.digest(one), self.digest(other))
-        self.assertNotEqual(self.digest('void f(void) { g("a b"); }'), self.digest('void f(void) { g("a  b"); }'))
+        self.assertNotEqual(
+            self.digest('void f(void) { g("a b"); }'), self.digest('void f(void) { g("a  b"); }')
+        )
 
 
 class Constants(unittest.TestCase):
@@ -58,7 +76,10 @@ class Constants(unittest.TestCase):
 typedef enum { E0, E1 = 4, E2, } E;
 #define G E2
 """)
-        self.assertEqual(found, {"A": 6, "B": 22, "C": 278, "D": "sizeof(int)", "E0": 0, "E1": 4, "E2": 5, "G": 5})
+        self.assertEqual(
+            found,
+            {"A": 6, "B": 22, "C": 278, "D": "sizeof(int)", "E0": 0, "E1": 4, "E2": 5, "G": 5},
+        )
 
     def test_nothing_is_called(self):
         for text in ("__import__('os')", "(1).real", "9 ** 9", "1 ; 2"):
@@ -78,9 +99,13 @@ class Differences(unittest.TestCase):
         theirs.events["hbitmap_set"] = ("void *",)
         found = "\n".join(fit.differences(theirs, ours))
         for text in (
-            "function hbitmap_new(): the tree has it", "function hbitmap_set(): the library has it",
+            "function hbitmap_new(): the tree has it",
+            "function hbitmap_set(): the library has it",
             "constant HBITMAP_LEVELS",
-            "struct HBitmapIter", "function hbitmap_peek() in a header", "BlockDirtyInfo, busy", "trace event hbitmap_set",
+            "struct HBitmapIter",
+            "function hbitmap_peek() in a header",
+            "BlockDirtyInfo, busy",
+            "trace event hbitmap_set",
         ):
             self.assertIn(text, found)
 

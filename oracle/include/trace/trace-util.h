@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stand-in for the generated trace points of util/: as if compiled out, which is QEMU's cheapest case; with ORACLE_TRACES (in
- * ORACLE_CFLAGS) they are told to the functions that the drop-in object tells them to (tests/dropin/traces.c).
+ * Stand-in for the generated trace points of util/: as if compiled out, which is QEMU's cheapest
+ * case; with ORACLE_TRACES (in ORACLE_CFLAGS) events go to the functions that the drop-in object
+ * tells them to (tests/dropin/traces.c).
  */
 #ifndef ORACLE_TRACE_UTIL_H
 #define ORACLE_TRACE_UTIL_H
 
-/* Not reported: when iterators move on inside of QEMU's code differs, and is listed (docs/differences.md, 23). */
+/* Not told: it differs when iterators inside of QEMU's code move (docs/differences.md, 23). */
 #define trace_hbitmap_iter_skip_words(...) ((void)0)
 
 #ifdef ORACLE_TRACES
