@@ -164,7 +164,7 @@ impl HBitmap {
     }
 
     /// How each chunk is stored: 0 empty, 1 full, 2 an array, 3 words. For tests.
-    #[cfg(any(test, qdb_internal))]
+    #[cfg(test)]
     pub fn stores(&self) -> Vec<u8> {
         self.chunks.stores()
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The engine against a model: sequences of all its calls on several bitmaps, the invariants checked after each one.
 
+mod small_geometry;
+
 use super::*;
 use proptest::prelude::*;
 use std::panic::{catch_unwind, AssertUnwindSafe};

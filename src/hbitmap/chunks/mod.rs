@@ -241,7 +241,7 @@ impl Chunks {
     }
 
     /// How each chunk is stored: 0 empty, 1 full, 2 an array, 3 words. For tests.
-    #[cfg(any(test, qdb_internal))]
+    #[cfg(test)]
     pub(super) fn stores(&self) -> Vec<u8> {
         let of = |c| match self.store(c) {
             Store::Full => 1,
