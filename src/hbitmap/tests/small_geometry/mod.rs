@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Every state of a small bitmap, and every call on each, beside a plain model.
 //!
-//! Built with `--cfg qdb_tiny`, a chunk has two words and its head holds two bit indices, so that three
+//! Built with `--cfg qdb_tiny`, a chunk has four words in two spans and its header holds two bit indices, so that three
 //! chunks, of which the last one is short, have few enough states to go through all of them. (Without,
 //! chunks are as large as ever, and a smaller part of the same is walked.)
 //!
@@ -14,7 +14,7 @@
 //! nothing (`reads`), for iterations with a change between two steps (`cursors`), and for merges with
 //! other states (`merges`). `cuts` truncates between the bounds of atoms.
 //!
-//! What a chunk has in memory but does not store (words, where the head says all) is no part of its
+//! What a chunk has in memory but does not store (words, where the header says all) is no part of its
 //! state, and no call may read it. So the walk is done twice: from a bitmap whose memory is new, and
 //! from one in which every bit has been set. Whatever bit of such memory were read would be wrong in one
 //! of the two.
@@ -34,8 +34,8 @@
 //! * the ends of the range that a call is given: a call that changes a bitmap has them at the bounds of
 //!   atoms, also of atoms that begin and end in the middle of a word; one that changes nothing is given
 //!   all pairs of the first, second and last bits of atoms;
-//! * a count of no bits, of as many as a head holds, of one more, of all but one, and of all: there are
-//!   more atoms of one bit in a chunk than a head holds indices.
+//! * a count of no bits, of as many as a header holds, of one more, of all but one, and of all: there are
+//!   more atoms of one bit in a chunk than a header holds indices.
 //!
 //! That other places inside a word are no different is what the random tests and the fuzzers try.
 //!

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A size, and the atoms that its bits are grouped into; the plain model of what is set in them.
 
-/// Bits `0..64`, cut into atoms. The bits of an atom are all set or all clear.
+/// The bits of a bitmap, cut into atoms. The bits of an atom are all set or all clear.
 pub(super) struct Shape {
     pub granularity: u32,
     /// The first bit of each atom, and behind the last one where it ends.
@@ -94,9 +94,15 @@ impl Shape {
     }
 }
 
-/// Sets bits `first..end`.
+/// Sets bits `first..end`, not none.
 pub(super) fn fill(words: &mut [u64], first: u64, end: u64) {
-    for bit in first..end {
-        words[(bit / 64) as usize] |= 1 << (bit % 64);
+    let (low, high) = ((first / 64) as usize, ((end - 1) / 64) as usize);
+    let (from, to) = (u64::MAX << (first % 64), u64::MAX >> (63 - (end - 1) % 64));
+    if low == high {
+        words[low] |= from & to;
+        return;
     }
+    words[low] |= from;
+    words[low + 1..high].fill(u64::MAX);
+    words[high] |= to;
 }

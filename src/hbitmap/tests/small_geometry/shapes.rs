@@ -2,52 +2,86 @@
 //! The shapes that are walked.
 
 use super::shape::Shape;
-use super::{cursors, cuts, merges, reads, Total, CHUNK_BITS};
+#[cfg(qdb_tiny)]
+use super::{cursors, cuts, merges, walk::Walk, ARRAY_LEN};
+use super::{reads, Total, CHUNK_BITS};
 
 /// Bits of a chunk.
 const C: u64 = CHUNK_BITS;
 
 #[cfg(qdb_tiny)]
 pub(super) fn walk(total: &mut Total) {
-    // First and last bits of words and chunks; the last chunk ends after one bit, one word, five bits of
-    // a word, and whole.
-    let three = Shape::new(
-        0,
-        &[0, 1, 64, 65, 127, 128, 129, 192, 193, 255, 256, 257, 320, 325, 384],
-        &[0, 1, 2, 4, 5, 6, 7, 10, 11, 12, 13, 14],
-    );
-    total.walk("three chunks", three, &[reads::on_each_state]);
-    // Other places in a word; a bit stands for eight items, and the last one for three.
-    let inner = &[0, 20, 21, 64, 100, 101, 128, 163, 164, 192, 205];
-    let inner = Shape { missing: 5, ..Shape::new(3, inner, &[1, 3, 4, 6, 8, 10]) };
-    total.walk("other places", inner, &[reads::on_each_state, cuts::on_each_state]);
+    assert_eq!((C, ARRAY_LEN), (256, 2), "the shapes are made for chunks of four words and heads of two indices");
+    changes_and_reads(total);
+    iterations(total);
+    merges(total);
+    granularities(total);
+}
 
-    let three = Shape::new(0, &[0, 1, 127, 128, 129, 255, 256, 257, 325], &[1, 3, 4, 6, 7, 8]);
+#[cfg(qdb_tiny)]
+fn changes_and_reads(total: &mut Total) {
+    let reads: [fn(&mut Walk); 2] = [reads::on_each_state, reads::iterate_each_state];
+    // In the first chunk bits at the ends of words and of the chunk. The bitmap ends after one bit, within
+    // and at the end of each word of a span, one bit before and after the end of a chunk, and whole.
+    let first = [0, 1, 64, 65, 128, 255];
+    let second = [C, C + 1, C + 128, C + 255];
+    let third = [2 * C, 2 * C + 1, 2 * C + 64, 2 * C + 128, 2 * C + 133];
+    let sizes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14];
+    total.walk("three chunks", Shape::new(0, &[&first[..], &second, &third].concat(), &sizes), &reads);
+    // The last chunk ends where chunks do.
+    let whole = [0, 1, 255, C, C + 1, C + 64, C + 192, C + 255, 2 * C];
+    total.walk("whole chunks", Shape::new(0, &whole, &[3, 5, 6, 7, 8]), &reads);
+    // Other places in a word; a bit stands for eight items, the last one for three.
+    let inner = [0, 20, 21, 64, 100, 101, 128, 200, C, C + 35, C + 36, C + 64, C + 77];
+    let inner = Shape { missing: 5, ..Shape::new(3, &inner, &[1, 3, 6, 8, 10, 12]) };
+    total.walk("places within words", inner, &[reads[0], reads[1], cuts::on_each_state]);
+}
+
+/// Two chunks, the last one short.
+#[cfg(qdb_tiny)]
+const TWO: [u64; 10] = [0, 1, 64, 65, 128, 255, C, C + 1, C + 64, C + 69];
+
+#[cfg(qdb_tiny)]
+fn iterations(total: &mut Total) {
+    let three = [0, 1, 255, C, C + 1, C + 255, 2 * C, 2 * C + 1, 2 * C + 69];
+    let three = Shape::new(0, &three, &[1, 3, 4, 6, 7, 8]);
     total.walk("iterations, three chunks", three, &[cursors::on_each_state]);
-    let two = Shape::new(0, &[0, 1, 64, 65, 127, 128, 129, 192, 197], &[2, 5, 7, 8]);
+    let two = Shape::new(0, &TWO, &[2, 4, 6, 7, 8, 9]);
     total.walk("iterations, two chunks", two, &[cursors::on_each_state]);
+    let inner = Shape { missing: 1, ..Shape::new(1, &[0, 20, 21, 100, 101, 200, C, C + 35], &[1, 3, 5, 6, 7]) };
+    total.walk("iterations, places within words", inner, &[cursors::on_each_state]);
+}
 
-    let two = Shape::new(0, &[0, 1, 64, 65, 127, 128, 129, 192, 197], &[8]);
-    total.walk("any two of two chunks", two, &[merges::of_any_two]);
-    let three = Shape::new(0, &[0, 127, 128, 129, 256, 257, 320], &[6]);
-    total.walk("any two of three chunks", three, &[merges::of_any_two]);
+#[cfg(qdb_tiny)]
+fn merges(total: &mut Total) {
+    total.walk("any two of two chunks", Shape::new(0, &TWO, &[9]), &[merges::of_any_two]);
+    let three = [0, 1, C, C + 255, 2 * C, 2 * C + 64, 2 * C + 69];
+    total.walk("any two of three chunks", Shape::new(0, &three, &[6]), &[merges::of_any_two]);
+}
 
+#[cfg(qdb_tiny)]
+fn granularities(total: &mut Total) {
     for shift in [1, 2, 3, 6, 7, 8] {
         // Three fine chunks, and as many coarse bits as they need.
-        let fine = Shape::new(2, &[0, 1, 127, 128, 255, 256, 320, 325], &[7]);
-        let bits = 325u64.div_ceil(1 << shift);
+        let items = 2 * C + 69;
+        let fine = Shape::new(2, &[0, 1, 255, C, 2 * C - 1, 2 * C, 2 * C + 64, items], &[7]);
+        let bits = items.div_ceil(1 << shift);
         let mut bounds = vec![0, 1, bits / 2, (bits / 2).next_multiple_of(64).min(bits - 1), bits - 1, bits];
         bounds.sort_unstable();
         bounds.dedup();
-        let atoms = bounds.len() - 1;
-        let coarse = Shape { missing: ((bits << shift) - 325) << 2, ..Shape::new(2 + shift, &bounds, &[atoms]) };
-        total.merge(&format!("three fine chunks, coarser by {shift}"), fine, coarse);
+        let missing = ((bits << shift) - items) << 2;
+        let coarse = Shape { missing, ..Shape::new(2 + shift, &bounds, &[bounds.len() - 1]) };
+        total.merge(&format!("three chunks, and coarser by {shift}"), fine, coarse);
+
+        // Two coarse chunks, and as many fine bits as they need.
+        let coarse = Shape { missing: 1, ..Shape::new(shift, &[0, 1, 64, 255, C, C + 44], &[5]) };
+        let fine = Shape::new(0, &[0, 1, C << shift, ((C + 44) << shift) - 1], &[3]);
+        total.merge(&format!("two chunks, and finer by {shift}"), coarse, fine);
     }
 }
 
 #[cfg(not(qdb_tiny))]
 pub(super) fn walk(total: &mut Total) {
-    let bounds = &[0, 1, 7, C - 1, C, C + 1, C + 64, C + 69];
-    let shape = Shape::new(0, bounds, &[1, 3, 4, 5, 6, 7]);
+    let shape = Shape::new(0, &[0, 1, 7, C - 1, C, C + 64, C + 69], &[1, 3, 4, 5, 6]);
     total.walk("two chunks", shape, &[reads::on_each_state]);
 }

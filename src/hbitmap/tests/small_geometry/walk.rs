@@ -4,17 +4,16 @@
 use super::call::{Call, Partners};
 use super::shape::{Content, Shape};
 use super::{stores, HBitmap};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What tells one state from another.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct Key {
-    atoms: u8,
     /// Whether the bitmap's memory has held ones before.
     used: bool,
+    atoms: usize,
     set: u32,
-    /// Two bits for each chunk.
-    stores: u32,
+    stores: Vec<u8>,
 }
 
 struct State {
@@ -29,7 +28,7 @@ pub(super) struct Walk {
     pub shape: Shape,
     pub calls: u64,
     states: Vec<State>,
-    known: HashMap<Key, usize>,
+    known: HashSet<Key>,
     /// For each number of atoms that is a size.
     partners: HashMap<usize, Partners>,
     /// What is under way; a failure shows it.
@@ -41,7 +40,7 @@ impl Walk {
     pub fn new(shape: Shape) -> Self {
         let sizes = shape.sizes.clone();
         let partners = sizes.iter().map(|&size| (size, Partners::new(&shape, size))).collect();
-        let (states, known) = (Vec::new(), HashMap::new());
+        let (states, known) = (Vec::new(), HashSet::new());
         let mut walk = Walk { shape, calls: 0, states, known, partners, at: (0, None) };
         for used in [false, true] {
             let content = Content { atoms: walk.shape.bounds.len() - 1, set: 0 };
@@ -155,15 +154,14 @@ impl Walk {
     /// Adds the state of a bitmap, if it is new.
     fn note(&mut self, hb: &HBitmap, state: State) {
         let key = key(hb, state.content, state.used);
-        if !self.known.contains_key(&key) {
-            self.known.insert(key, self.states.len());
+        if self.known.insert(key) {
             self.states.push(state);
         }
     }
 
     /// Checks that a bitmap, which has been merged with another, is in a state that the walk knows.
     pub fn recognise(&self, hb: &HBitmap, content: Content) {
-        let known = [false, true].map(|used| self.known.contains_key(&key(hb, content, used)));
+        let known = [false, true].map(|used| self.known.contains(&key(hb, content, used)));
         assert_ne!(known, [false; 2], "no call of the walk led to this state: {:?}", stores(hb));
     }
 }
@@ -181,8 +179,7 @@ impl Maker {
 }
 
 fn key(hb: &HBitmap, content: Content, used: bool) -> Key {
-    let stores = stores(hb).iter().fold(0, |all, &store| all << 2 | u32::from(store));
-    Key { atoms: content.atoms as u8, used, set: content.set, stores }
+    Key { used, atoms: content.atoms, set: content.set, stores: stores(hb) }
 }
 
 impl Drop for Walk {
