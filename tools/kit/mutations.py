@@ -36,13 +36,15 @@ def program() -> Path:
     if not found.is_file():
         with places.lock("cargo-mutants"):
             say.step("cargo-mutants")
-            say.run(["cargo", "install", "--locked", "--root", folder, "cargo-mutants"], env=environment())
+            command = ["cargo", "install", "--locked", "--root", folder, "cargo-mutants"]
+            say.run(command, env=environment())
     return found
 
 
 def environment():
     """The caller's, but for what would make two jobs build in one folder."""
-    return {name: value for name, value in os.environ.items() if name not in ("CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "RUSTFLAGS")}
+    without = ("CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "RUSTFLAGS")
+    return {name: value for name, value in os.environ.items() if name not in without}
 
 
 def every(files):
@@ -52,7 +54,9 @@ def every(files):
             raise say.Failure(f"{file}: no such file")
     chosen = [word for file in files or WHOLE for word in ("--file", file)]
     command = [program(), "mutants", "--list", "--json", *chosen]
-    listed = subprocess.run(command, cwd=places.ROOT, env=environment(), capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        command, cwd=places.ROOT, env=environment(), capture_output=True, text=True, check=False,
+    )
     if listed.returncode != 0:
         raise say.Failure(f"cargo-mutants can't list the mutants:\n{listed.stderr}")
     return [mutant(each) for each in json.loads(listed.stdout)]
@@ -62,7 +66,8 @@ def mutant(listed) -> Mutant:
     file, line, column, what = PLACE.match(listed["name"]).groups()
     code = ""
     if listed["genre"] != "FnValue":
-        code = (places.ROOT / file).read_text().splitlines()[int(line) - 1][int(column) - 1:].rstrip()
+        lines = (places.ROOT / file).read_text().splitlines()
+        code = lines[int(line) - 1][int(column) - 1:].rstrip()
     return Mutant(listed["name"], f"{file}: {what}", code)
 
 
@@ -88,8 +93,9 @@ def watch(command, log: Path, env) -> int:
     """Runs cargo-mutants; shows what it tells of mutants that live."""
     with log.open("w") as file:
         process = subprocess.Popen(
-            [str(word) for word in command], cwd=places.ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace",
+            [str(word) for word in command], cwd=places.ROOT, env=env, text=True,
+            errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         for line in process.stdout:
             file.write(line)

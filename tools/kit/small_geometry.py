@@ -4,6 +4,11 @@ from . import places
 
 PROFILE, TEST = "tiny", "small_geometry"
 ENVIRONMENT = {"RUSTFLAGS": "--cfg qdb_tiny"}
-# It has a target folder of its own: with other flags cargo would build all dependencies again, in either.
-COMMAND = ["cargo", "test", "--locked", "--profile", PROFILE, "--lib", TEST, "--target-dir", places.cache() / "tiny", "--", "--nocapture"]
+# A target folder of its own: cargo keeps dependencies built with one set of flags only.
+COMMAND = [
+    "cargo", "test", "--locked", "--profile", PROFILE, "--lib", TEST,
+    "--target-dir", places.cache() / "tiny", "--", "--nocapture",
+]
 MUTANT_OPTIONS = ["--profile", PROFILE, "--", "--lib", TEST]
+# How the test says what it has gone through.
+SUM = r"^\d+ states, \d+ calls$"

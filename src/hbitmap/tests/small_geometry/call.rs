@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The calls that change a bitmap: which there are, what they do to it, and what the model says.
+//! The calls that change a bitmap: which there are, what they do to it, and what the model
+//! says.
 
 use super::shape::{atoms, Content, Shape};
 use super::HBitmap;
@@ -29,7 +30,8 @@ pub(super) enum Call {
 pub(super) struct Partners(pub Vec<(HBitmap, u32)>);
 
 impl Partners {
-    /// Bitmaps of each kind of store, as far as calls of single atoms and of all atoms make them.
+    /// Bitmaps of each kind of store, as far as calls of single atoms and of all atoms make
+    /// them.
     pub fn new(shape: &Shape, count: usize) -> Self {
         if count == 0 {
             return Partners(vec![(HBitmap::new(0, shape.granularity), 0)]);
@@ -37,13 +39,19 @@ impl Partners {
         let end = count - 1;
         let is_short = |atom: &usize| shape.bounds[atom + 1] - shape.bounds[*atom] == 1;
         let single: Vec<usize> = (0..count).filter(is_short).collect();
-        let set = |atoms: &mut dyn Iterator<Item = usize>| atoms.map(|atom| Call::Set(atom, atom)).collect();
+        let set = |atoms: &mut dyn Iterator<Item = usize>| {
+            atoms.map(|atom| Call::Set(atom, atom)).collect()
+        };
         let one_by_one: Vec<Call> = set(&mut (0..count).rev());
         let lists: [Vec<Call>; 8] = [
             vec![],
             vec![Call::Set(0, end)],
             one_by_one.clone(),
-            one_by_one.iter().copied().chain((0..count).map(|atom| Call::Reset(atom, atom))).collect(),
+            one_by_one
+                .iter()
+                .copied()
+                .chain((0..count).map(|atom| Call::Reset(atom, atom)))
+                .collect(),
             one_by_one.iter().copied().chain([Call::Reset(0, 0), Call::Reset(end, end)]).collect(),
             set(&mut single.iter().copied().step_by(2)),
             set(&mut single.iter().copied().skip(1).step_by(2)),
@@ -113,7 +121,13 @@ impl Call {
     }
 
     /// Makes the call on a bitmap of so many atoms. Returns what it returns.
-    pub fn make(self, hb: &mut HBitmap, shape: &Shape, count: usize, partners: &Partners) -> Option<bool> {
+    pub fn make(
+        self,
+        hb: &mut HBitmap,
+        shape: &Shape,
+        count: usize,
+        partners: &Partners,
+    ) -> Option<bool> {
         let partner = |i: usize| &partners.0[i].0;
         match self {
             Call::Set(first, last) => {
@@ -131,7 +145,8 @@ impl Call {
                 if end % 64 != 0 {
                     words[(end / 64) as usize] |= u64::MAX << (end % 64);
                 }
-                let bytes: Vec<u8> = words[first..=last].iter().flat_map(|word| word.to_le_bytes()).collect();
+                let bytes: Vec<u8> =
+                    words[first..=last].iter().flat_map(|word| word.to_le_bytes()).collect();
                 hb.deserialize_part(&bytes, start, items);
                 hb.deserialize_finish();
             }
@@ -154,7 +169,12 @@ impl Call {
     }
 
     /// What the model says: the content afterwards, and what is returned.
-    pub fn result(self, old: Content, shape: &Shape, partners: &Partners) -> (Content, Option<bool>) {
+    pub fn result(
+        self,
+        old: Content,
+        shape: &Shape,
+        partners: &Partners,
+    ) -> (Content, Option<bool>) {
         let of = |i: usize| partners.0[i].1;
         let within = |first, last| atoms_in(shape, old.atoms, first, last);
         let set = match self {
@@ -163,7 +183,9 @@ impl Call {
             Call::ResetAll => 0,
             Call::Truncate(0) => 0,
             Call::Truncate(size) => old.set & atoms(0, size - 1),
-            Call::Part(first, last, pattern) => old.set & !within(first, last) | pattern & within(first, last),
+            Call::Part(first, last, pattern) => {
+                old.set & !within(first, last) | pattern & within(first, last)
+            }
             Call::Zeroes(first, last) => old.set & !within(first, last),
             Call::Ones(first, last) => old.set | within(first, last),
             Call::Clone => old.set,
@@ -176,7 +198,8 @@ impl Call {
     }
 }
 
-/// Atoms that bytes set: none, all, every other one, the single bits, one single bit, all but one.
+/// Atoms that bytes set: none, all, every other one, the single bits, one single bit, all but
+/// one.
 fn patterns(shape: &Shape, count: usize) -> impl Iterator<Item = u32> {
     let all = if count == 0 { 0 } else { atoms(0, count - 1) };
     let is_single = |atom: &usize| shape.bounds[atom + 1] - shape.bounds[*atom] == 1;

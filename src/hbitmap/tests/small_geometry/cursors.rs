@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Iterations with one change between two steps: started at each place, stopped after each number of
-//! steps, changed by each call, and gone on with to the end.
+//! Iterations with one change between two steps: started at each place, stopped after each
+//! number of steps, changed by each call, and gone on with to the end.
 //!
-//! A start and a number of steps matter only as far as the cursor that they leave differs, so cursors
-//! that are equal, and have the same bits ahead of them, are gone on with once. The numbers of steps
-//! are those after which the cursor has just returned a bit that a search would start at too, and
-//! the end.
+//! A start and a number of steps matter only as far as the cursor that they leave differs, so
+//! cursors that are equal, and have the same bits ahead of them, are gone on with once. The
+//! numbers of steps are those after which the cursor has just returned a bit that a search
+//! would start at too, and the end.
 
 use super::shape::{Content, Shape};
 use super::walk::Walk;
@@ -69,11 +69,11 @@ fn stops(hb: &HBitmap, shape: &Shape, content: Content) -> Vec<Stop> {
     stops
 }
 
-/// Goes on to the end of a bitmap that had the words `before` when the cursor stopped and now has those
-/// of `after`. Returns the number of steps.
+/// Goes on to the end of a bitmap that had the words `before` when the cursor stopped and now
+/// has those of `after`. Returns the number of steps.
 ///
-/// Items ascend; what is clear is not returned; what was set and is set is returned, and so is what has
-/// been set meanwhile, unless it lies in the word that the cursor is in.
+/// Items ascend; what is clear is not returned; what was set and is set is returned, and so is
+/// what has been set meanwhile, unless it lies in the word that the cursor is in.
 fn go_on(hb: &HBitmap, shape: &Shape, stop: &Stop, before: &[u64], after: &[u64]) -> u64 {
     let mut cursor = stop.cursor;
     let mut returned = vec![0; after.len()];
@@ -91,7 +91,11 @@ fn go_on(hb: &HBitmap, shape: &Shape, stop: &Stop, before: &[u64], after: &[u64]
         let after = if first < 64 { after & (u64::MAX << first) } else { 0 };
         let before = before.get(i).copied().unwrap_or(0);
         let due = if i == stop.word { after & before } else { after };
-        assert_eq!(returned & !after, 0, "clear bits of word {i} are returned, from bit {first} on");
+        assert_eq!(
+            returned & !after,
+            0,
+            "clear bits of word {i} are returned, from bit {first} on"
+        );
         assert_eq!(due & !returned, 0, "bits of word {i} are left out, from bit {first} on");
     }
     steps

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Truncates to sizes that lie between the bounds of atoms, and what is there when they are taken back.
+//! Truncates to sizes that lie between the bounds of atoms, and what is there when they are
+//! taken back.
 
 use super::walk::Walk;
 use super::{agree, HBitmap};

@@ -5,7 +5,8 @@ use super::shape::{Content, Shape};
 use super::walk::Walk;
 use super::{agree, HBitmap};
 
-/// Merges any two states: in place, and to a third bitmap, which has been the union of two others.
+/// Merges any two states: in place, and to a third bitmap, which has been the union of two
+/// others.
 pub(super) fn of_any_two(walk: &mut Walk) {
     let states = walk.largest();
     let bitmaps: Vec<HBitmap> = states.iter().map(|&state| walk.bitmap(state)).collect();
@@ -30,8 +31,8 @@ pub(super) fn of_any_two(walk: &mut Walk) {
     }
 }
 
-/// Merges any state of one shape with any of another one, of as many items and another granularity, in
-/// both directions.
+/// Merges any state of one shape with any of another one, of as many items and another
+/// granularity, in both directions.
 pub(super) fn of_two_granularities(a: &mut Walk, b: &mut Walk) {
     one_direction(a, b);
     one_direction(b, a);
@@ -69,7 +70,9 @@ pub(super) fn image(from: &Shape, content: Content, to: &Shape) -> Vec<u64> {
     assert_eq!(to.size(atoms), size, "two shapes have as many items");
     let mut image = vec![0; to.bits(atoms).div_ceil(64) as usize];
     let words = from.words(content);
-    for bit in (0..from.bits(content.atoms)).filter(|bit| words[*bit as usize / 64] >> (bit % 64) & 1 != 0) {
+    for bit in
+        (0..from.bits(content.atoms)).filter(|bit| words[*bit as usize / 64] >> (bit % 64) & 1 != 0)
+    {
         let (first, end) = (bit << from.granularity, ((bit + 1) << from.granularity).min(size));
         super::shape::fill(&mut image, first >> to.granularity, ((end - 1) >> to.granularity) + 1);
     }

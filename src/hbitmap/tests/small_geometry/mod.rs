@@ -1,52 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Every state of a small bitmap, and every call on each, beside a plain model.
 //!
-//! Built with `--cfg qdb_tiny`, a chunk has four words in two spans and its header holds two bit indices, so that three
-//! chunks, of which the last one is short, have few enough states to go through all of them. (Without,
-//! chunks are as large as ever, and a smaller part of the same is walked.)
+//! Built with `--cfg qdb_tiny`, a chunk has four words in two spans and its header holds two
+//! bit indices, so that three chunks, of which the last one is short, have few enough states to
+//! go through all of them. (Without, chunks are as large as ever, and a smaller part of the
+//! same is walked.)
 //!
 //! # States and calls
 //!
-//! A state is a size, which bits are set, and how each chunk is stored. The walk starts with the empty
-//! bitmap, makes every call that changes something, and goes on from each state that it has not seen,
-//! until there is none. After each call all bits, the count, the size, what the call returned and the
-//! invariants are compared with the model. Then each state is reached again for the calls that change
-//! nothing (`reads`), for iterations with a change between two steps (`cursors`), and for merges with
-//! other states (`merges`). `cuts` truncates between the bounds of atoms.
+//! A state is a size, which bits are set, and how each chunk is stored. The walk starts with
+//! the empty bitmap, makes every call that changes something, and goes on from each state that
+//! it has not seen, until there is none. After each call all bits, the count, the size, what
+//! the call returned and the invariants are compared with the model. Then each state is reached
+//! again for the calls that change nothing (`reads`), for iterations with a change between two
+//! steps (`cursors`), and for merges with other states (`merges`). `cuts` truncates between the
+//! bounds of atoms.
 //!
-//! What a chunk has in memory but does not store (words, where the header says all) is no part of its
-//! state, and no call may read it. So the walk is done twice: from a bitmap whose memory is new, and
-//! from one in which every bit has been set. Whatever bit of such memory were read would be wrong in one
-//! of the two.
+//! What a chunk has in memory but does not store (words, where the header says all) is no part
+//! of its state, and no call may read it. So the walk is done twice: from a bitmap whose memory
+//! is new, and from one in which every bit has been set. Whatever bit of such memory were read
+//! would be wrong in one of the two.
 //!
 //! # Atoms
 //!
-//! The bits are grouped into *atoms*, runs of bits that are set and cleared together, because the states
-//! of single bits are too many. That leaves nothing out, for this reason. What the engine does with the
-//! bits inside a word are bitwise operations, counts of ones, searches for the lowest or highest one, and
-//! comparisons with 0 and with all ones. All of them treat the bits of a word alike but for their order.
-//! So if two states have the same bits at the places where an operation's outcome can turn, and set bits
-//! elsewhere in the same order, each call takes the same way through the engine on both. Its outcome can
-//! turn at
+//! The bits are grouped into *atoms*, runs of bits that are set and cleared together, because
+//! the states of single bits are too many. That leaves nothing out, for this reason. What the
+//! engine does with the bits inside a word are bitwise operations, counts of ones, searches for
+//! the lowest or highest one, and comparisons with 0 and with all ones. All of them treat the
+//! bits of a word alike but for their order. So if two states have the same bits at the places
+//! where an operation's outcome can turn, and set bits elsewhere in the same order, each call
+//! takes the same way through the engine on both. Its outcome can turn at
 //!
-//! * the first and the last bit of a word, of a chunk, of the bitmap, where a mask is empty or whole:
-//!   these are atoms of their own in some word of each shape;
-//! * the ends of the range that a call is given: a call that changes a bitmap has them at the bounds of
-//!   atoms, also of atoms that begin and end in the middle of a word; one that changes nothing is given
-//!   all pairs of the first, second and last bits of atoms;
-//! * a count of no bits, of as many as a header holds, of one more, of all but one, and of all: there are
-//!   more atoms of one bit in a chunk than a header holds indices.
+//! * the first and the last bit of a word, of a chunk, of the bitmap, where a mask is empty or
+//!   whole: these are atoms of their own in some word of each shape;
+//! * the ends of the range that a call is given: a call that changes a bitmap has them at the
+//!   bounds of atoms, also of atoms that begin and end in the middle of a word; one that
+//!   changes nothing is given all pairs of the first, second and last bits of atoms;
+//! * a count of no bits, of as many as a header holds, of one more, of all but one, and of all:
+//!   there are more atoms of one bit in a chunk than a header holds indices.
 //!
-//! That other places inside a word are no different is what the random tests and the fuzzers try.
+//! That other places inside a word are no different is what the random tests and the fuzzers
+//! try.
 //!
 //! Levels above the first one need 64 chunks for each word; the random tests reach them too.
 //!
 //! # Merges
 //!
-//! Any two states of three chunks would be some 10^10 pairs. A merge makes each chunk from the two chunks
-//! at its place and from nothing else; what chunks share is the count and the levels. So all pairs of
-//! states are taken for two chunks with all atoms, which has every pair of chunk states beside every
-//! other, and for three chunks with fewer atoms.
+//! Any two states of three chunks would be some 10^10 pairs. A merge makes each chunk from the
+//! two chunks at its place and from nothing else; what chunks share is the count and the
+//! levels. So all pairs of states are taken for two chunks with all atoms, which has every pair
+//! of chunk states beside every other, and for three chunks with fewer atoms.
 
 mod call;
 mod cursors;
@@ -58,6 +61,8 @@ mod shapes;
 mod walk;
 
 use super::super::geometry::CHUNK_BITS;
+#[cfg(qdb_tiny)]
+use super::super::chunks::LIMIT as ARRAY_LEN;
 use super::{Cursor, HBitmap};
 use shape::Shape;
 use std::time::Instant;

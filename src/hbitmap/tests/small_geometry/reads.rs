@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The calls that change nothing, on each state: searches, iterations, parts as bytes, the hash.
+//! The calls that change nothing, on each state: searches, iterations, parts as bytes, the
+//! hash.
 
 use super::call::part;
 use super::shape::{Content, Shape};
@@ -32,7 +33,8 @@ pub(super) fn on_each_state(walk: &mut Walk) {
     }
 }
 
-/// The hash of a bitmap with this content that was made just now, which is what sha2 says of the bytes.
+/// The hash of a bitmap with this content that was made just now, which is what sha2 says of
+/// the bytes.
 fn fresh_hash(shape: &Shape, content: Content) -> String {
     let mut fresh = HBitmap::new(shape.size(content.atoms), shape.granularity);
     for atom in (0..content.atoms).filter(|atom| content.set >> atom & 1 != 0) {
@@ -50,7 +52,8 @@ fn bits(hb: &HBitmap, shape: &Shape, content: Content) -> u64 {
     let size = shape.size(content.atoms);
     let probes = shape.probes(content.atoms);
     let inside = probes.iter().filter(|&&item| item < size);
-    inside.map(|&item| assert_eq!(hb.get(item), shape.get(content, item), "get {item}")).count() as u64
+    inside.map(|&item| assert_eq!(hb.get(item), shape.get(content, item), "get {item}")).count()
+        as u64
 }
 
 fn searches(hb: &HBitmap, shape: &Shape, content: Content) -> u64 {

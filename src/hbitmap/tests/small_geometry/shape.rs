@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A size, and the atoms that its bits are grouped into; the plain model of what is set in them.
+//! A size, and the atoms that its bits are grouped into; the plain model of what is set in
+//! them.
 
 /// The bits of a bitmap, cut into atoms. The bits of an atom are all set or all clear.
 pub(super) struct Shape {
@@ -25,7 +26,8 @@ pub(super) fn atoms(first: usize, last: usize) -> u32 {
 }
 
 impl Shape {
-    /// `bounds` and `sizes` as in the fields; the size in items is a multiple of the granularity.
+    /// `bounds` and `sizes` as in the fields; the size in items is a multiple of the
+    /// granularity.
     pub fn new(granularity: u32, bounds: &[u64], sizes: &[usize]) -> Self {
         assert!(bounds.is_sorted() && sizes.is_sorted() && bounds.len() <= 32);
         assert_eq!(sizes.last(), Some(&(bounds.len() - 1)));

@@ -11,7 +11,7 @@ const C: u64 = CHUNK_BITS;
 
 #[cfg(qdb_tiny)]
 pub(super) fn walk(total: &mut Total) {
-    assert_eq!((C, ARRAY_LEN), (256, 2), "the shapes are made for chunks of four words and heads of two indices");
+    assert_eq!((C, ARRAY_LEN), (256, 2), "the shapes are made for this geometry");
     changes_and_reads(total);
     iterations(total);
     merges(total);
@@ -21,13 +21,15 @@ pub(super) fn walk(total: &mut Total) {
 #[cfg(qdb_tiny)]
 fn changes_and_reads(total: &mut Total) {
     let reads: [fn(&mut Walk); 2] = [reads::on_each_state, reads::iterate_each_state];
-    // In the first chunk bits at the ends of words and of the chunk. The bitmap ends after one bit, within
-    // and at the end of each word of a span, one bit before and after the end of a chunk, and whole.
+    // In the first chunk bits at the ends of words and of the chunk. The bitmap ends after one
+    // bit, within and at the end of each word of a span, one bit before and after the end of a
+    // chunk, and whole.
     let first = [0, 1, 64, 65, 128, 255];
     let second = [C, C + 1, C + 128, C + 255];
     let third = [2 * C, 2 * C + 1, 2 * C + 64, 2 * C + 128, 2 * C + 133];
     let sizes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14];
-    total.walk("three chunks", Shape::new(0, &[&first[..], &second, &third].concat(), &sizes), &reads);
+    let three = Shape::new(0, &[&first[..], &second, &third].concat(), &sizes);
+    total.walk("three chunks", three, &reads);
     // The last chunk ends where chunks do.
     let whole = [0, 1, 255, C, C + 1, C + 64, C + 192, C + 255, 2 * C];
     total.walk("whole chunks", Shape::new(0, &whole, &[3, 5, 6, 7, 8]), &reads);
@@ -48,7 +50,8 @@ fn iterations(total: &mut Total) {
     total.walk("iterations, three chunks", three, &[cursors::on_each_state]);
     let two = Shape::new(0, &TWO, &[2, 4, 6, 7, 8, 9]);
     total.walk("iterations, two chunks", two, &[cursors::on_each_state]);
-    let inner = Shape { missing: 1, ..Shape::new(1, &[0, 20, 21, 100, 101, 200, C, C + 35], &[1, 3, 5, 6, 7]) };
+    let inner = Shape::new(1, &[0, 20, 21, 100, 101, 200, C, C + 35], &[1, 3, 5, 6, 7]);
+    let inner = Shape { missing: 1, ..inner };
     total.walk("iterations, places within words", inner, &[cursors::on_each_state]);
 }
 
@@ -66,7 +69,8 @@ fn granularities(total: &mut Total) {
         let items = 2 * C + 69;
         let fine = Shape::new(2, &[0, 1, 255, C, 2 * C - 1, 2 * C, 2 * C + 64, items], &[7]);
         let bits = items.div_ceil(1 << shift);
-        let mut bounds = vec![0, 1, bits / 2, (bits / 2).next_multiple_of(64).min(bits - 1), bits - 1, bits];
+        let middle = (bits / 2).next_multiple_of(64).min(bits - 1);
+        let mut bounds = vec![0, 1, bits / 2, middle, bits - 1, bits];
         bounds.sort_unstable();
         bounds.dedup();
         let missing = ((bits << shift) - items) << 2;

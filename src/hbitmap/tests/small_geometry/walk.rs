@@ -54,7 +54,8 @@ impl Walk {
 
     /// Makes each call on each state, and on each that comes out.
     fn explore(&mut self, sizes: &[usize]) {
-        let calls: HashMap<usize, Vec<Call>> = sizes.iter().map(|&size| (size, self.calls_on(size))).collect();
+        let calls: HashMap<usize, Vec<Call>> =
+            sizes.iter().map(|&size| (size, self.calls_on(size))).collect();
         let mut from = 0;
         while from < self.states.len() {
             let (content, used) = (self.states[from].content, self.states[from].used);
@@ -112,8 +113,9 @@ impl Walk {
         Maker { used: self.states[state].used, way: self.way(state) }
     }
 
-    /// A bitmap of all atoms, empty. One that is `used` has had all its bits set, one by one as far as
-    /// atoms go: what a chunk keeps in memory and does not store is then ones where it was zeroes.
+    /// A bitmap of all atoms, empty. One that is `used` has had all its bits set, one by one as
+    /// far as atoms go: what a chunk keeps in memory and does not store is then ones where it
+    /// was zeroes.
     fn start(&self, used: bool) -> HBitmap {
         let atoms = self.shape.bounds.len() - 1;
         let mut hb = HBitmap::new(self.shape.size(atoms), self.shape.granularity);
@@ -129,7 +131,8 @@ impl Walk {
     /// The calls that lead to a state, each with the number of atoms at that time.
     pub fn way(&self, state: usize) -> Vec<(usize, Call)> {
         let step = |&(from, call): &(usize, Call)| (self.states[from].content.atoms, call);
-        let back = std::iter::successors(self.states[state].way, |&(from, _)| self.states[from].way);
+        let back =
+            std::iter::successors(self.states[state].way, |&(from, _)| self.states[from].way);
         let mut way: Vec<_> = back.map(|back| step(&back)).collect();
         way.reverse();
         way
@@ -159,7 +162,8 @@ impl Walk {
         }
     }
 
-    /// Checks that a bitmap, which has been merged with another, is in a state that the walk knows.
+    /// Checks that a bitmap, which has been merged with another, is in a state that the walk
+    /// knows.
     pub fn recognise(&self, hb: &HBitmap, content: Content) {
         let known = [false, true].map(|used| self.known.contains(&key(hb, content, used)));
         assert_ne!(known, [false; 2], "no call of the walk led to this state: {:?}", stores(hb));
