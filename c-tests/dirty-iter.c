@@ -109,6 +109,36 @@ static void changes(void)
     node_discard(bs);
 }
 
+/*
+ * A merge in place whose source has one bit left of two hundred, and that one is set here already. Nothing is added,
+ * so the iterator returns all the rest.
+ */
+static void merge_adds_nothing(void)
+{
+    const int64_t far = INT64_C(32768) * GRANULARITY, bit = far + 5 * GRANULARITY;
+    BlockDriverState *bs = qdb_node_new(4 * far, 0, NULL);
+    BdrvDirtyBitmap *bitmap = bitmap_new(bs, "a", GRANULARITY, 0, 0);
+    BdrvDirtyBitmap *source = bitmap_new(bs, "b", GRANULARITY, 0, 0);
+    BdrvDirtyBitmapIter *iter;
+
+    bdrv_set_dirty_bitmap(source, far, 200 * GRANULARITY);
+    bdrv_reset_dirty_bitmap(source, far, bit - far);
+    bdrv_reset_dirty_bitmap(source, bit + GRANULARITY, 194 * GRANULARITY);
+    for (int64_t group = 10; group <= 1000; group *= 10) {
+        bdrv_set_dirty_bitmap(bitmap, group * GRANULARITY, 1);
+    }
+    bdrv_set_dirty_bitmap(bitmap, bit, 1);
+    iter = bdrv_dirty_iter_new(bitmap);
+    g_assert_cmpint(next(bitmap, iter), ==, 10 * GRANULARITY);
+    g_assert_cmpint(next(bitmap, iter), ==, 100 * GRANULARITY);
+    check_merged(bdrv_merge_dirty_bitmap(bitmap, source, NULL, &error_abort));
+    g_assert_cmpint(next(bitmap, iter), ==, 1000 * GRANULARITY);
+    g_assert_cmpint(next(bitmap, iter), ==, bit);
+    g_assert_cmpint(next(bitmap, iter), ==, -1);
+    bdrv_dirty_iter_free(iter);
+    node_discard(bs);
+}
+
 /* The iterator walks what the bitmap holds now, also when its HBitmap was taken away and replaced. */
 static void content_replaced(void)
 {
@@ -178,6 +208,7 @@ void add_dirty_iter_tests(void)
     g_test_add_func("/dirty-bitmap/iter/jumps", jumps);
     g_test_add_func("/dirty-bitmap/iter/several", several);
     g_test_add_func("/dirty-bitmap/iter/changes", changes);
+    g_test_add_func("/dirty-bitmap/iter/merge-adds-nothing", merge_adds_nothing);
     g_test_add_func("/dirty-bitmap/iter/content-replaced", content_replaced);
     g_test_add_func("/dirty-bitmap/iter/long-walk", long_walk);
 }

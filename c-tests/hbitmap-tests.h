@@ -6,6 +6,7 @@
 void add_hbitmap_set_tests(void);
 void add_hbitmap_reset_tests(void);
 void add_hbitmap_iter_tests(void);
+void add_hbitmap_iter_merge_tests(void);
 void add_hbitmap_truncate_tests(void);
 void add_hbitmap_search_tests(void);
 void add_hbitmap_serialize_tests(void);

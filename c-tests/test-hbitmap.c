@@ -13,6 +13,7 @@ int main(int argc, char **argv)
     add_hbitmap_set_tests();
     add_hbitmap_reset_tests();
     add_hbitmap_iter_tests();
+    add_hbitmap_iter_merge_tests();
     add_hbitmap_truncate_tests();
     add_hbitmap_search_tests();
     add_hbitmap_serialize_tests();

@@ -5,6 +5,7 @@
 
 mod public_api {
     mod hbitmap;
+    mod live_iter;
     mod model;
     mod states;
     mod threads;
