@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Meson sets it; mmap would be but another name of mmap64 here. */
-#undef _FILE_OFFSET_BITS
-
 #include "fault-alloc.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* The C library's own, under the names that it has for programs that bring a malloc along. */
 void *__libc_malloc(size_t size);
@@ -19,7 +13,7 @@ void *__libc_memalign(size_t alignment, size_t size);
 
 static FaultReport nobody;
 static FaultReport *report = &nobody;
-static bool armed, onwards, refuse_advice;
+static bool armed, onwards;
 static uint64_t nth;
 
 void fault_report_to(FaultReport *new_report)
@@ -34,15 +28,9 @@ void fault_arm(uint64_t new_nth, bool new_onwards)
     armed = true;
 }
 
-void fault_refuse_advice(void)
-{
-    refuse_advice = true;
-}
-
 void fault_disarm(void)
 {
     armed = false;
-    refuse_advice = false;
 }
 
 /* Must not allocate itself. */
@@ -97,37 +85,4 @@ int posix_memalign(void **memory, size_t alignment, size_t size)
     }
     *memory = new_memory;
     return 0;
-}
-
-void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
-{
-    if (refused("mmap", length)) {
-        return MAP_FAILED;
-    }
-    return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
-}
-
-void *mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset)
-{
-    return mmap(address, length, protection, flags, fd, offset);
-}
-
-static bool advice_refused(void)
-{
-    if (!refuse_advice) {
-        return false;
-    }
-    report->advice++;
-    errno = EINVAL;
-    return true;
-}
-
-int madvise(void *address, size_t length, int advice)
-{
-    return advice_refused() ? -1 : (int)syscall(SYS_madvise, address, length, advice);
-}
-
-int munmap(void *address, size_t length)
-{
-    return advice_refused() ? -1 : (int)syscall(SYS_munmap, address, length);
 }

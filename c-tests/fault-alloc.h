@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An allocator that refuses. Linked into a program, its malloc and mmap stand before those of the C library for
- * the whole process, the shared library under test included; they pass on what they do not refuse.
+ * An allocator that refuses. Linked into a program, its malloc stands before that of the C library for the whole
+ * process, the shared library under test included; it passes on what it does not refuse.
  */
 #ifndef C_TESTS_FAULT_ALLOC_H
 #define C_TESTS_FAULT_ALLOC_H
@@ -15,7 +15,6 @@ typedef struct FaultReport {
     uint64_t refused;   /* how many of them got nothing */
     char call[16];      /* the C function of the first one that got nothing, and its bytes */
     size_t bytes;
-    uint64_t advice;    /* how many calls of madvise and munmap were refused */
 } FaultReport;
 
 /* Where all is told from now on: memory that a parent process may share. */
@@ -23,9 +22,6 @@ void fault_report_to(FaultReport *report);
 
 /* From now on requests are counted; the @nth (1: the next one) is refused, and with @onwards all that follow. 0: none. */
 void fault_arm(uint64_t nth, bool onwards);
-
-/* From now on madvise and munmap fail. */
-void fault_refuse_advice(void);
 
 /* Nothing is refused or counted any more. */
 void fault_disarm(void);
