@@ -67,7 +67,8 @@ pub enum Call {
         count: u64,
         lock: Lock,
     },
-    /// So many sets of one item, or resets of one bit (`unit` items), `step` items apart: a chunk goes from few bits to many and back.
+    /// So many sets of one item, or resets of `unit` items (one bit, or the gap between two), `step` items apart: a chunk goes from few
+    /// bits to many and back.
     Comb {
         target: Target,
         start: u64,

@@ -8,6 +8,7 @@
 //! ```
 //!
 //! * [`op`] is what a fuzzer invents: operations whose numbers are drawn so that they meet at the ends of words, chunks and bitmaps.
+//! * [`density`] brings a chunk to a number of bits in all ways in which that can come about.
 //! * [`call`] is a C call with all its arguments. The model turns operations into calls, because it knows what lives and how large
 //!   it is.
 //! * [`library`] is the trait that implementations have; [`c_library`] calls C functions through the table of [`api`].
@@ -21,6 +22,7 @@ pub mod api;
 pub mod c_library;
 pub mod call;
 pub mod child;
+pub mod density;
 pub mod driver;
 pub mod hostile;
 pub mod library;

@@ -4,6 +4,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 
 use crate::call::{Change, Property};
+use crate::density::{Few, Fill};
 use crate::place::{Extent, Place, Span};
 
 /// An index into the objects that live; wraps.
@@ -107,6 +108,30 @@ pub struct FromCoarser {
     pub times: u16,
 }
 
+/// A new HBitmap of the shape of one that lives, with a chunk of few bits that may have been many, is merged into that one while an
+/// iterator is on its way there. The merge adds nothing, unless the bits are foreign: then only how the chunk is stored may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Arbitrary)]
+pub struct FromThinned {
+    /// The one that lives.
+    pub into: Pick,
+    /// The chunk; wraps.
+    pub chunk: u16,
+    /// The source's bits.
+    pub few: Few,
+    /// Whether they are set in the other one before; wraps: mostly.
+    pub foreign: u8,
+    /// What the source goes through before it is merged; wraps.
+    pub origin: u8,
+    /// The iterator.
+    pub iter: Pick,
+    /// It starts so many chunks before that one; wraps.
+    pub before: u8,
+    /// What the chunk where it starts gets.
+    pub ahead: Few,
+    /// The iterator's steps before and after the merge; wraps.
+    pub steps: (u8, u8),
+}
+
 /// On nodes and dirty bitmaps.
 #[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
 #[allow(missing_docs)]
@@ -179,6 +204,10 @@ pub enum Op {
     Hb(HbOp),
     /// On two of them.
     FromCoarser(FromCoarser),
+    /// On two of them, and an iterator.
+    FromThinned(FromThinned),
+    /// On a chunk of what `Pick` picks.
+    Chunk(Pick, Place, Fill),
     /// On nodes and dirty bitmaps.
     Node(NodeOp),
 }
@@ -232,17 +261,29 @@ fn on_hbitmaps(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
     })
 }
 
+/// From here on a pick of a content, which wraps, stands for an operation on one of its chunks, and from there on for a merge.
+const CHUNKWISE: Pick = 0xf0;
+const THINNED: Pick = 0xf8;
+
+fn on_content(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
+    Ok(match input.arbitrary()? {
+        THINNED.. => Op::FromThinned(input.arbitrary()?),
+        pick @ CHUNKWISE.. => Op::Chunk(pick, input.arbitrary()?, input.arbitrary()?),
+        pick => Op::Content(pick, input.arbitrary()?),
+    })
+}
+
 fn hbitmap_op(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
     Ok(match input.int_in_range(0..=2u8)? {
         0 => on_hbitmaps(input)?,
-        _ => Op::Content(input.arbitrary()?, input.arbitrary()?),
+        _ => on_content(input)?,
     })
 }
 
 fn dirty_bitmap_op(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
     Ok(match input.int_in_range(0..=5u8)? {
         0 => on_hbitmaps(input)?,
-        1 | 2 => Op::Content(input.arbitrary()?, input.arbitrary()?),
+        1 | 2 => on_content(input)?,
         _ => Op::Node(input.arbitrary()?),
     })
 }

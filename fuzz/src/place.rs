@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use crate::model::Limits;
 
 /// Bits that this library stores in one piece; the boundaries deserve attention.
-const CHUNK: u64 = 32768;
+pub const CHUNK: u64 = 32768;
 
 /// What a place is relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,10 @@ impl Model {
         Some(match *call {
             Call::Set { target, start, count, .. } => self.assign(target, start, count, true),
             Call::Reset { target, start, count, .. } => self.assign(target, start, count, false),
-            Call::Comb { target, start, step, times, dirty, .. } => self.comb(target, start, step, times, dirty),
+            Call::Comb { target, start, step, times, unit, dirty } => {
+                let items = if dirty { 1 } else { unit };
+                self.comb(target, (start, step, times), items, dirty)
+            }
             Call::Get { target, item, .. } => {
                 self.content(target).get(item).map(|dirty| Verdict::Returns(Outcome::Bool(dirty)))
             }
@@ -100,14 +103,15 @@ impl Model {
     }
 
     /// The plan sees to it that all teeth are within the bitmap.
-    fn comb(&mut self, target: Target, start: u64, step: u64, times: u64, dirty: bool) -> Checked<Verdict> {
+    fn comb(&mut self, target: Target, teeth: (u64, u64, u64), items: u64, dirty: bool) -> Checked<Verdict> {
+        let (start, step, times) = teeth;
         if times != 0 {
             self.require_writable(target)?;
         }
         let content = self.content_mut(target);
         for tooth in 0..times {
             let bit = (start + tooth * step) >> content.shape.granularity;
-            content.assign(bit..bit + 1, dirty);
+            content.assign(bit..bit + items.div_ceil(1 << content.shape.granularity), dirty);
         }
         returns(Outcome::Nothing)
     }
