@@ -14,10 +14,17 @@ import tempfile
 import symbols
 
 
+def left_behind(readelf, path):
+    """Names that --gc-sections made local and left undefined: whoever used them is gone."""
+    rows = subprocess.run([readelf, "-sW", path], check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+    return [words[7] for words in map(str.split, rows) if len(words) == 8 and words[4] == "LOCAL" and words[6] == "UND"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ld", required=True)
     parser.add_argument("--objcopy", required=True)
+    parser.add_argument("--readelf", required=True)
     parser.add_argument("--symbols", required=True)
     parser.add_argument("--groups", default="hbitmap,bdrv", help="of the symbols file; the drop-in object's unless said")
     parser.add_argument("--ar", help="put the file into an archive with this program")
@@ -39,7 +46,15 @@ def main():
             [arguments.ld, "-r", "--gc-sections", "--force-group-allocation", *roots, "-o", linked, arguments.archive],
             check=True,
         )
-        subprocess.run([arguments.objcopy, f"--keep-global-symbols={keep}", linked, finished], check=True)
+        # objcopy would make them global, and with that a weak name of another Rust library one that has to be there.
+        gone = os.path.join(scratch, "gone")
+        with open(gone, "w", encoding="utf-8") as file:
+            file.write("".join(f"{name}\n" for name in left_behind(arguments.readelf, linked)))
+        # Rust's std comes with its bitcode, and `ld -r` keeps it. Several objects' are one section then, which is no bitcode any
+        # more: LLVM's plugin, where binutils have it, aborts `ar` and every linker that looks at the object.
+        bitcode = ["--remove-section=.llvmbc", "--remove-section=.llvmcmd"]
+        only = [f"--keep-global-symbols={keep}", f"--strip-unneeded-symbols={gone}"]
+        subprocess.run([arguments.objcopy, *bitcode, *only, linked, finished], check=True)
         if arguments.ar:
             # D: no time, so that the same object gives the same archive.
             subprocess.run([arguments.ar, "rcsD", os.path.join(scratch, "archive"), finished], check=True)
