@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the documents say of files: they exist, and functions named after a file are in it."""
+"""What the documents say of files: they exist, and functions named after a file are in it. And that each table is one."""
 import re
+import subprocess
 import unittest
 
-from . import places
+from . import places, venv
 
 # Folders that only this repository has. Paths that QEMU's tree has too (docs/, include/, tests/) are not looked at.
 OWN = ("src", "tools", "qemu", "c-tests", "fuzz", "oracle", "benches", "examples", "packaging")
@@ -21,7 +22,38 @@ def documents():
     return sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.md"))
 
 
+# Renders the files that it is told, and tells the lines of text that begin as a row of a table does: an empty line ends a table.
+STRAY_ROWS = """
+import sys
+from markdown_it import MarkdownIt
+
+markdown = MarkdownIt("commonmark").enable("table")
+tables = 0
+for path in sys.argv[1:]:
+    for token in markdown.parse(open(path, encoding="utf-8").read()):
+        tables += token.type == "table_open"
+        if token.type == "inline":
+            for number, line in enumerate(token.content.splitlines()):
+                if line.lstrip().startswith("|"):
+                    print(f"{path}:{token.map[0] + number + 1}: {line[:60]}")
+print(tables)
+"""
+
+
+def stray_rows(paths):
+    """Rows outside of tables, and how many tables there are."""
+    python = venv.folder() / "bin" / "python3"
+    told = subprocess.run([python, "-c", STRAY_ROWS, *map(str, paths)], check=True, capture_output=True, text=True).stdout
+    *rows, tables = told.splitlines()
+    return rows, int(tables)
+
+
 class Documents(unittest.TestCase):
+    def test_rows_are_in_tables(self):
+        rows, tables = stray_rows(documents())
+        self.assertEqual(rows, [])
+        self.assertGreater(tables, 20, "the documents were not read")
+
     def test_paths_exist(self):
         seen = 0
         for document in documents():

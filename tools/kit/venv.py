@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A private Python environment with the meson that QEMU is built with."""
+"""A private Python environment with the meson that QEMU is built with, and what the tools' tests need."""
 import os
 import shutil
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from . import debian, places, say
 
 # QEMU asks for 1.5 or later; later than 1.8 is not what its releases were built with.
-WANTED = ["meson>=1.8,<1.9", "pycotap"]
+WANTED = ["meson>=1.8,<1.9", "pycotap", "markdown-it-py"]
 
 
 def folder() -> Path:
