@@ -47,14 +47,11 @@ def main():
             check=True,
         )
         # objcopy would make them global, and with that a weak name of another Rust library one that has to be there.
-        gone = os.path.join(scratch, "gone")
-        with open(gone, "w", encoding="utf-8") as file:
-            file.write("".join(f"{name}\n" for name in left_behind(arguments.readelf, linked)))
+        gone = [f"--strip-unneeded-symbol={name}" for name in left_behind(arguments.readelf, linked)]
         # Rust's std comes with its bitcode, and `ld -r` keeps it. Several objects' are one section then, which is no bitcode any
         # more: LLVM's plugin, where binutils have it, aborts `ar` and every linker that looks at the object.
         bitcode = ["--remove-section=.llvmbc", "--remove-section=.llvmcmd"]
-        only = [f"--keep-global-symbols={keep}", f"--strip-unneeded-symbols={gone}"]
-        subprocess.run([arguments.objcopy, *bitcode, *only, linked, finished], check=True)
+        subprocess.run([arguments.objcopy, *bitcode, *gone, f"--keep-global-symbols={keep}", linked, finished], check=True)
         if arguments.ar:
             # D: no time, so that the same object gives the same archive.
             subprocess.run([arguments.ar, "rcsD", os.path.join(scratch, "archive"), finished], check=True)
