@@ -4,6 +4,7 @@
  * place ask for none: so a limit shows when a bitmap is added, and never in a write.
  */
 #include <errno.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -227,8 +228,30 @@ static void no_page_fault_when_locked(void)
     g_free(text);
 }
 
+static void made_under_a_limit(void *opaque)
+{
+    (void)opaque;
+    memory_limit(64 * MIB);
+    hbitmap_free(hbitmap_alloc(UINT64_C(1) << 32, 0));
+}
+
+/* 512 MiB of words: the limit shows at once, with a message that says how much was asked for. */
+static void limit_shows_when_made(void)
+{
+    char *text;
+    int status = run_in_child(made_under_a_limit, NULL, &text);
+
+    g_assert_true(WIFSIGNALED(status));
+    g_assert_cmpint(WTERMSIG(status), ==, on_qemu() ? SIGTRAP : SIGABRT);
+    if (!g_pattern_match_simple(on_qemu() ? "*failed to allocate * bytes*" : "*memory allocation of * bytes failed*", text)) {
+        g_error("stderr '%s'", text);
+    }
+    g_free(text);
+}
+
 void add_memory_write_tests(void)
 {
+    g_test_add_func("/memory/write/limit-shows-when-made", limit_shows_when_made);
     g_test_add_func("/memory/write/hbitmap-asks-nothing", hbitmap_asks_nothing);
     g_test_add_func("/memory/write/guest-asks-nothing", guest_write_asks_nothing);
     g_test_add_func("/memory/write/address-limit", writes_under_a_limit);

@@ -108,7 +108,7 @@ pub struct FromCoarser {
     pub times: u16,
 }
 
-/// A new HBitmap of the shape of one that lives, with a chunk of few bits that may have been many, is merged into that one while an
+/// A new bitmap of the shape of one that lives, with a chunk of few bits that may have been many, is merged into that one while an
 /// iterator is on its way there. The merge adds nothing, unless the bits are foreign: then only how the chunk is stored may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Arbitrary)]
 pub struct FromThinned {

@@ -9,6 +9,7 @@ mod names;
 mod nodes;
 mod plan;
 mod states;
+mod thinned;
 mod walk;
 
 use crate::c_library::Origin;

@@ -4,8 +4,8 @@
 use super::names::{name_of, optional};
 use super::{Model, BITMAPS, HBS, ITERS, NODES};
 use crate::call::{Call, Change, Lock, Slot, Target};
-use crate::density::{Chunk, Few};
-use crate::op::{ContentOp, FromCoarser, FromThinned, HbOp, NodeOp, Op, Pick};
+use crate::density::Chunk;
+use crate::op::{ContentOp, FromCoarser, HbOp, NodeOp, Op, Pick};
 use crate::place::{Shape, Span};
 
 /// Lengths that nodes get, in bytes; negative ones are errnos.
@@ -28,7 +28,7 @@ const LENGTHS: &[i64] = &[
 ];
 const SIZES: usize = LENGTHS.len() - 2;
 
-fn pick(live: &[Slot], pick: Pick) -> Option<Slot> {
+pub(super) fn pick<T: Copy>(live: &[T], pick: Pick) -> Option<T> {
     (!live.is_empty()).then(|| live[pick as usize % live.len()])
 }
 
@@ -56,9 +56,8 @@ impl Model {
             Op::FromCoarser(op) => self.plan_from_coarser(op).unwrap_or_default(),
             Op::FromThinned(op) => self.plan_from_thinned(op).unwrap_or_default(),
             Op::Chunk(of, place, fill) => {
-                let targets = self.targets();
-                let target = targets.get(*of as usize % targets.len().max(1));
-                let chunk = target.and_then(|&target| Chunk::at(target, self.content(target).shape, *place));
+                let target = pick(&self.targets(), *of);
+                let chunk = target.and_then(|target| Chunk::at(target, self.content(target).shape, *place));
                 chunk.map(|chunk| chunk.fill(*fill)).unwrap_or_default()
             }
             Op::Node(op) => self.plan_node(op).or_else(|| self.plan_dirty_bitmap(op)).unwrap_or_default(),
@@ -73,11 +72,11 @@ impl Model {
         (0..BITMAPS).filter(|&slot| self.bitmaps[slot].is_some()).collect()
     }
 
-    fn free_hb(&self) -> Option<Slot> {
+    pub(super) fn free_hb(&self) -> Option<Slot> {
         (0..HBS).find(|&slot| self.hbs[slot].is_none())
     }
 
-    fn free_bitmap(&self) -> Option<Slot> {
+    pub(super) fn free_bitmap(&self) -> Option<Slot> {
         (0..BITMAPS).find(|&slot| self.bitmaps[slot].is_none())
     }
 
@@ -235,47 +234,6 @@ impl Model {
         calls.push(Call::Comb { target, start, step, times, unit: 1 << coarse.granularity, dirty: true });
         calls.push(Call::MergeHb { a: into, b: slot, result: into });
         Some(calls)
-    }
-
-    fn plan_from_thinned(&self, op: &FromThinned) -> Option<Vec<Call>> {
-        let into = pick(&self.live_hbs(), op.into)?;
-        let shape = self.content(Target::Hb(into)).shape;
-        let chunk = Chunk::nth(Target::Hb(into), shape, op.chunk.into())?;
-        let free = self.free_hb();
-        let slot = free.unwrap_or((into + 1) % HBS);
-        let source = Target::Hb(slot);
-        let alloc = Call::Alloc { slot, size: shape.size, granularity: shape.granularity as i32 };
-        let mut calls = Vec::new();
-        calls.extend(free.is_none().then_some(Call::Free { slot }));
-        calls.push(alloc.clone());
-        calls.extend(op.few.reset_to(chunk.of(source)));
-        match op.origin % 3 {
-            // What it stores is put together anew.
-            1 => calls.push(Call::MergeHb { a: slot, b: slot, result: slot }),
-            2 => calls.extend(self.plan_load(into, slot, chunk, &op.few)),
-            _ => {}
-        }
-        if op.foreign % 4 != 0 {
-            calls.push(op.few.added_to(chunk));
-        }
-        let iter = op.iter as usize % ITERS;
-        let start = chunk.earlier((op.before % 4).into());
-        calls.push(op.ahead.added_to(start));
-        calls.push(Call::IterInit { iter, slot: into, first: start.first_item() });
-        let steps = |steps: u8| vec![Call::IterNext { iter }; steps as usize % 9];
-        calls.extend(steps(op.steps.0));
-        calls.push(Call::MergeHb { a: into, b: slot, result: into });
-        calls.extend(steps(op.steps.1));
-        Some(calls)
-    }
-
-    /// Loads a chunk's few bits into an HBitmap of the shape of one that lives.
-    fn plan_load(&self, like: Slot, slot: Slot, chunk: Chunk, few: &Few) -> Option<Call> {
-        let content = self.content(Target::Hb(like));
-        let (start, count, bytes) = few.serialized(chunk);
-        let words = content.part(start, count).ok()?;
-        let tail = content.tail(&words);
-        Some(Call::DeserializePart { target: Target::Hb(slot), start, count, bytes, tail, finish: true })
     }
 
     fn plan_node(&self, op: &NodeOp) -> Option<Vec<Call>> {
