@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * HBitmapIter across a merge that adds no bit. The set of bits stays as it is, so the iterator returns all that it has
- * not returned yet; how the chunks are stored may change meanwhile, and that depends on how the source was made.
+ * HBitmapIter across a merge that adds no bit. The set of bits stays as it is, so the iterator
+ * returns all that it has not returned yet; how the chunks are stored may change meanwhile, and
+ * that depends on how the source was made.
  */
 #include "hbitmap-tests.h"
 #include "shadow.h"
@@ -141,8 +142,11 @@ static void merge_adds_nothing(gconstpointer data)
 void add_hbitmap_iter_merge_tests(void)
 {
     static const char *const names[ORIGINS] = {
-        [ORIGIN_SINGLE_SETS] = "single-sets", [ORIGIN_CROWD_RESET] = "crowd-reset", [ORIGIN_FULL_RESET] = "full-reset",
-        [ORIGIN_MERGED] = "merged",           [ORIGIN_LOADED] = "loaded",
+        [ORIGIN_SINGLE_SETS] = "single-sets",
+        [ORIGIN_CROWD_RESET] = "crowd-reset",
+        [ORIGIN_FULL_RESET] = "full-reset",
+        [ORIGIN_MERGED] = "merged",
+        [ORIGIN_LOADED] = "loaded",
     };
 
     for (unsigned origin = 0; origin < ORIGINS; origin++) {

@@ -120,6 +120,13 @@ int madvise(void *address, size_t length, int advice)
     return (int)syscall(SYS_madvise, address, length, advice);
 }
 
+static const char *next_line(const char *line)
+{
+    const char *end = strchr(line, '\n');
+
+    return end ? end + 1 : NULL;
+}
+
 /* Whether a range lies in one mapping, by /proc/self/maps, read without the allocator. */
 static bool one_mapping(uintptr_t start, size_t length)
 {
@@ -136,7 +143,7 @@ static bool one_mapping(uintptr_t start, size_t length)
     }
     close(fd);
     text[used] = '\0';
-    for (const char *line = text; line && *line; line = (line = strchr(line, '\n')) ? line + 1 : NULL) {
+    for (const char *line = text; line && *line; line = next_line(line)) {
         char *behind;
         uintptr_t from = strtoull(line, &behind, 16);
         uintptr_t to = strtoull(behind + 1, NULL, 16);

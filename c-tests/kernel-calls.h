@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * mmap, munmap, mprotect, madvise and mremap as other kernels and other machines have them. Linked into a program, they
- * stand before those of the C library for the whole process, the shared library under test included. The C library's own
- * malloc does not come by here: it calls the kernel by itself.
+ * mmap, munmap, mprotect, madvise and mremap as other kernels and other machines have them. Linked
+ * into a program, they stand before those of the C library for the whole process, the shared
+ * library under test included. The C library's own malloc does not come by here: it calls the
+ * kernel by itself.
  */
 #ifndef C_TESTS_KERNEL_CALLS_H
 #define C_TESTS_KERNEL_CALLS_H
@@ -19,7 +20,7 @@ typedef enum KernelCall {
 
 typedef enum KernelManner {
     MANNER_REFUSES,     /* fails with the error, each time */
-    MANNER_BEFORE_6_17, /* mremap to a fixed place of a range with several mappings: the target is unmapped, then EFAULT */
+    MANNER_BEFORE_6_17, /* mremap of several mappings to a fixed place: unmaps that, then EFAULT */
     MANNER_SEVERAL,     /* the same, with the error, and nothing is unmapped */
     MANNER_64K_PAGES,   /* a start within a page is EINVAL; a length is rounded up to whole pages */
 } KernelManner;
@@ -34,7 +35,9 @@ typedef struct Kernel {
 extern const Kernel kernels[];
 extern const unsigned kernel_count;
 
-/* From now on calls are counted, and the one that @kernel is about behaves as it says (NULL: none). */
+/*
+ * From now on calls are counted, and the one that @kernel is about behaves as it says (NULL: none).
+ */
 void kernel_arm(const Kernel *kernel);
 
 /* All is as usual again. Returns how many calls there were. */

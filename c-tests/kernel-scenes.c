@@ -35,7 +35,8 @@ static void expect_crowd(const HBitmap *hb, uint64_t region)
 
             g_assert_true(hbitmap_get(hb, bit));
             g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)bit);
-            g_assert_cmpint(hbitmap_next_dirty(hb, (int64_t)bit - (bit > 0), INT64_MAX), ==, (int64_t)bit);
+            g_assert_cmpint(hbitmap_next_dirty(hb, (int64_t)bit - (bit > 0), INT64_MAX), ==,
+                            (int64_t)bit);
         }
     }
 }
@@ -56,7 +57,9 @@ static void resize_crowded(void)
     hbitmap_free(hb);
 }
 
-/* As above, with regions that are not neighbours, and so large that the levels above are large too. */
+/*
+ * As above, with regions that are not neighbours, and so large that the levels above are large too.
+ */
 static void resize_huge(void)
 {
     const uint64_t regions = 64;
@@ -120,7 +123,10 @@ static void one_chunk_in_each(void)
     hbitmap_free(hb);
 }
 
-/* Sets, resets and clears of whole bitmaps, merges across granularities, parts: all other ways to change much. */
+/*
+ * Sets, resets and clears of whole bitmaps, merges across granularities, parts: all other ways to
+ * change much.
+ */
 static void all_at_once(void)
 {
     const uint64_t size = 4 * REGION;

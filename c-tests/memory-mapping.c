@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Mappings, of which a process has 65,530 for everything, and addresses: neither bitmaps in number nor bitmaps that were
- * crowded once take one each, and a bitmap that grows does not need its addresses twice.
+ * Mappings, of which a process has 65,530 for everything, and addresses: neither bitmaps in number
+ * nor bitmaps that were crowded once take one each, and a bitmap that grows does not need its
+ * addresses twice.
  */
 #include "common.h"
 #include "memory-tests.h"
@@ -46,7 +47,8 @@ static void regions_in_turn(void *opaque)
         hbitmap_reset(hb, region * REGION, REGION);
     }
     if (memory_mappings() - before > 4) {
-        g_error("a bitmap that is clean again has %" PRId64 " mappings more", memory_mappings() - before);
+        g_error("a bitmap that is clean again has %" PRId64 " mappings more",
+                memory_mappings() - before);
     }
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory that is resident: at most what QEMU's C holds for the same bits, and two per cent. C has a word for each 64 bits,
- * a bit for each such word in the level above, and so on; what is resident are the pages that have something set. The
- * tests count these pages. On QEMU's C they also check that the count is right.
+ * Memory that is resident: at most what QEMU's C holds for the same bits, and two per cent. C has a
+ * word for each 64 bits, a bit for each such word in the level above, and so on; what is resident
+ * are the pages that have something set. The tests count these pages. On QEMU's C they also check
+ * that the count is right.
  */
 #include <unistd.h>
 
@@ -135,7 +136,8 @@ static void expect_at_most_c(int64_t used, const Footprint *c)
     int64_t most = footprint_bytes(c) * 102 / 100 + SLACK;
 
     if (used > most) {
-        g_error("%" PRId64 " KiB are resident, C has %" PRId64 " KiB", used / KIB, footprint_bytes(c) / KIB);
+        g_error("%" PRId64 " KiB are resident, C has %" PRId64 " KiB", used / KIB,
+                footprint_bytes(c) / KIB);
     }
     if (on_qemu()) {
         g_assert_cmpint(used, >=, footprint_bytes(c) * 95 / 100 - SLACK);
@@ -179,7 +181,10 @@ static void merged_into_finer(void *opaque)
     expect_at_most_c(memory_resident() - before, &c);
 }
 
-/* A bitmap of a 1 PiB disk after others of its size were freed: C's upper levels come from the heap then, 748 KiB. */
+/*
+ * A bitmap of a 1 PiB disk after others of its size were freed: C's upper levels come from the heap
+ * then, 748 KiB.
+ */
 static void empty_after_others(void *opaque)
 {
     const uint64_t size = UINT64_C(1) << 50;
@@ -191,7 +196,8 @@ static void empty_after_others(void *opaque)
         int64_t used = memory_resident() - before;
 
         if (used > 748 * KIB * 102 / 100 + 32 * KIB) {
-            g_error("an empty bitmap, made after %d others were freed, holds %" PRId64 " KiB", round, used / KIB);
+            g_error("an empty bitmap, made after %d others were freed, holds %" PRId64 " KiB",
+                    round, used / KIB);
         }
         g_assert_true(hbitmap_empty(hb));
         hbitmap_free(hb);

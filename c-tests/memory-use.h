@@ -17,7 +17,10 @@ int64_t memory_mappings(void);
 /* Lets at most @more bytes of address space be added from now on. For a child process. */
 void memory_limit(int64_t more);
 
-/* Runs @body in a child; fails the running test, with what the child wrote on stderr, unless it returns. */
+/*
+ * Runs @body in a child; fails the running test, with what the child wrote on stderr, unless it
+ * returns.
+ */
 void memory_in_child(void (*body)(void *), void *opaque);
 
 #endif

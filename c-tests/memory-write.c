@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory for a bitmap's content is asked for when the bitmap is made. A guest's write, a reset, a clear and a merge in
- * place ask for none: so a limit shows when a bitmap is added, and never in a write.
+ * Memory for a bitmap's content is asked for when the bitmap is made. A guest's write, a reset, a
+ * clear and a merge in place ask for none: so a limit shows when a bitmap is added, and never in a
+ * write.
  */
 #include <errno.h>
 #include <signal.h>
@@ -47,7 +48,9 @@ static void maps_clear(Maps *maps)
 /* Every density of a chunk, up and down, in a row of chunks; the bits are set one by one. */
 static void densities(HBitmap *hb, uint64_t chunks)
 {
-    static const uint64_t counts[] = { 1, 4, 5, 6, 7, 8, 9, 12, 32, 33, 64, 65, 500, CHUNK / 2, CHUNK };
+    static const uint64_t counts[] = {
+        1, 4, 5, 6, 7, 8, 9, 12, 32, 33, 64, 65, 500, CHUNK / 2, CHUNK,
+    };
     uint64_t unit = UINT64_C(1) << hbitmap_granularity(hb);
 
     for (uint64_t chunk = 0; chunk < chunks; chunk++) {
@@ -82,7 +85,8 @@ static void load_and_merge(Maps *maps, uint64_t size)
 
         hbitmap_deserialize_part(maps->hb[i], maps->part, 0, CHUNK << granularity, false);
         hbitmap_deserialize_ones(maps->hb[i], CHUNK << granularity, CHUNK << granularity, false);
-        hbitmap_deserialize_zeroes(maps->hb[i], 2 * CHUNK << granularity, CHUNK << granularity, true);
+        hbitmap_deserialize_zeroes(maps->hb[i], 2 * CHUNK << granularity, CHUNK << granularity,
+                                   true);
     }
     for (int i = 0; i < BITMAPS; i++) {
         for (int k = 0; k < BITMAPS; k++) {
@@ -122,7 +126,9 @@ static void hbitmap_asks_nothing(void)
     maps_clear(&maps);
 }
 
-/* A node as a guest's disk has it: bitmaps of several granularities, one of them with a successor. */
+/*
+ * A node as a guest's disk has it: bitmaps of several granularities, one of them with a successor.
+ */
 static void guest_write_asks_nothing(void)
 {
     const int64_t size = 64 * GIB;
@@ -208,7 +214,10 @@ static void locked_in_memory(void *opaque)
     before = page_faults();
     work(&maps, BITS);
     faults = page_faults() - before;
-    /* Some: the kernel may have reasons of its own. Writes that asked for memory had three thousand. */
+    /*
+     * Some: the kernel may have reasons of its own. Writes that asked for memory had three
+     * thousand.
+     */
     if (faults > 16) {
         g_error("%" PRId64 " page faults in writes; expected none", faults);
     }
@@ -238,12 +247,14 @@ static void made_under_a_limit(void *opaque)
 /* 512 MiB of words: the limit shows at once, with a message that says how much was asked for. */
 static void limit_shows_when_made(void)
 {
+    const char *pattern =
+        on_qemu() ? "*failed to allocate * bytes*" : "*memory allocation of * bytes failed*";
     char *text;
     int status = run_in_child(made_under_a_limit, NULL, &text);
 
     g_assert_true(WIFSIGNALED(status));
     g_assert_cmpint(WTERMSIG(status), ==, on_qemu() ? SIGTRAP : SIGABRT);
-    if (!g_pattern_match_simple(on_qemu() ? "*failed to allocate * bytes*" : "*memory allocation of * bytes failed*", text)) {
+    if (!g_pattern_match_simple(pattern, text)) {
         g_error("stderr '%s'", text);
     }
     g_free(text);

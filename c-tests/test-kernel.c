@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Other kernels and other machines: mremap as before Linux 6.17, madvise with 64 KiB pages, and each call about mappings
- * refused in each way that its manual page names. Bitmaps are right with all of them. They are because the library makes no
- * such call by itself, which is checked as well.
+ * Other kernels and other machines: mremap as before Linux 6.17, madvise with 64 KiB pages, and
+ * each call about mappings refused in each way that its manual page names. Bitmaps are right with
+ * all of them. They are because the library makes no such call by itself, which is checked as well.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -35,7 +35,8 @@ static void expect_right_results(const Run *run)
     int status = run_in_child(play, (void *)run, &text);
 
     if (status != 0) {
-        g_error("%s, %s: wait status 0x%x, stderr '%s'", run->kernel->name, run->scene->name, (unsigned)status, text);
+        g_error("%s, %s: wait status 0x%x, stderr '%s'", run->kernel->name, run->scene->name,
+                (unsigned)status, text);
     }
     g_free(text);
 }
@@ -61,12 +62,20 @@ static void no_calls(gconstpointer data)
     g_assert_cmpuint(calls, ==, 0);
 }
 
+static char *new_mapping(size_t length)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    char *start = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, -1, 0);
+
+    g_assert_true(start != MAP_FAILED);
+    return start;
+}
+
 /* Two mappings side by side, the second one of which nobody may read. */
 static char *two_mappings(size_t length)
 {
-    char *start = mmap(NULL, 2 * length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *start = new_mapping(2 * length);
 
-    g_assert_true(start != MAP_FAILED);
     g_assert_cmpint(mprotect(start + length, length, PROT_NONE), ==, 0);
     return start;
 }
@@ -99,10 +108,9 @@ static void try_remap(const Kernel *kernel, size_t length)
 static void try_advice(const Kernel *kernel)
 {
     const size_t large = 65536;
-    char *memory = mmap(NULL, 3 * large, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory = new_mapping(3 * large);
     char *aligned = (char *)(((uintptr_t)memory + large - 1) / large * large);
 
-    g_assert_true(memory != MAP_FAILED);
     memset(memory, 1, 3 * large);
     kernel_arm(kernel);
     g_assert_cmpint(madvise(aligned, 4096, MADV_DONTNEED), ==, 0);
@@ -118,7 +126,8 @@ static int try_call(KernelCall call, char *page)
 {
     switch (call) {
     case KERNEL_MMAP:
-        return mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? errno : 0;
+        page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return page == MAP_FAILED ? errno : 0;
     case KERNEL_MUNMAP:
         return munmap(page, 4096) == -1 ? errno : 0;
     case KERNEL_MPROTECT:
@@ -130,7 +139,10 @@ static int try_call(KernelCall call, char *page)
     }
 }
 
-/* That the stand-ins are called, and are what their names say: without that, nothing here could fail. */
+/*
+ * That the stand-ins are called, and are what their names say: without that, nothing here could
+ * fail.
+ */
 static void stand_ins(void)
 {
     size_t length = (size_t)sysconf(_SC_PAGESIZE);

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memory: when it is asked for, how much of it, and how many mappings. The measure of all is QEMU's C. */
+/*
+ * Memory: when it is asked for, how much of it, and how many mappings. The measure of all is QEMU's
+ * C.
+ */
 #include <sys/prctl.h>
 
 #include "common.h"
 #include "memory-tests.h"
 
-/* Where every program gets huge pages, C's arrays have them too, and nothing could be told from the bits. */
+/*
+ * Where every program gets huge pages, C's arrays have them too, and nothing could be told from the
+ * bits.
+ */
 static void no_huge_pages_for_all(void)
 {
     char *mode = NULL;

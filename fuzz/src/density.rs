@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A chunk that gets a number of bits in some way. What a bitmap holds and how it stores it part ways there: a chunk with one bit may
-//! have had a thousand, a full one may have become full bit by bit.
+//! A chunk that gets a number of bits in some way. What a bitmap holds and how it stores it part
+//! ways there: a chunk with one bit may have had a thousand, a full one may have become full bit by
+//! bit.
 
 use arbitrary::Arbitrary;
 
@@ -170,7 +171,8 @@ impl Few {
         chunk.comb(first, step, times, true)
     }
 
-    /// A part of the bitmap as it is serialised, from the chunk's start to its end or the bitmap's: start and count, and the bytes.
+    /// A part of the bitmap as it is serialised, from the chunk's start to its end or the bitmap's:
+    /// start and count, and the bytes.
     #[must_use]
     pub fn serialized(self, chunk: Chunk) -> (u64, u64, Vec<u8>) {
         let Shape { size, granularity } = chunk.shape;

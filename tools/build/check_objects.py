@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Check how the shared library, the archive and the drop-in object are made.
 
-The shared library has full RELRO: what the loader fills in is read-only afterwards. None of the three has bitcode, or asks
-the kernel to move or to advise memory. (Rust's std maps memory for threads and backtraces, so names alone say nothing of
-mmap; c-tests/test-kernel counts the calls.)
+The shared library has full RELRO: what the loader fills in is read-only afterwards. None of the
+three has bitcode, or asks the kernel to move or to advise memory. (Rust's std maps memory for
+threads and backtraces, so names alone say nothing of mmap; c-tests/test-kernel counts the calls.)
 """
 
 import argparse
@@ -16,13 +16,15 @@ BITCODE = (".llvmbc", ".llvmcmd")
 
 
 def lines(command):
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+    done = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
+    return done.stdout.splitlines()
 
 
 def relro(readelf, path):
     """What is missing for full RELRO."""
     segments = any("GNU_RELRO" in line for line in lines([readelf, "-lW", path]))
-    now = any(tag in line for line in lines([readelf, "-dW", path]) for tag in ("BIND_NOW", "Flags: NOW"))
+    dynamic = "\n".join(lines([readelf, "-dW", path]))
+    now = "BIND_NOW" in dynamic or "Flags: NOW" in dynamic
     if not segments:
         yield "no GNU_RELRO segment"
     if not now:
@@ -31,7 +33,8 @@ def relro(readelf, path):
 
 def imports(nm, options, path):
     """Functions of the C library that it should not need."""
-    rows = [line.split() for line in lines([nm, *options, "--undefined-only", "--format=posix", path])]
+    listed = lines([nm, *options, "--undefined-only", "--format=posix", path])
+    rows = [line.split() for line in listed]
     for name in sorted({row[0].split("@")[0] for row in rows if len(row) > 1} & FOREIGN):
         yield f"needs {name}"
 

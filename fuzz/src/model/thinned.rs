@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A merge from a source with a chunk of few bits that may have been many, while an iterator is on its way there.
+//! A merge from a source with a chunk of few bits that may have been many, while an iterator is on
+//! its way there.
 
 use super::plan::pick;
 use super::{Model, HBS, ITERS};
