@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Several threads on the same bitmaps: no hang, and no lost bit. A watchdog ends the process if it hangs. */
 #include "node.h"
+#include "threads-tests.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ static void bark(int signal_number)
     _exit(98);
 }
 
-static void watch(void)
+void watch(void)
 {
     signal(SIGALRM, bark);
     alarm(WATCHDOG);
@@ -297,5 +298,6 @@ int main(int argc, char **argv)
     g_test_add_data_func("/threads/writers-during-merges/backup", GINT_TO_POINTER(1), writers_during_merges);
     g_test_add_func("/threads/writers-during-successors", writers_during_successors);
     g_test_add_func("/threads/readers-without-lock", readers_without_lock);
+    add_unlocked_reader_tests();
     return g_test_run();
 }
