@@ -12,6 +12,7 @@ extern crate modelled_std as std;
 
 include!(concat!(env!("OUT_DIR"), "/library.rs"));
 
+mod filter_scenes;
 mod memory;
 mod node;
 mod scenes;

@@ -59,6 +59,20 @@ impl Node {
         Bitmap(bitmap)
     }
 
+    /// A bitmap of the same node that has one bit for two units.
+    pub fn coarse_bitmap(self, name: &CStr) -> Bitmap {
+        // SAFETY: see above.
+        let bitmap = unsafe { c::bdrv_create_dirty_bitmap(self.0, 2 * UNIT as u32, name.as_ptr(), ptr::null_mut()) };
+        assert!(!bitmap.is_null());
+        Bitmap(bitmap)
+    }
+
+    /// Gives all bitmaps another size.
+    pub fn truncate(self, units: i64) {
+        // SAFETY: see above.
+        unsafe { c::bdrv_dirty_bitmap_truncate(self.0, units * UNIT) }
+    }
+
     /// A guest's write of one unit.
     pub fn write(self, unit: i64) {
         // SAFETY: see above.
@@ -162,6 +176,71 @@ impl Bitmap {
             let name = c::bdrv_dirty_bitmap_name(self.0);
             (!name.is_null()).then(|| CStr::from_ptr(name))
         }
+    }
+
+    /// All that may be asked of the content by a thread that does not hold the lock, while somebody changes unit 1 and nothing
+    /// else: what is found.
+    pub fn read_content(self) -> Vec<i64> {
+        let (mut start, mut count) = (0, 0);
+        // SAFETY: see above.
+        unsafe {
+            let found = c::bdrv_dirty_bitmap_next_dirty_area(self.0, 0, SIZE, SIZE, &raw mut start, &raw mut count);
+            let next = c::bdrv_dirty_bitmap_next_dirty(self.0, 0, SIZE) / UNIT;
+            let zero = c::bdrv_dirty_bitmap_next_zero(self.0, 0, SIZE) / UNIT;
+            let dirty = c::bdrv_dirty_bitmap_status(self.0, UNIT, UNIT, &raw mut count);
+            assert_eq!(count, UNIT);
+            assert!(
+                zero == 0 && found == (start == UNIT) && (next == 1 || next == -1 / UNIT),
+                "{zero} {found} {start} {next}"
+            );
+            let get = c::bdrv_dirty_bitmap_get_locked(self.0, UNIT);
+            [found, dirty, get].into_iter().map(i64::from).collect()
+        }
+    }
+
+    /// The same, holding the lock: all answers agree.
+    pub fn read_content_locked(self) {
+        // SAFETY: see above.
+        unsafe { c::bdrv_dirty_bitmap_lock(self.0) };
+        let found = self.read_content();
+        assert!(found.iter().all(|answer| *answer == found[0]));
+        // SAFETY: see above.
+        unsafe { c::bdrv_dirty_bitmap_unlock(self.0) };
+    }
+
+    pub fn enable(self) {
+        // SAFETY: see above.
+        unsafe { c::bdrv_enable_dirty_bitmap(self.0) }
+    }
+
+    pub fn disable(self) {
+        // SAFETY: see above.
+        unsafe { c::bdrv_disable_dirty_bitmap(self.0) }
+    }
+
+    /// Empties the bitmap, and keeps nothing.
+    pub fn clear_in_place(self) {
+        // SAFETY: see above.
+        unsafe { c::bdrv_clear_dirty_bitmap(self.0, ptr::null_mut()) }
+    }
+
+    /// Loads zeroes into all of the bitmap.
+    pub fn load_zeroes(self) {
+        // SAFETY: see above.
+        unsafe { c::bdrv_dirty_bitmap_deserialize_zeroes(self.0, 0, SIZE as u64, true) }
+    }
+
+    /// Loads a serialised bitmap in which nothing is set.
+    pub fn load_nothing(self) {
+        let mut nothing = [0u8; 8];
+        // SAFETY: see above; there are at most 64 bits.
+        unsafe { c::bdrv_dirty_bitmap_deserialize_part(self.0, nothing.as_mut_ptr(), 0, SIZE as u64, true) }
+    }
+
+    /// Cleans one unit.
+    pub fn reset(self, unit: i64) {
+        // SAFETY: see above.
+        unsafe { c::bdrv_reset_dirty_bitmap(self.0, unit * UNIT, UNIT) }
     }
 
     /// Adds `src`; `false` if that is refused.

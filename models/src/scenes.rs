@@ -3,6 +3,7 @@
 
 use loom::thread::spawn;
 
+use crate::filter_scenes as filter;
 use crate::node::{Bitmap, Node};
 
 /// A few threads that use the library.
@@ -30,6 +31,29 @@ pub const ALL: &[Scene] = &[
     Scene { name: "write-merge-and-clear", play: write_merge_and_clear },
     Scene { name: "write-freeze-and-query", play: write_freeze_and_query },
     Scene { name: "read-without-lock", play: read_without_lock },
+    Scene { name: "read-content-and-set", play: read_content_and_set },
+    Scene { name: "read-content-and-merge", play: read_content_and_merge },
+    Scene { name: "filter-two-writers", play: filter::two_writers },
+    Scene { name: "filter-reset", play: filter::reset },
+    Scene { name: "filter-reset-of-another", play: filter::reset_of_another },
+    Scene { name: "filter-clear", play: filter::clear },
+    Scene { name: "filter-clear-and-write", play: filter::clear_and_write },
+    Scene { name: "filter-clear-and-keep", play: filter::clear_and_keep },
+    Scene { name: "filter-restore", play: filter::restore },
+    Scene { name: "filter-load-zeroes", play: filter::load_zeroes },
+    Scene { name: "filter-load", play: filter::load },
+    Scene { name: "filter-enable", play: filter::enable },
+    Scene { name: "filter-disable", play: filter::disable },
+    Scene { name: "filter-create", play: filter::create },
+    Scene { name: "filter-create-finer", play: filter::create_finer },
+    Scene { name: "filter-create-second", play: filter::create_second },
+    Scene { name: "filter-release", play: filter::release },
+    Scene { name: "filter-release-all", play: filter::release_all },
+    Scene { name: "filter-freeze", play: filter::freeze },
+    Scene { name: "filter-reclaim", play: filter::reclaim },
+    Scene { name: "filter-merge", play: filter::merge },
+    Scene { name: "filter-merge-and-keep", play: filter::merge_and_keep },
+    Scene { name: "filter-truncate", play: filter::truncate },
 ];
 
 /// Two nodes with a bitmap each; the second one's has unit 1.
@@ -40,7 +64,7 @@ fn two() -> ([Node; 2], [Bitmap; 2]) {
     (nodes, bitmaps)
 }
 
-fn end(nodes: &[Node], bitmaps: &[Bitmap]) {
+pub fn end(nodes: &[Node], bitmaps: &[Bitmap]) {
     for bitmap in bitmaps {
         bitmap.release();
     }
@@ -312,4 +336,31 @@ fn read_without_lock() {
     reader.join().unwrap();
     assert_eq!(bitmap.walk(), [1, 2]);
     end(&[node], &[bitmap]);
+}
+
+/// QEMU's block-copy.c reads under a lock of its own, and guests write.
+fn read_content_and_set() {
+    let node = Node::new();
+    let bitmap = node.bitmap(c"a");
+    let reader = spawn(move || {
+        bitmap.read_content();
+    });
+    bitmap.set(1);
+    bitmap.reset(1);
+    reader.join().unwrap();
+    bitmap.read_content_locked();
+    end(&[node], &[bitmap]);
+}
+
+/// The same, while backup.c empties the bitmap and fills it again; another reader holds the lock.
+fn read_content_and_merge() {
+    let node = Node::new();
+    let (bitmap, source) = (node.bitmap(c"a"), node.bitmap(c"b"));
+    source.set(1);
+    let reader = spawn(move || bitmap.read_content_locked());
+    bitmap.clear().free();
+    assert!(bitmap.merge(source));
+    bitmap.read_content();
+    reader.join().unwrap();
+    end(&[node], &[bitmap, source]);
 }

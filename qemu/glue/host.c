@@ -6,6 +6,7 @@
 #include "host.h"
 #include "version.h"
 #include "qemu/main-loop.h"
+#include "qemu/rcu.h"
 
 void qdb_host_lock(BlockDriverState *bs)
 {
@@ -17,9 +18,43 @@ void qdb_host_unlock(BlockDriverState *bs)
     qemu_mutex_unlock(&bs->dirty_bitmap_mutex);
 }
 
-BdrvDirtyBitmap **qdb_host_bitmaps(BlockDriverState *bs)
+void **qdb_host_bitmaps(BlockDriverState *bs)
 {
-    return &bs->dirty_bitmaps.lh_first;
+    return (void **)&bs->dirty_bitmaps.lh_first;
+}
+
+void qdb_host_read_lock(void)
+{
+    rcu_read_lock();
+#ifdef CONFIG_MEMBARRIER
+    smp_mb();
+#endif
+}
+
+void qdb_host_read_unlock(void)
+{
+    rcu_read_unlock();
+}
+
+typedef struct Retired {
+    struct rcu_head rcu;
+    void *object;
+    void (*free)(void *object);
+} Retired;
+
+static void free_retired(Retired *retired)
+{
+    retired->free(retired->object);
+    g_free(retired);
+}
+
+void qdb_host_retire(void *object, void (*free)(void *object))
+{
+    Retired *retired = g_new(Retired, 1);
+
+    retired->object = object;
+    retired->free = free;
+    call_rcu(retired, free_retired, rcu);
 }
 
 int64_t qdb_host_length(BlockDriverState *bs)

@@ -26,8 +26,21 @@
 void qdb_host_lock(BlockDriverState *bs);
 void qdb_host_unlock(BlockDriverState *bs);
 
-/* Where @bs keeps the pointer to its first bitmap. Valid as long as @bs. */
-BdrvDirtyBitmap **qdb_host_bitmaps(BlockDriverState *bs);
+/*
+ * Where @bs keeps a pointer for the library: NULL if it has no bitmaps. QEMU
+ * only compares it with NULL. Valid as long as @bs.
+ */
+void **qdb_host_bitmaps(BlockDriverState *bs);
+
+/*
+ * An RCU read-side critical section. To enter it is a full memory barrier, also
+ * where QEMU's own is none (CONFIG_MEMBARRIER).
+ */
+void qdb_host_read_lock(void);
+void qdb_host_read_unlock(void);
+
+/* Calls @free(@object) after a grace period. */
+void qdb_host_retire(void *object, void (*free)(void *object));
 
 /* The length of @bs in bytes, or a negative errno. */
 int64_t qdb_host_length(BlockDriverState *bs);

@@ -270,10 +270,10 @@ impl DirtyBitmap {
         self.lock().serialize(range)
     }
 
-    /// [`HBitmap::sha256`], with the node's lock taken for it. QEMU: `bdrv_dirty_bitmap_sha256`.
+    /// [`HBitmap::sha256`], of a copy that is made with the lock held. QEMU: `bdrv_dirty_bitmap_sha256`.
     #[must_use]
     pub fn sha256(&self) -> String {
-        self.lock().sha256()
+        self.state.sha256()
     }
 
     /// Whether writes to the node are recorded in this bitmap itself. QEMU: `bdrv_dirty_bitmap_enabled`.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{range, BitmapInfo, DirtyBitmap, Error};
+use crate::dirty_bitmap::write_filter::is_recorded;
 use crate::dirty_bitmap::{self as machine, lock_node, BdrvDirtyBitmap, MAX_NAME_SIZE};
 use crate::host::{BlockDriverState, NodeHandle};
 
@@ -118,6 +119,10 @@ impl Node {
     pub fn record_write(&self, range: Range<u64>) -> Result<(), Error> {
         if machine::node::is_empty(self.state()) {
             return range::within(&range, self.length()).map(|_| ());
+        }
+        // What is in the bitmaps is within the node.
+        if range.start < range.end && is_recorded(self.state(), range.start, range.end - range.start) {
+            return Ok(());
         }
         let mut locked = lock_node(self.state());
         // Under the lock, because a resize changes length and bitmaps together.

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::locked_cell::ContentAccess;
+use super::write_filter::Change;
 use super::{trace, BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
@@ -21,25 +22,35 @@ impl BdrvDirtyBitmap {
         self.dirty.store(content.count(), Ordering::Relaxed);
     }
 
-    /// Changes the content.
+    /// Changes the content; `kind` says what that may do.
     #[inline]
-    pub(super) fn change<R>(&self, access: &mut ContentAccess<'_>, change: impl FnOnce(&mut HBitmap) -> R) -> R {
-        let content = self.content.get_mut(access);
+    pub(super) fn change<R>(
+        &self,
+        access: &mut ContentAccess<'_>,
+        kind: Change,
+        change: impl FnOnce(&mut HBitmap) -> R,
+    ) -> R {
+        let announced = self.announce(access, kind);
+        let content = self.content.get_mut(access, announced);
         let result = change(content);
         self.note_content(content);
         result
     }
 
     /// Puts `new` in the content's place and gives back the old one. An iterator on the old one notices.
-    pub(super) fn replace_content(&self, access: &mut ContentAccess<'_>, mut new: Box<HBitmap>) -> Box<HBitmap> {
-        new.bump_generation(self.content.get(access));
+    pub(super) fn replace_content(&self, locked: &mut Locked<'_>, mut new: Box<HBitmap>) -> Box<HBitmap> {
+        new.bump_generation(self.content(locked));
         self.granularity_log2.store(new.granularity(), Ordering::Relaxed);
         self.note_content(&new);
-        std::mem::replace(self.content.get_mut(access), new)
+        let announced = self.announce(&locked.content, Change::Replaces);
+        let old = std::mem::replace(self.content.get_mut(&mut locked.content, announced), new);
+        locked.note_states();
+        old
     }
 
     /// Takes the node's lock and panics, saying what is wrong, unless the content's invariants hold
-    /// ([`HBitmap::check_invariants`]) and the copies that are read without the lock are true. For tests and fuzzers.
+    /// ([`HBitmap::check_invariants`]), the copies that are read without the lock are true, and the node's write filter claims nothing
+    /// that is not so. For tests and fuzzers.
     #[doc(hidden)]
     pub fn check_invariants(&self) {
         let locked = self.lock();
@@ -47,6 +58,7 @@ impl BdrvDirtyBitmap {
         content.check_invariants();
         assert_eq!(self.dirty_count(), content.count(), "the copy of the dirty count");
         assert_eq!(self.granularity(), 1 << content.granularity(), "the copy of the granularity");
+        locked.check_filter();
     }
 
     /// Whether the byte at `offset` is dirty (C: `bdrv_dirty_bitmap_get_locked`).
@@ -71,7 +83,7 @@ impl BdrvDirtyBitmap {
     /// Marks a range dirty whatever state the bitmap is in.
     #[inline]
     pub(super) fn record(&self, access: &mut ContentAccess<'_>, offset: u64, bytes: u64) {
-        self.change(access, |content| {
+        self.change(access, Change::Adds, |content| {
             trace::set(content, offset, bytes);
             content.set(offset, bytes)
         });
@@ -84,7 +96,7 @@ impl BdrvDirtyBitmap {
     #[inline]
     pub fn reset(&self, locked: &mut Locked<'_>, offset: u64, bytes: u64) {
         abi_assert!(!self.readonly(), "bdrv_reset_dirty_bitmap_locked", "!bdrv_dirty_bitmap_readonly(bitmap)");
-        self.change(&mut locked.content, |content| {
+        self.change(&mut locked.content, Change::Cleans { offset, bytes }, |content| {
             trace::reset(content, offset, bytes);
             content.reset(offset, bytes)
         });
@@ -96,7 +108,7 @@ impl BdrvDirtyBitmap {
     /// If the bitmap is read-only.
     pub fn clear(&self, locked: &mut Locked<'_>) {
         self.assert_clearable();
-        self.change(&mut locked.content, HBitmap::reset_all);
+        self.change(&mut locked.content, Change::Replaces, HBitmap::reset_all);
     }
 
     /// Replaces the content by a clean one and gives back the old one (C: `bdrv_clear_dirty_bitmap` with `out`).
@@ -107,7 +119,7 @@ impl BdrvDirtyBitmap {
     pub fn clear_and_keep(&self, locked: &mut Locked<'_>) -> Box<HBitmap> {
         self.assert_clearable();
         let clean = Box::new(HBitmap::new(self.size() as u64, self.content(locked).granularity()));
-        self.replace_content(&mut locked.content, clean)
+        self.replace_content(locked, clean)
     }
 
     fn assert_clearable(&self) {
@@ -123,7 +135,7 @@ impl BdrvDirtyBitmap {
         const FUNCTION: &str = "bdrv_restore_dirty_bitmap";
         abi_assert!(!self.readonly(), FUNCTION, "!bdrv_dirty_bitmap_readonly(bitmap)");
         abi_assert!(content.granularity() < u32::BITS, FUNCTION, "hbitmap_granularity(backup) < 32");
-        self.replace_content(&mut locked.content, content)
+        self.replace_content(locked, content)
     }
 
     /// The first dirty byte in a range (C: `bdrv_dirty_bitmap_next_dirty`).

@@ -64,7 +64,7 @@ impl BdrvDirtyBitmap {
             }
         }
         let bitmap = Self::build(node, length(node)?, granularity, name.map(BitmapName::from), false);
-        lock_node(node).list.insert(Arc::clone(&bitmap));
+        lock_node(node).insert(Arc::clone(&bitmap));
         Ok(bitmap)
     }
 
@@ -100,7 +100,7 @@ impl BdrvDirtyBitmap {
     /// If the bitmap has iterators, is busy, has a successor, or was released before.
     pub fn release(&self, locked: &mut Locked<'_>) -> Arc<Self> {
         self.assert_releasable();
-        locked.list.remove(self)
+        locked.remove(self)
     }
 
     /// Checks that nobody uses the bitmap.

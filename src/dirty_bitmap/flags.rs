@@ -28,12 +28,32 @@ impl Flag {
     }
 }
 
+/// A flag that counts for the whole node.
+#[derive(Debug)]
+pub(super) struct NodeFlag(Flag);
+
+impl NodeFlag {
+    pub(super) fn new(value: bool) -> Self {
+        Self(Flag::new(value))
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> bool {
+        self.0.get()
+    }
+
+    pub(super) fn set(&self, locked: &Locked<'_>, value: bool) {
+        self.0.set(locked, value);
+        locked.note_states();
+    }
+}
+
 /// The flags of one bitmap.
 #[derive(Debug)]
 pub(super) struct Flags {
     pub(super) busy: Flag,
-    pub(super) disabled: Flag,
-    pub(super) readonly: Flag,
+    pub(super) disabled: NodeFlag,
+    pub(super) readonly: NodeFlag,
     pub(super) persistent: Flag,
     pub(super) inconsistent: Flag,
     pub(super) skip_store: Flag,
@@ -44,8 +64,8 @@ impl Flags {
     pub(super) fn new(disabled: bool) -> Self {
         Self {
             busy: Flag::new(false),
-            disabled: Flag::new(disabled),
-            readonly: Flag::new(false),
+            disabled: NodeFlag::new(disabled),
+            readonly: NodeFlag::new(false),
             persistent: Flag::new(false),
             inconsistent: Flag::new(false),
             skip_store: Flag::new(false),

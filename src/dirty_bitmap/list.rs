@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The list of a node's bitmaps: linked through the bitmaps, newest first.
 //!
-//! QEMU keeps the head inside its node and looks whether it is NULL, so the list is one that C can see. The list owns a reference to
-//! every bitmap in it.
+//! The list owns a reference to every bitmap in it. It begins in the node's [`NodeBitmaps`], which is there as long as there is a
+//! bitmap.
 
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::Arc;
 
-use super::BdrvDirtyBitmap;
+use super::head::{Head, NodeBitmaps};
+use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
 use crate::host::{BlockDriverState, Embedder, Host};
 
@@ -53,6 +54,14 @@ impl<'n> ListAccess<'n> {
         Self { node }
     }
 
+    /// What the node has while it has bitmaps.
+    #[inline]
+    pub(super) fn bitmaps(&self) -> Option<&NodeBitmaps> {
+        // SAFETY: the node's word is NULL or points to an object that goes with the last bitmap. Removing that would take this proof
+        // mutably.
+        unsafe { Head::of(self.node).bitmaps().as_ref() }
+    }
+
     /// The bitmap that a pointer of the list stands for.
     #[inline]
     fn resolve(&self, pointer: *mut BdrvDirtyBitmap) -> Option<&BdrvDirtyBitmap> {
@@ -65,7 +74,7 @@ impl<'n> ListAccess<'n> {
     #[inline]
     #[must_use]
     pub fn first(&self) -> Option<&BdrvDirtyBitmap> {
-        self.resolve(Embedder::head(self.node).load(Ordering::Acquire))
+        self.resolve(self.bitmaps()?.first.load(Ordering::Acquire))
     }
 
     /// The bitmap after `bitmap`, the next older one; `None` after the last one, and for a bitmap that was released.
@@ -81,44 +90,57 @@ impl<'n> ListAccess<'n> {
     pub fn iter(&self) -> impl Iterator<Item = &BdrvDirtyBitmap> {
         std::iter::successors(self.first(), |bitmap| self.resolve(bitmap.link.next.load(Ordering::Acquire)))
     }
+}
 
+impl Locked<'_> {
     /// Puts a new bitmap in front.
     pub(super) fn insert(&mut self, bitmap: Arc<BdrvDirtyBitmap>) {
-        abi_assert!(ptr::eq(bitmap.node(), self.node), "bdrv_create_dirty_bitmap", "bitmap->bs == bs");
+        abi_assert!(ptr::eq(bitmap.node(), self.node()), "bdrv_create_dirty_bitmap", "bitmap->bs == bs");
         abi_assert!(
             !bitmap.link.attached.swap(true, Ordering::Relaxed),
             "bdrv_create_dirty_bitmap",
             "!QLIST_IS_INSERTED(bitmap, list)"
         );
-        let head = Embedder::head(self.node);
-        let old = head.load(Ordering::Relaxed);
+        let list = &self.list;
+        let old = list.bitmaps().map_or(ptr::null_mut(), |bitmaps| bitmaps.first.load(Ordering::Relaxed));
         bitmap.link.next.store(old, Ordering::Relaxed);
         let raw = Arc::into_raw(bitmap).cast_mut();
-        if let Some(old) = self.resolve(old) {
+        if let Some(old) = list.resolve(old) {
             old.link.previous.store(raw, Ordering::Relaxed);
         }
-        // Release: whoever loads the head finds a whole bitmap.
-        head.store(raw, Ordering::Release);
+        match list.bitmaps() {
+            // Release: whoever loads the pointer finds a whole bitmap.
+            Some(bitmaps) => bitmaps.first.store(raw, Ordering::Release),
+            None => Head::of(self.node()).set_bitmaps(Box::into_raw(Box::new(NodeBitmaps::new(raw)))),
+        }
+        self.note_states();
     }
 
     /// Takes a bitmap out and gives back the list's reference.
     pub(super) fn remove(&mut self, bitmap: &BdrvDirtyBitmap) -> Arc<BdrvDirtyBitmap> {
-        abi_assert!(ptr::eq(bitmap.node(), self.node), "bdrv_release_dirty_bitmap_locked", "bitmap->bs == bs");
-        abi_assert!(
-            bitmap.link.attached.swap(false, Ordering::Relaxed),
-            "bdrv_release_dirty_bitmap_locked",
-            "QLIST_IS_INSERTED(bitmap, list)"
-        );
+        const FUNCTION: &str = "bdrv_release_dirty_bitmap_locked";
+        abi_assert!(ptr::eq(bitmap.node(), self.node()), FUNCTION, "bitmap->bs == bs");
+        abi_assert!(bitmap.link.attached.swap(false, Ordering::Relaxed), FUNCTION, "QLIST_IS_INSERTED(bitmap, list)");
+        let list = &self.list;
         let next = bitmap.link.next.swap(ptr::null_mut(), Ordering::Relaxed);
         let previous = bitmap.link.previous.swap(ptr::null_mut(), Ordering::Relaxed);
-        if let Some(next) = self.resolve(next) {
+        if let Some(next) = list.resolve(next) {
             next.link.previous.store(previous, Ordering::Relaxed);
         }
-        let to_bitmap = match self.resolve(previous) {
-            Some(previous) => &previous.link.next,
-            None => Embedder::head(self.node),
+        let to_bitmap = match list.resolve(previous) {
+            Some(previous) => Some(&previous.link.next),
+            None => list.bitmaps().map(|bitmaps| &bitmaps.first),
         };
+        let Some(to_bitmap) = to_bitmap else { unreachable!("a bitmap in the list of a node that has none") };
         let raw = to_bitmap.swap(next, Ordering::AcqRel);
+        self.note_states();
+        if self.list.first().is_none() {
+            let head = Head::of(self.node());
+            let bitmaps = head.bitmaps();
+            head.set_bitmaps(ptr::null_mut());
+            // SAFETY: the word's pointers come from Box::into_raw; this one was just taken out of it, so nobody finds it any more.
+            unsafe { Embedder::retire(bitmaps) };
+        }
         // SAFETY: the bitmap was in this node's list, so the pointer that led to it came from `Arc::into_raw`; it was just
         // replaced, so its reference is taken back once.
         unsafe { Arc::from_raw(raw) }

@@ -4,9 +4,13 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
+use std::sync::atomic::Ordering;
 
 use super::list::ListAccess;
 use super::locked_cell::{ContentAccess, LockedCell};
+use super::write_filter::Announced;
+use super::BdrvDirtyBitmap;
+use crate::assertion::fail;
 use crate::host::{BlockDriverState, Embedder, Host};
 
 /// The proof that the lock of a node's bitmaps is held.
@@ -84,6 +88,49 @@ impl DerefMut for NodeGuard<'_> {
     }
 }
 
+std::thread_local! {
+    /// Its address is the number of a thread.
+    static THREAD: u8 = const { 0 };
+}
+
+fn this_thread() -> usize {
+    THREAD.with(|thread| ptr::from_ref(thread).addr())
+}
+
+/// The bitmaps of a node of which one is in the list, and stays there during the call.
+fn of_attached(bitmap: &BdrvDirtyBitmap) -> ListAccess<'_> {
+    // SAFETY: nothing of the list is read but what belongs to the node, which is there as long as a bitmap is.
+    unsafe { ListAccess::assume(bitmap.node()) }
+}
+
+/// Takes the lock of the bitmap's node for a C caller. Until [`unlock_for_caller`], [`held_by_caller`] is true in this thread.
+pub(crate) fn lock_for_caller(bitmap: &BdrvDirtyBitmap) {
+    Embedder::lock(bitmap.node());
+    if let Some(bitmaps) = of_attached(bitmap).bitmaps() {
+        bitmaps.owner.store(this_thread(), Ordering::Relaxed);
+    }
+}
+
+/// Releases the lock that [`lock_for_caller`] took; a thread that does not hold it ends the process.
+pub(crate) fn unlock_for_caller(bitmap: &BdrvDirtyBitmap) {
+    if !held_by_caller(bitmap) {
+        fail(format_args!("bdrv_dirty_bitmap_unlock: the node's bitmaps are not locked by this thread"));
+    }
+    if let Some(bitmaps) = of_attached(bitmap).bitmaps() {
+        bitmaps.owner.store(0, Ordering::Relaxed);
+    }
+    // SAFETY: this thread took the lock, as was just seen.
+    unsafe { Embedder::unlock(bitmap.node()) }
+}
+
+/// Whether a C caller in this thread holds the lock of the bitmap's node by [`lock_for_caller`]. (The guards need no such mark:
+/// nothing that runs while one lives comes back from C.)
+#[inline]
+pub(crate) fn held_by_caller(bitmap: &BdrvDirtyBitmap) -> bool {
+    // Relaxed: a thread sees its own number only if it was the last one to store it.
+    of_attached(bitmap).bitmaps().is_some_and(|bitmaps| bitmaps.owner.load(Ordering::Relaxed) == this_thread())
+}
+
 /// The proof that the locks of the nodes of two bitmaps are held, which may be one lock.
 pub struct PairLocked<'n> {
     dest: Locked<'n>,
@@ -103,15 +150,16 @@ impl<'n> PairLocked<'n> {
         unsafe { Self { dest: Locked::assume(dest), src: (!same).then(|| Locked::assume(src)) } }
     }
 
-    /// The content of a cell of the first node, to change, and of a cell of the second one, to read. `None` if it is one cell.
+    /// The content of a cell of the first node, to change as it was announced, and of a cell of the second one, to read. `None` if it is one cell.
     pub(super) fn contents<'a, T>(
         &'a mut self,
         dest: &'a LockedCell<T>,
         src: &'a LockedCell<T>,
+        announced: Announced,
     ) -> Option<(&'a mut T, &'a T)> {
         match &self.src {
-            Some(other) => Some((dest.get_mut(&mut self.dest.content), src.get(&other.content))),
-            None => dest.get_both(src, &mut self.dest.content),
+            Some(other) => Some((dest.get_mut(&mut self.dest.content, announced), src.get(&other.content))),
+            None => dest.get_both(src, &mut self.dest.content, announced),
         }
     }
 

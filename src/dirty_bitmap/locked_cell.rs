@@ -8,6 +8,7 @@
 use std::cell::UnsafeCell;
 use std::ptr;
 
+use super::write_filter::Announced;
 use crate::assertion::fail;
 use crate::host::BlockDriverState;
 
@@ -24,6 +25,12 @@ impl<'n> ContentAccess<'n> {
     /// this thread, or the caller keeps everybody else away by other means.
     pub(super) unsafe fn assume(node: &'n BlockDriverState) -> Self {
         Self { node }
+    }
+
+    /// The node whose lock is held.
+    #[inline]
+    pub(super) fn node(&self) -> &'n BlockDriverState {
+        self.node
     }
 }
 
@@ -60,20 +67,21 @@ impl<T> LockedCell<T> {
         unsafe { &*self.value.get() }
     }
 
-    /// The content, to change.
+    /// The content, to change as it was announced.
     #[inline]
-    pub(super) fn get_mut<'a>(&'a self, access: &'a mut ContentAccess<'_>) -> &'a mut T {
+    pub(super) fn get_mut<'a>(&'a self, access: &'a mut ContentAccess<'_>, _: Announced) -> &'a mut T {
         self.check(access);
         // SAFETY: the one proof for this cell's node is borrowed mutably as long as the result lives, so no other reference into
         // this cell exists.
         unsafe { &mut *self.value.get() }
     }
 
-    /// The contents of this cell, to change, and of another one under the same lock, to read. `None` if it is the same cell.
+    /// The contents of this cell, to change as it was announced, and of another one under the same lock, to read. `None` if it is the same cell.
     pub(super) fn get_both<'a>(
         &'a self,
         other: &'a Self,
         access: &'a mut ContentAccess<'_>,
+        _: Announced,
     ) -> Option<(&'a mut T, &'a T)> {
         self.check(access);
         other.check(access);

@@ -4,6 +4,7 @@
 use std::ffi::CStr;
 use std::ptr;
 
+use super::write_filter::Change;
 use super::{lock_pair, trace, BdrvDirtyBitmap, BitmapCheckFlags, Failure, PairLocked};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
@@ -54,14 +55,15 @@ impl BdrvDirtyBitmap {
         if ptr::eq(self, src) {
             return Some(self.merge_with_itself(pair, backup));
         }
-        let (dest, from) = pair.contents(&self.content, &src.content)?;
+        let announced = self.announce(&pair.dest().content, Change::Adds);
+        let (dest, from) = pair.contents(&self.content, &src.content, announced)?;
         if !sizes_match(from.size() == dest.size(), "b->orig_size == result->orig_size") {
             return None;
         }
         if backup == Backup::Keep {
             let union = Box::new(HBitmap::union(dest, from, dest.granularity()));
             trace::merge(dest, from, &raw const *union, union.granularity());
-            return Some(Some(self.replace_content(&mut pair.dest().content, union)));
+            return Some(Some(self.replace_content(pair.dest(), union)));
         }
         trace::merge(dest, from, &raw const **dest, dest.granularity());
         dest.merge_from(from);
@@ -77,7 +79,7 @@ impl BdrvDirtyBitmap {
                 let locked = pair.dest();
                 let content = self.content(locked);
                 let copy = Box::new(HBitmap::union(content, content, content.granularity()));
-                Some(self.replace_content(&mut locked.content, copy))
+                Some(self.replace_content(locked, copy))
             }
         }
     }

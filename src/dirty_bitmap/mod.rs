@@ -32,9 +32,10 @@ mod content;
 mod create;
 mod failure;
 mod flags;
+mod head;
 mod iter;
 mod list;
-mod lock;
+pub(crate) mod lock;
 mod locked_cell;
 pub(crate) mod merge;
 mod name;
@@ -43,6 +44,7 @@ mod query;
 mod serialize;
 mod successor;
 pub(crate) mod trace;
+pub(crate) mod write_filter;
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -54,6 +56,7 @@ use crate::host::{BlockDriverState, NodeHandle};
 
 pub use failure::Failure;
 pub use flags::BitmapCheckFlags;
+pub use head::NodeBitmaps;
 pub use iter::BdrvDirtyBitmapIter;
 pub use list::ListAccess;
 pub use lock::{lock_node, lock_pair, Locked, NodeGuard, PairGuard, PairLocked};

@@ -5,6 +5,8 @@ use std::ffi::CStr;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
+use super::head::Head;
+use super::write_filter::{is_recorded, Change};
 use super::{lock_node, trace, BdrvDirtyBitmap, ListAccess, Locked};
 use crate::assertion::abi_assert;
 use crate::host::{BlockDriverState, Embedder, Host};
@@ -12,7 +14,7 @@ use crate::host::{BlockDriverState, Embedder, Host};
 /// Whether the node has no bitmap. Readable without the lock.
 #[inline]
 pub(crate) fn is_empty(node: &BlockDriverState) -> bool {
-    Embedder::head(node).load(Ordering::Relaxed).is_null()
+    Head::of(node).is_empty()
 }
 
 /// The bitmap with this name (C: `bdrv_find_dirty_bitmap`).
@@ -20,13 +22,14 @@ pub fn find<'a>(list: &'a ListAccess<'_>, name: &CStr) -> Option<&'a BdrvDirtyBi
     list.iter().find(|bitmap| bitmap.name().as_deref() == Some(name))
 }
 
-/// Records a write to the node in all its enabled bitmaps (C: `bdrv_set_dirty`). Takes the node's lock, if there is a bitmap.
+/// Records a write to the node in all its enabled bitmaps (C: `bdrv_set_dirty`). Takes the node's lock, unless the write filter knows that
+/// all of them have it.
 ///
 /// # Panics
 /// If an enabled bitmap is read-only, or the range ends past the end of one.
 #[inline]
 pub fn set_dirty(node: &BlockDriverState, offset: u64, bytes: u64) {
-    if !is_empty(node) {
+    if !is_empty(node) && !is_recorded(node, offset, bytes) {
         record_write(&mut lock_node(node), offset, bytes);
     }
 }
@@ -44,12 +47,14 @@ pub fn record_write(locked: &mut Locked<'_>, offset: u64, bytes: u64) {
             bitmap.record(content, offset, bytes);
         }
     }
+    locked.note_write(offset, bytes);
 }
 
-/// Whether a bitmap of the node is read-only (C: `bdrv_has_readonly_bitmaps`). Takes the node's lock, if there is a bitmap.
+/// Whether a bitmap of the node is read-only (C: `bdrv_has_readonly_bitmaps`). Readable without the lock: every write asks.
+#[inline]
 #[must_use]
 pub fn has_readonly(node: &BlockDriverState) -> bool {
-    !is_empty(node) && lock_node(node).list.iter().any(BdrvDirtyBitmap::readonly)
+    Head::of(node).has_readonly()
 }
 
 /// Whether a bitmap of the node has a name (C: `bdrv_has_named_bitmaps`). Takes the node's lock, if there is a bitmap.
@@ -73,12 +78,13 @@ pub fn truncate(locked: &mut Locked<'_>, bytes: i64) {
     // Only now, so that a panic that a Rust program survives leaves no bitmap of another size than the rest.
     for bitmap in list.iter() {
         // A negative size becomes one that the engine refuses, as in C.
-        bitmap.change(content, |hbitmap| {
+        bitmap.change(content, Change::Replaces, |hbitmap| {
             trace::truncate(hbitmap, bytes as u64);
             hbitmap.truncate(bytes as u64);
         });
         bitmap.size.store(bytes, Ordering::Relaxed);
     }
+    locked.note_states();
 }
 
 /// Takes all bitmaps with a name off the node (C: `bdrv_release_named_dirty_bitmaps`) and gives back the list's references, which
@@ -96,7 +102,7 @@ pub fn release_named(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
 #[cfg(feature = "standalone")]
 pub(crate) fn detach_all(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
     let all: Vec<_> = locked.list.iter().map(BdrvDirtyBitmap::handle).collect();
-    all.iter().map(|bitmap| locked.list.remove(bitmap)).collect()
+    all.iter().map(|bitmap| locked.remove(bitmap)).collect()
 }
 
 /// The granularity, in bytes, that suits the node: its cluster size, but at least 4 KiB and at most 64 KiB, which is also what a

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A bitmap as bytes, in parts: little-endian words of 64 bits on every machine. Offsets and lengths are in bytes of the disk.
 
+use super::write_filter::Change;
 use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
@@ -62,7 +63,9 @@ impl BdrvDirtyBitmap {
     /// # Panics
     /// As `serialization_size`.
     pub fn deserialize_part(&self, locked: &mut Locked<'_>, buffer: &[u8], offset: u64, bytes: u64) {
-        self.change(&mut locked.content, |content| content.deserialize_part(buffer, offset, bytes));
+        self.change(&mut locked.content, Change::Cleans { offset, bytes }, |content| {
+            content.deserialize_part(buffer, offset, bytes)
+        });
     }
 
     /// Makes a part clean (C: `bdrv_dirty_bitmap_deserialize_zeroes`).
@@ -70,7 +73,9 @@ impl BdrvDirtyBitmap {
     /// # Panics
     /// As `serialization_size`.
     pub fn deserialize_zeroes(&self, locked: &mut Locked<'_>, offset: u64, bytes: u64) {
-        self.change(&mut locked.content, |content| content.deserialize_zeroes(offset, bytes));
+        self.change(&mut locked.content, Change::Cleans { offset, bytes }, |content| {
+            content.deserialize_zeroes(offset, bytes)
+        });
     }
 
     /// Makes a part dirty (C: `bdrv_dirty_bitmap_deserialize_ones`).
@@ -78,17 +83,19 @@ impl BdrvDirtyBitmap {
     /// # Panics
     /// As `serialization_size`.
     pub fn deserialize_ones(&self, locked: &mut Locked<'_>, offset: u64, bytes: u64) {
-        self.change(&mut locked.content, |content| content.deserialize_ones(offset, bytes));
+        self.change(&mut locked.content, Change::Adds, |content| content.deserialize_ones(offset, bytes));
     }
 
     /// Ends a series of parts (C: `bdrv_dirty_bitmap_deserialize_finish`).
     pub fn deserialize_finish(&self, locked: &mut Locked<'_>) {
-        self.change(&mut locked.content, HBitmap::deserialize_finish);
+        self.change(&mut locked.content, Change::Adds, HBitmap::deserialize_finish);
     }
 
-    /// The SHA-256 of the serialised bitmap, in hexadecimal (C: `bdrv_dirty_bitmap_sha256`).
+    /// The SHA-256 of the serialised bitmap, in hexadecimal (C: `bdrv_dirty_bitmap_sha256`). Takes the node's lock to copy the content,
+    /// not to hash it: that takes as long for zeroes as for anything else.
     #[must_use]
-    pub fn sha256(&self, locked: &Locked<'_>) -> String {
-        self.content(locked).sha256()
+    pub fn sha256(&self) -> String {
+        let copy = HBitmap::clone(self.content(&self.lock()));
+        copy.sha256()
     }
 }

@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::create::length;
+use super::write_filter::Change;
 use super::{lock_node, trace, BdrvDirtyBitmap, BitmapCheckFlags, Failure, Locked};
 use crate::assertion::abi_assert;
 
@@ -40,8 +41,9 @@ impl BdrvDirtyBitmap {
         if self.enabled() {
             child.enable(&guard);
         }
-        guard.list.insert(Arc::clone(&child));
+        // The other way round, two would record for a moment, and want a write filter.
         self.disable(&guard);
+        guard.insert(Arc::clone(&child));
         self.set_busy(&guard, true);
         *self.successor.lock() = Some(child);
         Ok(())
@@ -107,7 +109,8 @@ impl BdrvDirtyBitmap {
         };
         // Checked before the merge, so that a panic that a Rust program survives leaves both bitmaps as they were.
         successor.assert_releasable();
-        if let Some((content, from)) = self.content.get_both(&successor.content, &mut locked.content) {
+        let announced = self.announce(&locked.content, Change::Adds);
+        if let Some((content, from)) = self.content.get_both(&successor.content, &mut locked.content, announced) {
             trace::merge(content, from, &raw const **content, content.granularity());
             content.merge_from(from);
             self.note_content(content);

@@ -11,7 +11,8 @@ use super::hbitmap::{buffer, buffer_mut, hexadecimal};
 use super::{object, object_mut, optional_string, range, store};
 use crate::assertion::{abi_assert, assertion_failed, null_argument};
 use crate::dirty_bitmap::{
-    self, lock_node, lock_pair, Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter, ListAccess, Locked, Merged, PairLocked,
+    self, lock, lock_node, lock_pair, Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter, ListAccess, Locked, Merged,
+    PairLocked,
 };
 use crate::hbitmap::HBitmap;
 use crate::host::{BlockDirtyInfoList, BlockDriverState, Embedder, Error, Host};
@@ -30,9 +31,20 @@ fn address(bitmap: &BdrvDirtyBitmap) -> *mut BdrvDirtyBitmap {
 /// The token of a C caller who holds the lock of the bitmap's node.
 #[inline(always)]
 fn locked_by_caller(bitmap: &BdrvDirtyBitmap) -> Locked<'_> {
-    // SAFETY: the C functions that use this say that their caller holds the lock, or keeps other users of the bitmap away (QEMU's
-    // block-copy does so with a lock of its own). A C function makes one token, and drops it before it returns.
+    // SAFETY: the C functions that use this say that their caller holds the lock. A C function makes one token, and drops it before
+    // it returns.
     unsafe { Locked::assume(bitmap.node()) }
+}
+
+/// Reads with the lock of the bitmap's node held: the caller's, or one that is taken here. QEMU's block-copy.c and
+/// copy-before-write.c read under a lock of their own, which keeps nobody away who writes to the node.
+#[inline]
+fn reading<R>(bitmap: &BdrvDirtyBitmap, read: impl FnOnce(&Locked<'_>) -> R) -> R {
+    if lock::held_by_caller(bitmap) {
+        read(&locked_by_caller(bitmap))
+    } else {
+        read(&bitmap.lock())
+    }
 }
 
 /// The list of a node, for a C caller who may read it.
@@ -48,17 +60,15 @@ fn list_of(bs: &BlockDriverState) -> ListAccess<'_> {
 /// QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_lock(bitmap: *mut BdrvDirtyBitmap) {
-    Embedder::lock(object!(bitmap, "bdrv_dirty_bitmap_lock").node());
+    lock::lock_for_caller(object!(bitmap, "bdrv_dirty_bitmap_lock"));
 }
 
 /// Releases the lock of the bitmap's node.
 ///
-/// Lock: held by the calling thread; a lock that nobody holds aborts. QEMU: block/dirty-bitmap.c.
+/// Lock: held by the calling thread, or it aborts. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_unlock(bitmap: *mut BdrvDirtyBitmap) {
-    let node = object!(bitmap, "bdrv_dirty_bitmap_unlock").node();
-    // SAFETY: this thread holds the lock, as the function asks.
-    unsafe { Embedder::unlock(node) }
+    lock::unlock_for_caller(object!(bitmap, "bdrv_dirty_bitmap_unlock"));
 }
 
 /// The bitmap of a node with this name, or NULL.
@@ -322,13 +332,13 @@ pub unsafe extern "C" fn bdrv_query_dirty_bitmaps(bs: *mut BlockDriverState) -> 
     list
 }
 
-/// bdrv_dirty_bitmap_get() for a caller who holds the lock.
+/// bdrv_dirty_bitmap_get() for a caller who may hold the lock.
 ///
-/// Lock: held. QEMU: block/dirty-bitmap.c.
+/// Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_get_locked(bitmap: *mut BdrvDirtyBitmap, offset: i64) -> bool {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_get_locked");
-    bitmap.get(&locked_by_caller(bitmap), offset as u64)
+    reading(bitmap, |locked| bitmap.get(locked, offset as u64))
 }
 
 /// Whether a byte is dirty.
@@ -605,8 +615,8 @@ fn finish_if(bitmap: &BdrvDirtyBitmap, locked: &mut Locked<'_>, finish: bool) {
 ///
 /// @param bytes  0 does nothing.
 ///
-/// Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one. Lock: taken here, if the node has
-/// a bitmap. QEMU: block/dirty-bitmap.c.
+/// Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one. Lock: taken here, unless the
+/// node has no bitmap, or all enabled ones are known to have the write. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_set_dirty(bs: *mut BlockDriverState, offset: i64, bytes: i64) {
     dirty_bitmap::set_dirty(object!(bs, "bdrv_set_dirty"), offset as u64, bytes as u64);
@@ -653,7 +663,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_set_readonly(bitmap: *mut BdrvDirtyBi
 
 /// Whether a bitmap of a node is read-only.
 ///
-/// Lock: taken here, if the node has a bitmap. QEMU: block/dirty-bitmap.c.
+/// Lock: none. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_has_readonly_bitmaps(bs: *mut BlockDriverState) -> bool {
     dirty_bitmap::has_readonly(object!(bs, "bdrv_has_readonly_bitmaps"))
@@ -727,11 +737,11 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next(bitmap: *mut BdrvDirtyBitmap) ->
     list_of(bitmap.node()).next(bitmap).map_or(ptr::null_mut(), address)
 }
 
-/// The SHA-256 of what a bitmap records, as hbitmap_sha256().
+/// The SHA-256 of what a bitmap records, as hbitmap_sha256(). A copy is hashed, so nobody waits for that.
 ///
 /// @return  A string from malloc(); free it with free() or g_free().
 ///
-/// Lock: taken here. QEMU: block/dirty-bitmap.c.
+/// Lock: taken here, to copy. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_sha256(
     bitmap: *const BdrvDirtyBitmap,
@@ -739,8 +749,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_sha256(
 ) -> *mut c_char {
     let _ = errp;
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_sha256");
-    let digits = bitmap.sha256(&bitmap.lock());
-    hexadecimal(digits)
+    hexadecimal(bitmap.sha256())
 }
 
 /// The first dirty byte in a range, or -1.
@@ -748,22 +757,22 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_sha256(
 /// @param offset  Not negative. One past the end finds nothing.
 /// @param bytes   Not negative; cut at the end of the bitmap, so INT64_MAX means up to the end.
 ///
-/// Aborts on negative arguments. Lock: held (or nobody changes the bitmap meanwhile). QEMU: block/dirty-bitmap.c.
+/// Aborts on negative arguments. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty(bitmap: *mut BdrvDirtyBitmap, offset: i64, bytes: i64) -> i64 {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_next_dirty");
     let (offset, bytes) = range::search(offset, bytes, "hbitmap_next_dirty");
-    range::or_minus_one(bitmap.next_dirty(&locked_by_caller(bitmap), offset, bytes))
+    range::or_minus_one(reading(bitmap, |locked| bitmap.next_dirty(locked, offset, bytes)))
 }
 
 /// The first clean byte in a range, or -1. Arguments and aborts as bdrv_dirty_bitmap_next_dirty().
 ///
-/// Lock: held (or nobody changes the bitmap meanwhile). QEMU: block/dirty-bitmap.c.
+/// Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_next_zero(bitmap: *mut BdrvDirtyBitmap, offset: i64, bytes: i64) -> i64 {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_next_zero");
     let (offset, bytes) = range::search(offset, bytes, "hbitmap_next_zero");
-    range::or_minus_one(bitmap.next_zero(&locked_by_caller(bitmap), offset, bytes))
+    range::or_minus_one(reading(bitmap, |locked| bitmap.next_zero(locked, offset, bytes)))
 }
 
 /// The first dirty run in `start` to `end`.
@@ -775,7 +784,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next_zero(bitmap: *mut BdrvDirtyBitma
 /// @param dirty_count      Its length; untouched if there is none.
 /// @return                 Whether there is one.
 ///
-/// Aborts on arguments out of range. Lock: held (or nobody changes the bitmap meanwhile). QEMU: block/dirty-bitmap.c.
+/// Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty_area(
     bitmap: *mut BdrvDirtyBitmap,
@@ -787,7 +796,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty_area(
 ) -> bool {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_next_dirty_area");
     let (start, end, max) = range::area(start, end, max_dirty_count);
-    let found = bitmap.next_dirty_area(&locked_by_caller(bitmap), start, end, max);
+    let found = reading(bitmap, |locked| bitmap.next_dirty_area(locked, start, end, max));
     let Some((start, count)) = found else { return false };
     store!(dirty_start, start as i64, "bdrv_dirty_bitmap_next_dirty_area");
     store!(dirty_count, count as i64, "bdrv_dirty_bitmap_next_dirty_area");
@@ -801,7 +810,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty_area(
 /// @param count   How many bytes, 1 to `bytes`, are as the first one.
 /// @return        Whether the byte at `offset` is dirty.
 ///
-/// Aborts on arguments out of range. Lock: held (or nobody changes the bitmap meanwhile). QEMU: block/dirty-bitmap.c (10.0; 7.2
+/// Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c (10.0; 7.2
 /// returned false for a dirty run that ends inside the range).
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_status(
@@ -812,7 +821,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_status(
 ) -> bool {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_status");
     let (offset, bytes) = range::status(offset, bytes);
-    let (dirty, same) = bitmap.status(&locked_by_caller(bitmap), offset, bytes);
+    let (dirty, same) = reading(bitmap, |locked| bitmap.status(locked, offset, bytes));
     store!(count, same as i64, "bdrv_dirty_bitmap_status");
     dirty
 }

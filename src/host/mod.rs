@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use std::ops::Deref;
 use std::sync::atomic::AtomicPtr;
 
-use crate::dirty_bitmap::{BdrvDirtyBitmap, DirtyInfo, Failure};
+use crate::dirty_bitmap::{DirtyInfo, Failure, NodeBitmaps};
 
 mod c_memory;
 #[cfg(feature = "qemu")]
@@ -36,6 +36,8 @@ pub trait Host {
     type Node;
     /// A handle that a bitmap keeps to find its node again.
     type NodeHandle: Deref<Target = Self::Node> + Clone + Send + Sync;
+    /// See [`read_section`](Host::read_section).
+    type ReadSection;
     /// An error object (C: `Error`).
     type Error;
     /// A list of bitmap descriptions (C: `BlockDirtyInfoList`).
@@ -57,8 +59,18 @@ pub trait Host {
     /// The calling thread holds the lock.
     unsafe fn unlock(node: &Self::Node);
 
-    /// Where the node keeps the address of its first bitmap; NULL if it has none.
-    fn head(node: &Self::Node) -> &AtomicPtr<BdrvDirtyBitmap>;
+    /// Where the node keeps the word that stands for its bitmaps; NULL if it has none.
+    fn head(node: &Self::Node) -> &AtomicPtr<NodeBitmaps>;
+
+    /// Keeps what is [retired](Host::retire) from now on alive as long as the section lives. To enter it is a full memory barrier.
+    /// Sections are short, not nested, and wait for nobody.
+    fn read_section() -> Self::ReadSection;
+
+    /// Drops an object once no read section is left that is open now. NULL is nothing.
+    ///
+    /// # Safety
+    /// `object` is NULL or came from `Box::into_raw` and is given up; who enters a read section from now on does not find it.
+    unsafe fn retire<T: Send + 'static>(object: *mut T);
 
     /// The node's length in bytes, or the negative errno that asking for it gave.
     fn length(node: &Self::Node) -> i64;

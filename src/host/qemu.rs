@@ -10,7 +10,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicPtr;
 
 use super::Host;
-use crate::dirty_bitmap::{BdrvDirtyBitmap, DirtyInfo, Failure};
+use crate::dirty_bitmap::{DirtyInfo, Failure, NodeBitmaps};
 
 /// Declares a C type of which only pointers are known here.
 macro_rules! opaque {
@@ -56,6 +56,9 @@ extern "C" {
     fn qdb_host_lock(bs: *mut BlockDriverState);
     fn qdb_host_unlock(bs: *mut BlockDriverState);
     fn qdb_host_bitmaps(bs: *mut BlockDriverState) -> *mut *mut c_void;
+    fn qdb_host_read_lock();
+    fn qdb_host_read_unlock();
+    fn qdb_host_retire(object: *mut c_void, free: unsafe extern "C" fn(*mut c_void));
     fn qdb_host_length(bs: *mut BlockDriverState) -> i64;
     fn qdb_host_cluster_size(bs: *mut BlockDriverState) -> i64;
     fn qdb_host_error_set(errp: *mut *mut Error, os_errno: c_int, func: *const c_char, msg: *const c_char);
@@ -105,6 +108,18 @@ fn enabled(state: *const u16) -> bool {
     unsafe { state.read_volatile() != 0 }
 }
 
+/// An RCU read-side critical section of this thread.
+#[derive(Debug)]
+pub struct ReadSection(PhantomData<*mut ()>);
+
+impl Drop for ReadSection {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: read_section entered it, in this thread: a section can't be sent to another one.
+        unsafe { qdb_host_read_unlock() }
+    }
+}
+
 /// The QEMU embedder.
 #[derive(Clone, Copy, Debug)]
 pub struct Qemu;
@@ -112,6 +127,7 @@ pub struct Qemu;
 impl Host for Qemu {
     type Node = BlockDriverState;
     type NodeHandle = NodeHandle;
+    type ReadSection = ReadSection;
     type Error = Error;
     type DirtyInfoList = BlockDirtyInfoList;
 
@@ -134,10 +150,30 @@ impl Host for Qemu {
     }
 
     #[inline]
-    fn head(node: &BlockDriverState) -> &AtomicPtr<BdrvDirtyBitmap> {
+    fn head(node: &BlockDriverState) -> &AtomicPtr<NodeBitmaps> {
         // SAFETY: the glue gives the address of a pointer inside the node, which lives as long as the reference. Outside of this
         // library QEMU only compares that pointer with NULL.
         unsafe { AtomicPtr::from_ptr(qdb_host_bitmaps(address(node)).cast()) }
+    }
+
+    #[inline]
+    fn read_section() -> ReadSection {
+        // SAFETY: callers of the library are threads that QEMU has registered with its RCU: those that run its AioContexts.
+        unsafe { qdb_host_read_lock() };
+        ReadSection(PhantomData)
+    }
+
+    unsafe fn retire<T: Send + 'static>(object: *mut T) {
+        /// # Safety
+        /// `object` came from `Box::<T>::into_raw`, and is given up.
+        unsafe extern "C" fn free<T>(object: *mut c_void) {
+            // SAFETY: as the caller promises.
+            drop(unsafe { Box::from_raw(object.cast::<T>()) });
+        }
+        if !object.is_null() {
+            // SAFETY: RCU calls the function once, with the object that it is for; any thread may drop it.
+            unsafe { qdb_host_retire(object.cast(), free::<T>) }
+        }
     }
 
     fn length(node: &BlockDriverState) -> i64 {

@@ -9,6 +9,8 @@
 #include "host.h"
 
 int locks;
+int retired;
+static bool reading;
 char asserted_for[64];
 
 void qdb_host_lock(BlockDriverState *bs)
@@ -24,9 +26,28 @@ void qdb_host_unlock(BlockDriverState *bs)
     bs->locked = 0;
 }
 
-BdrvDirtyBitmap **qdb_host_bitmaps(BlockDriverState *bs)
+void **qdb_host_bitmaps(BlockDriverState *bs)
 {
-    return &bs->first;
+    return &bs->bitmaps;
+}
+
+void qdb_host_read_lock(void)
+{
+    assert(!reading);
+    reading = true;
+}
+
+void qdb_host_read_unlock(void)
+{
+    assert(reading);
+    reading = false;
+}
+
+void qdb_host_retire(void *object, void (*free)(void *object))
+{
+    assert(!reading);
+    free(object);
+    retired++;
 }
 
 BlockDriverState *qdb_node_new(int64_t length, int64_t cluster_size, const char *node_name)

@@ -6,7 +6,7 @@
 #include "qemu_dirty_bitmap.h"
 
 struct BlockDriverState {
-    BdrvDirtyBitmap *first;
+    void *bitmaps;
     int64_t length;
     int locked;
 };
@@ -26,11 +26,15 @@ typedef struct QdbDirtyInfo {
 } QdbDirtyInfo;
 
 extern int locks;
+extern int retired;
 extern char asserted_for[64];
 
 void qdb_host_lock(BlockDriverState *bs);
 void qdb_host_unlock(BlockDriverState *bs);
-BdrvDirtyBitmap **qdb_host_bitmaps(BlockDriverState *bs);
+void **qdb_host_bitmaps(BlockDriverState *bs);
+void qdb_host_read_lock(void);
+void qdb_host_read_unlock(void);
+void qdb_host_retire(void *object, void (*free)(void *object));
 int64_t qdb_host_length(BlockDriverState *bs);
 int64_t qdb_host_cluster_size(BlockDriverState *bs);
 void qdb_host_error_set(Error **errp, int os_errno, const char *func, const char *msg);

@@ -38,7 +38,7 @@ static void test_nodes(void)
     Error *error = NULL;
 
     bitmap = bdrv_create_dirty_bitmap(&bs, bdrv_get_default_bitmap_granularity(&bs), "one", NULL);
-    assert(bitmap && bs.first == bitmap && locks > 0 && !bs.locked);
+    assert(bitmap && bs.bitmaps && bdrv_dirty_bitmap_first(&bs) == bitmap && locks > 0 && !bs.locked);
     assert(bdrv_dirty_bitmap_granularity(bitmap) == 8192);
     assert(!bdrv_create_dirty_bitmap(&bs, 512, "one", &error));
     assert(!strcmp(error->msg, "Bitmap already exists: one") && !strcmp(error->func, "bdrv_create_dirty_bitmap"));
@@ -64,7 +64,7 @@ static void test_nodes(void)
     assert(!strcmp(error->hint, "Try block-dirty-bitmap-remove to delete this bitmap from disk\n"));
     free(error);
     bdrv_release_named_dirty_bitmaps(&bs);
-    assert(!bs.first);
+    assert(!bs.bitmaps && retired == 1);
 
     bs.length = -5;
     error = NULL;

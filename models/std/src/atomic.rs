@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `std::sync::atomic`, with loom's atomics behind it.
 
+pub use ::loom::sync::atomic::fence;
 pub use ::std::sync::atomic::{AtomicU8, Ordering};
 
 use ::std::cell::OnceCell;

@@ -21,5 +21,19 @@ pub mod sync {
     pub use super::atomic;
 }
 
+#[doc(hidden)]
+pub use ::loom as for_macros;
+
+/// As std's, for a constant, with loom's threads.
+#[macro_export]
+macro_rules! thread_local {
+    ($(#[$attribute:meta])* static $name:ident: $ty:ty = const $value:block;) => {
+        $crate::for_macros::thread_local! {
+            $(#[$attribute])*
+            static $name: $ty = $value;
+        }
+    };
+}
+
 pub mod atomic;
 mod unsafe_cell;

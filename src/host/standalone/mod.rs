@@ -8,11 +8,12 @@ mod node;
 use std::ffi::CStr;
 use std::sync::atomic::AtomicPtr;
 
+use crossbeam_epoch as epoch;
 use parking_lot::lock_api::RawMutex as _;
 
 use super::Host;
 use crate::assertion::fail;
-use crate::dirty_bitmap::{BdrvDirtyBitmap, DirtyInfo, Failure};
+use crate::dirty_bitmap::{DirtyInfo, Failure, NodeBitmaps};
 
 pub use error::Error;
 pub(crate) use error::{free_error, report_message};
@@ -24,9 +25,23 @@ pub use node::{BlockDriverState, NodeHandle, QdbDriver};
 #[derive(Clone, Copy, Debug)]
 pub struct Standalone;
 
+/// An object that waits for its end.
+struct Retired<T>(*mut T);
+
+// SAFETY: the object is Send, and this has it for itself but for readers, who are gone when it is used.
+unsafe impl<T: Send> Send for Retired<T> {}
+
+impl<T> Retired<T> {
+    fn free(self) {
+        // SAFETY: the pointer came from Box::into_raw and was given up, as `retire` asks.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
 impl Host for Standalone {
     type Node = BlockDriverState;
     type NodeHandle = NodeHandle;
+    type ReadSection = epoch::Guard;
     type Error = Error;
     type DirtyInfoList = BlockDirtyInfoList;
 
@@ -52,8 +67,26 @@ impl Host for Standalone {
     }
 
     #[inline]
-    fn head(node: &BlockDriverState) -> &AtomicPtr<BdrvDirtyBitmap> {
+    fn head(node: &BlockDriverState) -> &AtomicPtr<NodeBitmaps> {
         node.head()
+    }
+
+    #[inline]
+    fn read_section() -> epoch::Guard {
+        // Its full memory barrier is what keeps an object alive: pinned first, read then.
+        epoch::pin()
+    }
+
+    unsafe fn retire<T: Send + 'static>(object: *mut T) {
+        if object.is_null() {
+            return;
+        }
+        let object = Retired(object);
+        epoch::pin().defer(move || object.free());
+        // Retiring is rare, so nothing else would move the epoch on: twice, unless somebody reads, and the object is dropped.
+        for _ in 0..3 {
+            epoch::pin().flush();
+        }
     }
 
     fn length(node: &BlockDriverState) -> i64 {

@@ -10,7 +10,7 @@ use parking_lot::lock_api::RawMutex as _;
 use parking_lot::{Mutex, RawMutex};
 
 use super::Error;
-use crate::dirty_bitmap::BdrvDirtyBitmap;
+use crate::dirty_bitmap::NodeBitmaps;
 
 /// A handle to a node; the node lives as long as one of them.
 pub type NodeHandle = Arc<BlockDriverState>;
@@ -61,7 +61,7 @@ unsafe impl Send for Driver {}
 pub struct BlockDriverState {
     this: Weak<BlockDriverState>,
     mutex: RawMutex,
-    head: AtomicPtr<BdrvDirtyBitmap>,
+    head: AtomicPtr<NodeBitmaps>,
     length: AtomicI64,
     cluster_size: i64,
     name: Option<Box<CStr>>,
@@ -132,7 +132,7 @@ impl BlockDriverState {
     }
 
     #[inline]
-    pub(super) fn head(&self) -> &AtomicPtr<BdrvDirtyBitmap> {
+    pub(super) fn head(&self) -> &AtomicPtr<NodeBitmaps> {
         &self.head
     }
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the library uses of the crate crossbeam-epoch (and, in QEMU, of RCU), as it is promised and no better: what is deferred runs
+//! as soon as no thread is pinned that was pinned before.
+//!
+//! Who is pinned is kept in plain memory: the threads of a model take turns on one thread of the machine, and nothing of this
+//! orders the library's own loads and stores but the fences.
+
+use std::cell::RefCell;
+
+use loom::sync::atomic::{fence, Ordering};
+
+struct Deferred {
+    /// The pins that it waits for.
+    pins: Vec<u64>,
+    run: Box<dyn FnOnce()>,
+}
+
+struct Pins {
+    next: u64,
+    open: Vec<u64>,
+    deferred: Vec<Deferred>,
+}
+
+thread_local! {
+    static PINS: RefCell<Pins> = const { RefCell::new(Pins { next: 0, open: Vec::new(), deferred: Vec::new() }) };
+}
+
+/// A thread that is pinned, as long as this lives.
+pub struct Guard {
+    pin: u64,
+}
+
+/// Pins the thread.
+pub fn pin() -> Guard {
+    let pin = PINS.with_borrow_mut(|pins| {
+        pins.next += 1;
+        pins.open.push(pins.next);
+        pins.next
+    });
+    fence(Ordering::SeqCst);
+    Guard { pin }
+}
+
+impl Guard {
+    /// Runs `run` later.
+    pub fn defer<R>(&self, run: impl FnOnce() -> R + Send + 'static) {
+        fence(Ordering::SeqCst);
+        PINS.with_borrow_mut(|pins| {
+            let run = Box::new(|| drop(run()));
+            pins.deferred.push(Deferred { pins: pins.open.clone(), run });
+        });
+    }
+
+    /// Nothing waits longer than it has to.
+    pub fn flush(&self) {}
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let ready: Vec<Deferred> = PINS.with_borrow_mut(|pins| {
+            pins.open.retain(|pin| *pin != self.pin);
+            pins.deferred.iter_mut().for_each(|deferred| deferred.pins.retain(|pin| *pin != self.pin));
+            let (ready, waiting) = std::mem::take(&mut pins.deferred).into_iter().partition(|d| d.pins.is_empty());
+            pins.deferred = waiting;
+            ready
+        });
+        ready.into_iter().for_each(|deferred| (deferred.run)());
+    }
+}

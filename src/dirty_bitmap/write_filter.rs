@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The write filter of a node: which blocks are dirty in *all* of its enabled bitmaps.
+//!
+//! Most writes of a guest go to such blocks. [`is_recorded`] knows it without the node's lock, so that those writes cost the same
+//! with two bitmaps or fifty, and threads that make them do not meet. Every other write takes the lock, sets each bitmap, and then the
+//! filter.
+//!
+//! The filter may forget, which costs time; it must never claim what is not so. Whatever cleans a bit of an enabled bitmap cleans
+//! the filter's first, under the same lock: nobody reaches a content to change it without an [`Announced`] from
+//! [`announce`](BdrvDirtyBitmap::announce). Whatever changes which bitmaps are enabled, or their sizes, begins a new filter
+//! ([`Locked::note_states`]).
+//!
+//! # Why readers need no lock
+//!
+//! A reader that finds a bit read a store that was made when all enabled bitmaps had the block. Whoever cleaned it later did not do
+//! so before the read began, in the order that the program's threads agree on (happens-before): the read would have seen that. So the
+//! write counts as one before the cleaning, as if it had taken the lock then. The data of that write must be found by a backup that
+//! cleans first and reads the data then: between a write's data and its look at the filter, and between a cleaning and what
+//! follows it, is a full memory barrier each. docs/architecture.md says more; models/ tries the orders.
+
+use std::sync::atomic::{fence, AtomicU64, Ordering};
+
+use super::head::Head;
+use super::locked_cell::ContentAccess;
+use super::{BdrvDirtyBitmap, Locked};
+use crate::host::{BlockDriverState, Embedder, Host};
+
+/// Words that are forgotten together: a page.
+const CHUNK: usize = 512;
+/// The longest write that is looked up or remembered, in blocks: a longer one may take longer.
+const LONGEST: u64 = 4096;
+
+/// The tag of a chunk whose words are all zero, because nobody used it.
+const UNUSED: u64 = 0;
+/// The tag of a chunk that was forgotten.
+const FORGOTTEN: u64 = u64::MAX;
+
+/// Blocks that are dirty in all enabled bitmaps of a node. Changed with the node's lock held, read without it.
+pub struct WriteFilter {
+    shape: Shape,
+    /// The tag of chunks that count. It only grows; a new one forgets everything.
+    generation: AtomicU64,
+    tags: Box<[AtomicU64]>,
+    /// A bit for each block.
+    words: Box<[AtomicU64]>,
+}
+
+/// What a filter is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    /// log2 of the bytes of a block: the finest granularity of the bitmaps.
+    granularity_log2: u32,
+    /// Bytes that all bitmaps cover.
+    size: u64,
+}
+
+impl WriteFilter {
+    fn new(shape: Shape) -> Self {
+        let blocks = shape.size.div_ceil(1 << shape.granularity_log2);
+        let words = blocks.div_ceil(64) as usize;
+        Self { shape, generation: AtomicU64::new(1), tags: zeroes(words.div_ceil(CHUNK)), words: zeroes(words) }
+    }
+
+    /// The first and the last block of a write, unless it is empty, too long, or out of range.
+    #[inline]
+    fn blocks(&self, offset: u64, bytes: u64) -> Option<(u64, u64)> {
+        let last_byte = offset.checked_add(bytes.checked_sub(1)?)?;
+        let (first, last) = (offset >> self.shape.granularity_log2, last_byte >> self.shape.granularity_log2);
+        (last_byte < self.shape.size && last - first < LONGEST).then_some((first, last))
+    }
+
+    /// Whether all enabled bitmaps have every block of the range.
+    #[inline]
+    fn has(&self, offset: u64, bytes: u64) -> bool {
+        let Some((first, last)) = self.blocks(offset, bytes) else { return false };
+        // Acquire, here and below: what is read comes with all that was done before it was stored.
+        let generation = self.generation.load(Ordering::Acquire);
+        masks(first, last).all(|(word, mask)| {
+            self.tags[word / CHUNK].load(Ordering::Acquire) == generation
+                && self.words[word].load(Ordering::Acquire) & mask == mask
+        })
+    }
+
+    /// Remembers a range that all enabled bitmaps have.
+    #[inline]
+    fn add(&self, offset: u64, bytes: u64) {
+        let Some((first, last)) = self.blocks(offset, bytes) else { return };
+        let generation = self.generation.load(Ordering::Relaxed);
+        for (word, mask) in masks(first, last) {
+            if self.tags[word / CHUNK].load(Ordering::Relaxed) != generation {
+                self.begin_chunk(word / CHUNK, generation);
+            }
+            let old = self.words[word].load(Ordering::Relaxed);
+            self.words[word].store(old | mask, Ordering::Release);
+        }
+    }
+
+    #[cold]
+    fn begin_chunk(&self, chunk: usize, generation: u64) {
+        if self.tags[chunk].load(Ordering::Relaxed) != UNUSED {
+            let start = chunk * CHUNK;
+            let words = &self.words[start..self.words.len().min(start + CHUNK)];
+            words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
+        // Release: a reader that finds the tag finds the zeroes, or what came after them.
+        self.tags[chunk].store(generation, Ordering::Release);
+    }
+
+    /// Forgets a range.
+    fn forget(&self, offset: u64, bytes: u64) {
+        let Some(end) = bytes.checked_sub(1).map(|more| offset.saturating_add(more).min(self.shape.size - 1)) else {
+            return;
+        };
+        if offset > end {
+            return;
+        }
+        let (first, last) = (offset >> self.shape.granularity_log2, end >> self.shape.granularity_log2);
+        let per_chunk = 64 * CHUNK as u64;
+        let generation = self.generation.load(Ordering::Relaxed);
+        let mut changed = false;
+        for chunk in first / per_chunk..=last / per_chunk {
+            let tag = &self.tags[chunk as usize];
+            if tag.load(Ordering::Relaxed) != generation {
+                continue;
+            }
+            let (start, end) = (chunk * per_chunk, (chunk + 1) * per_chunk - 1);
+            if first <= start && end <= last {
+                tag.store(FORGOTTEN, Ordering::Release);
+                changed = true;
+                continue;
+            }
+            for (word, mask) in masks(first.max(start), last.min(end)) {
+                let old = self.words[word].load(Ordering::Relaxed);
+                if old & mask != 0 {
+                    self.words[word].store(old & !mask, Ordering::Release);
+                    changed = true;
+                }
+            }
+        }
+        if changed {
+            fence_after_forgetting();
+        }
+    }
+
+    /// Forgets everything.
+    fn forget_all(&self) {
+        self.generation.store(self.generation.load(Ordering::Relaxed) + 1, Ordering::Release);
+        fence_after_forgetting();
+    }
+}
+
+/// A full barrier. A write that still finds what was forgotten looked before this; so its data, which was there before it looked, is
+/// found after this. The other half is the barrier of [`Host::read_section`].
+fn fence_after_forgetting() {
+    fence(Ordering::SeqCst);
+}
+
+/// The words that blocks `first` to `last` are in, each with the mask of its bits.
+#[inline]
+fn masks(first: u64, last: u64) -> impl Iterator<Item = (usize, u64)> {
+    (first / 64..=last / 64).map(move |word| {
+        let from = if word == first / 64 { u64::MAX << (first % 64) } else { u64::MAX };
+        let to = if word == last / 64 { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+        (word as usize, from & to)
+    })
+}
+
+/// Zeroes that take no memory before they are used.
+fn zeroes(count: usize) -> Box<[AtomicU64]> {
+    let numbers = vec![0u64; count].into_boxed_slice();
+    if size_of::<AtomicU64>() != size_of::<u64>() || align_of::<AtomicU64>() != align_of::<u64>() {
+        // The atomics of models/ are larger than their numbers.
+        return numbers.iter().map(|number| AtomicU64::new(*number)).collect();
+    }
+    // SAFETY: size and alignment are those of u64, as was checked, every u64 is a valid AtomicU64, and nobody else has the box.
+    unsafe { Box::from_raw(Box::into_raw(numbers) as *mut [AtomicU64]) }
+}
+
+/// What a change of a content does to its bits.
+#[derive(Clone, Copy)]
+pub(super) enum Change {
+    /// It sets bits, and cleans none.
+    Adds,
+    /// It may clean bits of a range of bytes, and no others.
+    Cleans { offset: u64, bytes: u64 },
+    /// It may clean any bit.
+    Replaces,
+}
+
+/// The proof that the write filter does not claim what a change is about to clean.
+pub(super) struct Announced(());
+
+impl BdrvDirtyBitmap {
+    /// Makes the write filter forget what `change`, which comes next, may clean in this bitmap.
+    #[inline]
+    pub(super) fn announce(&self, access: &ContentAccess<'_>, change: Change) -> Announced {
+        match change {
+            Change::Adds => (),
+            Change::Cleans { offset, bytes } => self.forget(access, |filter| filter.forget(offset, bytes)),
+            Change::Replaces => self.forget(access, WriteFilter::forget_all),
+        }
+        Announced(())
+    }
+
+    #[inline]
+    fn forget(&self, access: &ContentAccess<'_>, forget: impl FnOnce(&WriteFilter)) {
+        // The filter says nothing of a bitmap that records nothing.
+        if self.enabled() {
+            if let Some(filter) = Head::of(access.node()).filter(access) {
+                forget(filter);
+            }
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// Brings what is known of all bitmaps together up to date: called after every change of the list, of a content's size or
+    /// granularity, and of a flag that counts for the whole node.
+    pub(super) fn note_states(&self) {
+        let head = Head::of(self.node());
+        let wanted = self.filter_wanted();
+        match head.filter(&self.content) {
+            Some(filter) if wanted == Some(filter.shape) => filter.forget_all(),
+            None if wanted.is_none() => (),
+            _ => {
+                head.replace_filter(&self.content, wanted.map(|shape| Box::new(WriteFilter::new(shape))));
+                fence_after_forgetting();
+            }
+        }
+        head.set_flags(self.list.iter().any(BdrvDirtyBitmap::readonly), wanted.is_some());
+    }
+
+    /// The filter that the node should have: none with one enabled bitmap, whose own content is as good, and none if a write must
+    /// be refused.
+    fn filter_wanted(&self) -> Option<Shape> {
+        let mut enabled = self.list.iter().filter(|bitmap| bitmap.enabled()).peekable();
+        let first = shape_of(enabled.next()?.content(self));
+        enabled.peek()?;
+        let shape = enabled.map(|bitmap| shape_of(bitmap.content(self))).fold(first, |a, b| Shape {
+            granularity_log2: a.granularity_log2.min(b.granularity_log2),
+            size: a.size.min(b.size),
+        });
+        let refused = self.list.iter().any(|bitmap| bitmap.enabled() && bitmap.readonly());
+        (shape.size > 0 && !refused).then_some(shape)
+    }
+
+    /// Panics if an enabled bitmap lacks a block that the filter has.
+    pub(super) fn check_filter(&self) {
+        let Some(filter) = Head::of(self.node()).filter(&self.content) else { return };
+        let generation = filter.generation.load(Ordering::Relaxed);
+        for (index, word) in filter.words.iter().enumerate() {
+            let bits = word.load(Ordering::Relaxed);
+            if bits == 0 || filter.tags[index / CHUNK].load(Ordering::Relaxed) != generation {
+                continue;
+            }
+            for bit in (0..64).filter(|bit| bits >> bit & 1 != 0) {
+                let offset = (index as u64 * 64 + bit) << filter.shape.granularity_log2;
+                for bitmap in self.list.iter().filter(|bitmap| bitmap.enabled()) {
+                    assert!(bitmap.content(self).get(offset), "the write filter has {offset}, and {bitmap:?} has not");
+                }
+            }
+        }
+    }
+
+    /// Remembers a write that all enabled bitmaps have.
+    #[inline]
+    pub(super) fn note_write(&self, offset: u64, bytes: u64) {
+        if let Some(filter) = Head::of(self.node()).filter(&self.content) {
+            filter.add(offset, bytes);
+        }
+    }
+}
+
+fn shape_of(content: &crate::hbitmap::HBitmap) -> Shape {
+    Shape { granularity_log2: content.granularity(), size: content.size() }
+}
+
+/// Whether all enabled bitmaps of the node have a write already, as far as the filter knows. Takes no lock.
+#[inline]
+pub(crate) fn is_recorded(node: &BlockDriverState, offset: u64, bytes: u64) -> bool {
+    let head = Head::of(node);
+    // Who traces wants to see each bitmap set.
+    if !head.has_filter() || Embedder::traces_set() {
+        return false;
+    }
+    let section = Embedder::read_section();
+    head.filter_in(&section).is_some_and(|filter| filter.has(offset, bytes))
+}
