@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Scenes of the write filter: a guest writes to a unit that is dirty in all enabled bitmaps, and so takes no lock, while somebody
+//! Scenes of the write filter: a guest writes to a unit that is in the filter, and so takes no lock, while somebody
 //! else changes a bitmap.
 
 use std::sync::Arc;
@@ -14,8 +14,14 @@ use crate::scenes::end;
 fn written() -> (Node, Bitmap, Bitmap) {
     let node = Node::new();
     let (a, b) = (node.bitmap(c"a"), node.coarse_bitmap(c"b"));
-    node.write(0);
+    hot(node, 0);
     (node, a, b)
+}
+
+/// Puts a unit into the filter: what is written for the second time.
+fn hot(node: Node, unit: i64) {
+    node.write(unit);
+    node.write(unit);
 }
 
 /// A guest writes unit 0 while `change` is made, after which a backup copies what the disk has then. What was not copied is in
@@ -34,7 +40,7 @@ fn with_guest(node: Node, change: impl FnOnce() -> Bitmap) -> Bitmap {
     guest.join().unwrap();
     assert!(bitmap.has(0) || copied, "a write is lost");
     for unit in [1, 0, 3] {
-        node.write(unit);
+        hot(node, unit);
         assert!(bitmap.has(unit), "a later write is lost");
     }
     bitmap
@@ -51,16 +57,16 @@ fn guest_and(change: impl FnOnce(Node, Bitmap)) {
     end(&[node], &[a, b]);
 }
 
-/// One write is in the filter, the others come into it.
+/// One unit is in the filter, another comes into it.
 pub fn two_writers() {
     let (node, a, b) = written();
     let other = spawn(move || {
-        node.write(1);
+        hot(node, 1);
         node.write(0);
-        node.write(2);
     });
-    node.write(2);
     node.write(1);
+    assert!(a.has(1) && b.has(1));
+    node.write(2);
     other.join().unwrap();
     assert_eq!(a.walk(), [0, 1, 2]);
     assert_eq!(b.count(), 4);
@@ -74,7 +80,7 @@ pub fn reset() {
 /// What is cleaned is not what is written.
 pub fn reset_of_another() {
     let (node, a, b) = written();
-    node.write(1);
+    hot(node, 1);
     let guest = spawn(move || node.write(0));
     a.reset(1);
     guest.join().unwrap();
@@ -92,7 +98,7 @@ pub fn clear() {
 pub fn clear_and_write() {
     guest_and(|node, a| {
         a.clear_in_place();
-        node.write(1);
+        hot(node, 1);
     });
 }
 
@@ -105,7 +111,7 @@ pub fn restore() {
     let node = Node::new();
     let (a, b) = (node.bitmap(c"a"), node.coarse_bitmap(c"b"));
     let nothing = a.clear();
-    node.write(0);
+    hot(node, 0);
     with_guest(node, || {
         a.restore(nothing);
         a
@@ -125,7 +131,7 @@ pub fn enable() {
     let node = Node::new();
     let (a, b, c) = (node.bitmap(c"a"), node.bitmap(c"b"), node.bitmap(c"c"));
     c.disable();
-    node.write(0);
+    hot(node, 0);
     with_guest(node, || {
         c.enable();
         c
@@ -155,7 +161,7 @@ pub fn create() {
 pub fn create_finer() {
     let node = Node::new();
     let (a, b) = (node.coarse_bitmap(c"a"), node.coarse_bitmap(c"b"));
-    node.write(0);
+    hot(node, 0);
     let c = with_guest(node, || node.bitmap(c"c"));
     end(&[node], &[a, b, c]);
 }
@@ -197,7 +203,7 @@ pub fn release_all() {
 pub fn freeze() {
     let node = Node::new();
     let (a, b, c) = (node.coarse_bitmap(c"a"), node.bitmap(c"b"), node.bitmap(c"c"));
-    node.write(0);
+    hot(node, 0);
     let disk = Arc::new(AtomicU32::new(0));
     let guest = {
         let disk = Arc::clone(&disk);
@@ -220,7 +226,7 @@ pub fn freeze() {
 pub fn reclaim() {
     let (node, a, b) = written();
     a.freeze();
-    node.write(2);
+    hot(node, 2);
     let guest = spawn(move || {
         node.write(2);
         node.write(1);
@@ -263,7 +269,7 @@ pub fn merge_and_keep() {
 /// The disk loses its second half, and gets it back clean.
 pub fn truncate() {
     let (node, a, b) = written();
-    node.write(3);
+    hot(node, 3);
     with_guest(node, || {
         node.truncate(2);
         node.truncate(4);

@@ -41,13 +41,18 @@ pub fn set_dirty(node: &BlockDriverState, offset: u64, bytes: u64) {
 #[inline]
 pub fn record_write(locked: &mut Locked<'_>, offset: u64, bytes: u64) {
     let Locked { list, content, .. } = locked;
+    let mut added = 0;
     for bitmap in list.iter() {
         if bitmap.enabled() {
             abi_assert!(!bitmap.readonly(), "bdrv_set_dirty", "!bdrv_dirty_bitmap_readonly(bitmap)");
+            let before = bitmap.dirty_count();
             bitmap.record(content, offset, bytes);
+            added |= bitmap.dirty_count() - before;
         }
     }
-    locked.note_write(offset, bytes);
+    if added == 0 {
+        locked.note_write(offset, bytes);
+    }
 }
 
 /// Whether a bitmap of the node is read-only (C: `bdrv_has_readonly_bitmaps`). Readable without the lock: every write asks.

@@ -2,8 +2,8 @@
 //! The write filter of a node: which blocks are dirty in *all* of its enabled bitmaps.
 //!
 //! Most writes of a guest go to such blocks. [`is_recorded`] knows it without the node's lock, so that those writes cost the same
-//! with two bitmaps or fifty, and threads that make them do not meet. Every other write takes the lock, sets each bitmap, and then the
-//! filter.
+//! with two bitmaps or fifty, and threads that make them do not meet. Every other write takes the lock and sets each bitmap, and then
+//! the filter if that changed nothing: a block that is written once costs no memory here.
 //!
 //! The filter may forget, which costs time; it must never claim what is not so. Whatever cleans a bit of an enabled bitmap cleans
 //! the filter's first, under the same lock: nobody reaches a content to change it without an [`Announced`] from
@@ -18,29 +18,32 @@
 //! cleans first and reads the data then: between a write's data and its look at the filter, and between a cleaning and what
 //! follows it, is a full memory barrier each. docs/architecture.md says more; models/ tries the orders.
 
-use std::sync::atomic::{fence, AtomicU64, Ordering};
+use std::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering};
 
 use super::head::Head;
 use super::locked_cell::ContentAccess;
 use super::{BdrvDirtyBitmap, Locked};
 use crate::host::{BlockDriverState, Embedder, Host};
 
-/// Words that are forgotten together: a page.
-const CHUNK: usize = 512;
+/// Words that begin together: few enough to be zeroed by a write, enough for the tags to stay in a cache.
+const CHUNK: usize = 256;
+const CHUNK_BLOCKS: u64 = 64 * CHUNK as u64;
 /// The longest write that is looked up or remembered, in blocks: a longer one may take longer.
 const LONGEST: u64 = 4096;
+/// The longest range that is forgotten by itself, in blocks: a longer one takes all with it.
+const LONGEST_FORGOTTEN: u64 = 1 << 24;
 
 /// The tag of a chunk whose words are all zero, because nobody used it.
-const UNUSED: u64 = 0;
+const UNUSED: u32 = 0;
 /// The tag of a chunk that was forgotten.
-const FORGOTTEN: u64 = u64::MAX;
+const FORGOTTEN: u32 = u32::MAX;
 
 /// Blocks that are dirty in all enabled bitmaps of a node. Changed with the node's lock held, read without it.
 pub struct WriteFilter {
     shape: Shape,
-    /// The tag of chunks that count. It only grows; a new one forgets everything.
-    generation: AtomicU64,
-    tags: Box<[AtomicU64]>,
+    /// The tag of chunks that count. A new one forgets everything.
+    generation: AtomicU32,
+    tags: Box<[AtomicU32]>,
     /// A bit for each block.
     words: Box<[AtomicU64]>,
 }
@@ -58,7 +61,8 @@ impl WriteFilter {
     fn new(shape: Shape) -> Self {
         let blocks = shape.size.div_ceil(1 << shape.granularity_log2);
         let words = blocks.div_ceil(64) as usize;
-        Self { shape, generation: AtomicU64::new(1), tags: zeroes(words.div_ceil(CHUNK)), words: zeroes(words) }
+        let tags = zeroes(vec![0u32; words.div_ceil(CHUNK)], AtomicU32::new);
+        Self { shape, generation: AtomicU32::new(1), tags, words: zeroes(vec![0u64; words], AtomicU64::new) }
     }
 
     /// The first and the last block of a write, unless it is empty, too long, or out of range.
@@ -96,7 +100,7 @@ impl WriteFilter {
     }
 
     #[cold]
-    fn begin_chunk(&self, chunk: usize, generation: u64) {
+    fn begin_chunk(&self, chunk: usize, generation: u32) {
         if self.tags[chunk].load(Ordering::Relaxed) != UNUSED {
             let start = chunk * CHUNK;
             let words = &self.words[start..self.words.len().min(start + CHUNK)];
@@ -115,15 +119,17 @@ impl WriteFilter {
             return;
         }
         let (first, last) = (offset >> self.shape.granularity_log2, end >> self.shape.granularity_log2);
-        let per_chunk = 64 * CHUNK as u64;
+        if last - first >= LONGEST_FORGOTTEN {
+            return self.forget_all();
+        }
         let generation = self.generation.load(Ordering::Relaxed);
         let mut changed = false;
-        for chunk in first / per_chunk..=last / per_chunk {
+        for chunk in first / CHUNK_BLOCKS..=last / CHUNK_BLOCKS {
             let tag = &self.tags[chunk as usize];
             if tag.load(Ordering::Relaxed) != generation {
                 continue;
             }
-            let (start, end) = (chunk * per_chunk, (chunk + 1) * per_chunk - 1);
+            let (start, end) = (chunk * CHUNK_BLOCKS, (chunk + 1) * CHUNK_BLOCKS - 1);
             if first <= start && end <= last {
                 tag.store(FORGOTTEN, Ordering::Release);
                 changed = true;
@@ -144,7 +150,13 @@ impl WriteFilter {
 
     /// Forgets everything.
     fn forget_all(&self) {
-        self.generation.store(self.generation.load(Ordering::Relaxed) + 1, Ordering::Release);
+        let mut generation = self.generation.load(Ordering::Relaxed) + 1;
+        if generation == FORGOTTEN {
+            // Once in four billion times: the tags begin anew.
+            self.tags.iter().for_each(|tag| tag.store(FORGOTTEN, Ordering::Relaxed));
+            generation = 1;
+        }
+        self.generation.store(generation, Ordering::Release);
         fence_after_forgetting();
     }
 }
@@ -165,15 +177,27 @@ fn masks(first: u64, last: u64) -> impl Iterator<Item = (usize, u64)> {
     })
 }
 
-/// Zeroes that take no memory before they are used.
-fn zeroes(count: usize) -> Box<[AtomicU64]> {
-    let numbers = vec![0u64; count].into_boxed_slice();
-    if size_of::<AtomicU64>() != size_of::<u64>() || align_of::<AtomicU64>() != align_of::<u64>() {
-        // The atomics of models/ are larger than their numbers.
-        return numbers.iter().map(|number| AtomicU64::new(*number)).collect();
+/// A number, and the atomic that has the same representation outside of models/.
+trait Number: Copy {
+    type Atomic;
+}
+
+impl Number for u32 {
+    type Atomic = AtomicU32;
+}
+
+impl Number for u64 {
+    type Atomic = AtomicU64;
+}
+
+/// `numbers`, which take no memory before they are used, as atomics.
+fn zeroes<N: Number>(numbers: Vec<N>, atomic: fn(N) -> N::Atomic) -> Box<[N::Atomic]> {
+    if size_of::<N::Atomic>() != size_of::<N>() || align_of::<N::Atomic>() != align_of::<N>() {
+        // Those of models/ are larger than their numbers.
+        return numbers.into_iter().map(atomic).collect();
     }
-    // SAFETY: size and alignment are those of u64, as was checked, every u64 is a valid AtomicU64, and nobody else has the box.
-    unsafe { Box::from_raw(Box::into_raw(numbers) as *mut [AtomicU64]) }
+    // SAFETY: std's atomics have the representation of their numbers, and no others pass the check above. Nobody else has the box.
+    unsafe { Box::from_raw(Box::into_raw(numbers.into_boxed_slice()) as *mut [N::Atomic]) }
 }
 
 /// What a change of a content does to its bits.
