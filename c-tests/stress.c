@@ -270,11 +270,19 @@ static void stress(gconstpointer data)
     g_hash_table_destroy(times);
 }
 
+static void backups(void)
+{
+    if (!skipped_on_qemu(DIFF_UNDEFINED_IN_C)) {
+        stress_backups(setting("QDB_STRESS_SECONDS", 2));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_data_func("/stress/2-bitmaps", GINT_TO_POINTER(2), stress);
     g_test_add_data_func("/stress/8-bitmaps", GINT_TO_POINTER(8), stress);
     g_test_add_data_func("/stress/16-bitmaps", GINT_TO_POINTER(16), stress);
+    g_test_add_func("/stress/50-bitmaps", backups);
     return g_test_run();
 }

@@ -85,4 +85,7 @@ void worker_progresses(Worker *w);
 /* All threads of a round. */
 void add_workers(Round *round);
 
+/* Guests and backup jobs on one node with fifty bitmaps, for some seconds. */
+void stress_backups(double seconds);
+
 #endif
