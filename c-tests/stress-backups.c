@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Guests write to blocks that are dirty already in most of a node's fifty bitmaps, and each bitmap has a backup job that
- * cleans it in all the ways there are and copies what was dirty. In the end each backup has the last of each block.
+ * cleans it in all the ways there are and copies what was dirty. Whenever all threads stand still, each backup has the last
+ * of each block, or its bitmap says that it has not.
  */
 #include "stress.h"
 
@@ -186,12 +187,46 @@ static gpointer backup_job(gpointer data)
     return NULL;
 }
 
-void stress_backups(double seconds)
+/* Each backup has the last of each block, or its bitmap knows that it has not. */
+static void check(Disk *disk)
 {
-    Disk *disk = g_new0(Disk, 1);
+    for (int i = 0; i < BITMAPS; i++) {
+        const Backup *backup = &disk->backups[i];
+
+        for (int block = 0; block < BLOCKS; block++) {
+            if (backup->copied[block] != disk->versions[block] &&
+                bdrv_dirty_bitmap_next_dirty(backup->bitmap, (int64_t)block * BLOCK, BLOCK) < 0) {
+                g_error("bitmap %d of granularity %u lacks a write to block %d", i, backup->granularity, block);
+            }
+        }
+    }
+}
+
+/* Threads work for a few milliseconds, and then it is looked whether anything is lost: soon, because later writes hide it. */
+static void round_of_backups(Disk *disk, guint *writes, guint *backups)
+{
     Job jobs[GUESTS + JOBS];
     GThread *threads[GUESTS + JOBS];
-    guint writes = 0, backups = 0;
+
+    g_atomic_int_set(&disk->stop, 0);
+    for (int i = 0; i < GUESTS + JOBS; i++) {
+        jobs[i] = (Job){ disk, i, 1 + g_test_rand_int_range(0, INT32_MAX), 0 };
+        threads[i] = i < JOBS ? g_thread_new("backup", backup_job, &jobs[i]) : g_thread_new("guest", guest, &jobs[i]);
+    }
+    g_usleep(5000);
+    g_atomic_int_set(&disk->stop, 1);
+    for (int i = 0; i < GUESTS + JOBS; i++) {
+        g_thread_join(threads[i]);
+        *(i < JOBS ? backups : writes) += jobs[i].times;
+    }
+    check(disk);
+}
+
+void stress_backups(double seconds)
+{
+    gint64 end = g_get_monotonic_time() + (gint64)(seconds * G_USEC_PER_SEC);
+    Disk *disk = g_new0(Disk, 1);
+    guint writes = 0, backups = 0, rounds = 0;
 
     disk->bs = qdb_node_new(SIZE, 0, "disk");
     g_mutex_init(&disk->big_lock);
@@ -199,30 +234,14 @@ void stress_backups(double seconds)
         disk->backups[i].granularity = 4096u << i % 5;
         disk->backups[i].bitmap = new_bitmap(disk, &disk->backups[i]);
     }
-    for (int i = 0; i < GUESTS + JOBS; i++) {
-        jobs[i] = (Job){ disk, i, 1 + g_test_rand_int_range(0, INT32_MAX), 0 };
-        if (i >= JOBS) {
-            threads[i] = g_thread_new("guest", guest, &jobs[i]);
-        } else {
-            threads[i] = g_thread_new("backup", backup_job, &jobs[i]);
-        }
-    }
-    g_usleep((gulong)(seconds * G_USEC_PER_SEC));
-    g_atomic_int_set(&disk->stop, 1);
-    for (int i = 0; i < GUESTS + JOBS; i++) {
-        g_thread_join(threads[i]);
-        *(i < JOBS ? &backups : &writes) += jobs[i].times;
-    }
+    do {
+        round_of_backups(disk, &writes, &backups);
+        rounds++;
+    } while (g_get_monotonic_time() < end);
     for (int i = 0; i < BITMAPS; i++) {
-        by_areas(&jobs[0], &disk->backups[i]);
-        for (int block = 0; block < BLOCKS; block++) {
-            if (disk->backups[i].copied[block] != disk->versions[block]) {
-                g_error("the backup of granularity %u lacks a write to block %d", disk->backups[i].granularity, block);
-            }
-        }
         bdrv_release_dirty_bitmap(disk->backups[i].bitmap);
     }
-    g_test_message("%d bitmaps: %u writes, %u backups", BITMAPS, writes, backups);
+    g_test_message("%d bitmaps: %u rounds, %u writes, %u backups", BITMAPS, rounds, writes, backups);
     qdb_node_free(disk->bs);
     g_mutex_clear(&disk->big_lock);
     g_free(disk);

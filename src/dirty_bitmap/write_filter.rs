@@ -310,3 +310,89 @@ pub(crate) fn is_recorded(node: &BlockDriverState, offset: u64, bytes: u64) -> b
     let section = Embedder::read_section();
     head.filter_in(&section).is_some_and(|filter| filter.has(offset, bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: u64 = (5 * CHUNK_BLOCKS + 100) * 512 + 7;
+
+    fn filter() -> WriteFilter {
+        WriteFilter::new(Shape { granularity_log2: 9, size: SIZE })
+    }
+
+    fn has_blocks(filter: &WriteFilter) -> Vec<u64> {
+        (0..SIZE.div_ceil(512)).filter(|block| filter.has(block * 512, 1)).collect()
+    }
+
+    #[test]
+    fn what_is_added_is_had_and_nothing_else() {
+        let filter = filter();
+        for (offset, bytes) in [(0, 1), (511, 2), (63 * 512, 1025), (SIZE - 1, 1), (CHUNK_BLOCKS * 512 - 1, 2)] {
+            assert!(!filter.has(offset, bytes));
+            filter.add(offset, bytes);
+            assert!(filter.has(offset, bytes));
+        }
+        let last = SIZE / 512;
+        assert_eq!(has_blocks(&filter), [0, 1, 63, 64, 65, CHUNK_BLOCKS - 1, CHUNK_BLOCKS, last]);
+        assert!(filter.has(62 * 512 + 512, 3 * 512) && !filter.has(62 * 512 + 511, 2));
+    }
+
+    #[test]
+    fn what_is_empty_too_long_or_out_of_range_is_not_had() {
+        let filter = filter();
+        filter.add(0, LONGEST * 512);
+        assert!(filter.has(0, LONGEST * 512) && filter.has(1, LONGEST * 512 - 1));
+        for (offset, bytes) in
+            [(0, 0), (0, LONGEST * 512 + 1), (1, LONGEST * 512), (SIZE, 1), (SIZE - 1, 2), (u64::MAX, 1), (1, u64::MAX)]
+        {
+            filter.add(offset, bytes);
+            assert!(!filter.has(offset, bytes), "{offset} {bytes}");
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_had_and_the_rest_is() {
+        let all = |filter: &WriteFilter| {
+            (0..SIZE.div_ceil(LONGEST * 512)).for_each(|part| {
+                let offset = part * LONGEST * 512;
+                filter.add(offset, (LONGEST * 512).min(SIZE - offset));
+            });
+        };
+        let chunk = CHUNK_BLOCKS * 512;
+        for (offset, bytes) in [
+            (0, 1),
+            (chunk - 1, 2),
+            (chunk, chunk),
+            (chunk - 512, 3 * chunk),
+            (100, SIZE),
+            (SIZE - 1, u64::MAX),
+            (SIZE, 5),
+            (7, 0),
+        ] {
+            let filter = filter();
+            all(&filter);
+            filter.forget(offset, bytes);
+            let end = offset.saturating_add(bytes).min(SIZE);
+            let left: Vec<u64> = (0..SIZE.div_ceil(512))
+                .filter(|at| offset >= end || !(offset / 512..end.div_ceil(512)).contains(at))
+                .collect();
+            assert_eq!(has_blocks(&filter), left, "{offset} {bytes}");
+            all(&filter);
+            assert_eq!(has_blocks(&filter).len() as u64, SIZE.div_ceil(512));
+        }
+    }
+
+    #[test]
+    fn all_is_forgotten_also_when_the_generations_begin_anew() {
+        let filter = filter();
+        filter.add(0, 512);
+        filter.generation.store(FORGOTTEN - 2, Ordering::Relaxed);
+        for _ in 0..4 {
+            filter.add(512, 512);
+            filter.forget_all();
+            assert_eq!(has_blocks(&filter), []);
+        }
+        assert!(filter.generation.load(Ordering::Relaxed) < 10);
+    }
+}

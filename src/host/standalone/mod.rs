@@ -109,3 +109,44 @@ impl Host for Standalone {
         unsafe { info::append(tail, info) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::Arc;
+
+    use super::*;
+
+    struct Object(Arc<AtomicBool>);
+
+    impl Drop for Object {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn retire_one() -> Arc<AtomicBool> {
+        let gone = Arc::new(AtomicBool::new(false));
+        // SAFETY: nobody else has the object.
+        unsafe { Standalone::retire(Box::into_raw(Box::new(Object(Arc::clone(&gone))))) };
+        gone
+    }
+
+    #[test]
+    fn what_is_retired_goes_after_the_last_reader_and_soon() {
+        let section = Standalone::read_section();
+        let gone = retire_one();
+        std::thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(retire_one))));
+        assert!(!gone.load(Ordering::Relaxed));
+        drop(section);
+        // Other tests may be reading.
+        for _ in 0..1000 {
+            if gone.load(Ordering::Relaxed) {
+                return;
+            }
+            retire_one();
+            std::thread::yield_now();
+        }
+        panic!("it is still there");
+    }
+}

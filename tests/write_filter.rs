@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A guest's writes to a node with many bitmaps of different granularity, beside a model that has no filter.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use common::{asserts, panic_of};
+use qemu_dirty_bitmap::dirty_bitmap::{has_readonly, lock_node, set_dirty, truncate, Backup, BdrvDirtyBitmap};
+use qemu_dirty_bitmap::host::{BlockDriverState, NodeHandle};
+
+/// Bytes of a node, at most: small, so that writes meet.
+const LENGTH: u64 = 1 << 18;
+const SECTOR: u64 = 512;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// A bitmap, and which of its units are dirty.
+struct Pair {
+    bitmap: Arc<BdrvDirtyBitmap>,
+    enabled: bool,
+    dirty: BTreeSet<u64>,
+}
+
+impl Pair {
+    fn units(&self, offset: u64, bytes: u64) -> impl Iterator<Item = u64> {
+        let unit = u64::from(self.bitmap.granularity());
+        offset / unit..(offset + bytes).div_ceil(unit)
+    }
+
+    fn check(&self) {
+        self.bitmap.check_invariants();
+        let unit = u64::from(self.bitmap.granularity());
+        assert_eq!(self.bitmap.dirty_count(), self.dirty.len() as u64 * unit);
+        let locked = self.bitmap.lock();
+        assert!(self.dirty.iter().all(|at| self.bitmap.get(&locked, at * unit)));
+    }
+}
+
+struct Machine {
+    node: NodeHandle,
+    length: u64,
+    pairs: Vec<Pair>,
+    random: Random,
+}
+
+impl Machine {
+    fn new(seed: u64) -> Self {
+        let node = BlockDriverState::new(LENGTH as i64, 0, None);
+        Self { node, length: LENGTH, pairs: Vec::new(), random: Random(seed) }
+    }
+
+    fn create(&mut self) {
+        let granularity = (SECTOR as u32) << self.random.below(8);
+        let bitmap = BdrvDirtyBitmap::create(&self.node, granularity, None).unwrap();
+        self.pairs.push(Pair { bitmap, enabled: true, dirty: BTreeSet::new() });
+    }
+
+    /// Mostly the same few places again, and of any length.
+    fn write(&mut self) {
+        let offset = match self.random.below(4) {
+            0 => self.random.below(self.length),
+            _ => self.random.below(16) * 4096 % self.length,
+        };
+        let longest = if self.random.below(16) == 0 { self.length } else { 8192 };
+        let bytes = self.random.below(longest.min(self.length - offset)) + 1;
+        set_dirty(&self.node, offset, bytes);
+        for pair in self.pairs.iter_mut().filter(|pair| pair.enabled) {
+            let units: Vec<_> = pair.units(offset, bytes).collect();
+            pair.dirty.extend(units);
+        }
+    }
+
+    /// Changes one of the bitmaps.
+    fn change(&mut self) {
+        let choice = self.random.below(self.pairs.len() as u64) as usize;
+        let other = self.random.below(self.pairs.len() as u64) as usize;
+        let added = self.pairs[other].dirty.clone();
+        let other = Arc::clone(&self.pairs[other].bitmap);
+        let (a, b) = (self.random.below(self.length), self.random.below(self.length));
+        let pair = &mut self.pairs[choice];
+        let bitmap = Arc::clone(&pair.bitmap);
+        let unit = u64::from(bitmap.granularity());
+        let (start, end) = (a.min(b) / unit * unit, (a.max(b) / unit * unit + unit).min(self.length));
+        match self.random.below(9) {
+            0 => {
+                bitmap.reset(&mut bitmap.lock(), start, end - start);
+                pair.dirty.retain(|at| !(start..end).contains(&(at * unit)));
+            }
+            1 => {
+                bitmap.clear(&mut bitmap.lock());
+                pair.dirty.clear();
+            }
+            2 => {
+                let old = bitmap.clear_and_keep(&mut bitmap.lock());
+                let restored = self.random.below(2) == 0;
+                if restored {
+                    self.write();
+                    bitmap.restore(&mut bitmap.lock(), old);
+                } else {
+                    self.pairs[choice].dirty.clear();
+                }
+                // What was written in between is in no content that is left.
+                if restored && self.pairs[choice].enabled {
+                    self.pairs[choice].dirty = dirty_units(&bitmap);
+                }
+            }
+            3 => {
+                bitmap.enable(&bitmap.lock());
+                pair.enabled = true;
+            }
+            4 => {
+                bitmap.disable(&bitmap.lock());
+                pair.enabled = false;
+            }
+            5 => {
+                let align = bitmap.serialization_align();
+                let (start, end) = (start / align * align, end.next_multiple_of(align).min(self.length));
+                bitmap.deserialize_zeroes(&mut bitmap.lock(), start, end - start);
+                pair.dirty.retain(|at| !(start..end).contains(&(at * unit)));
+            }
+            6 => {
+                bitmap.create_successor().unwrap();
+                self.write();
+                let reclaimed = self.random.below(2) == 0;
+                let pair = &mut self.pairs[choice];
+                if reclaimed {
+                    bitmap.reclaim(&mut bitmap.lock()).unwrap();
+                } else {
+                    pair.bitmap = bitmap.abdicate().unwrap();
+                    let found = dirty_units(&pair.bitmap);
+                    // The write is in the successor, and nothing else.
+                    assert!(found.is_subset(&pair.dirty) && (pair.enabled || found.is_empty()));
+                    pair.dirty = found;
+                }
+            }
+            7 if other.granularity() == bitmap.granularity() => {
+                bitmap.merge(&other, Backup::None).unwrap();
+                pair.dirty.extend(added);
+            }
+            _ => {
+                let length = LENGTH / 2 + self.random.below(LENGTH / 2 / SECTOR) * SECTOR;
+                truncate(&mut lock_node(&self.node), length as i64);
+                self.node.set_length(length as i64);
+                self.length = length;
+                for pair in &mut self.pairs {
+                    let unit = u64::from(pair.bitmap.granularity());
+                    pair.dirty.retain(|at| at * unit < length);
+                }
+            }
+        }
+    }
+
+    fn check(&self) {
+        self.pairs.iter().for_each(Pair::check);
+    }
+}
+
+fn dirty_units(bitmap: &BdrvDirtyBitmap) -> BTreeSet<u64> {
+    let locked = bitmap.lock();
+    let unit = u64::from(bitmap.granularity());
+    (0..(bitmap.size() as u64).div_ceil(unit)).filter(|at| bitmap.get(&locked, at * unit)).collect()
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for pair in &self.pairs {
+            drop(pair.bitmap.release(&mut pair.bitmap.lock()));
+        }
+    }
+}
+
+#[test]
+fn writes_to_many_bitmaps_are_those_of_the_model() {
+    for seed in 1..=12 {
+        let mut machine = Machine::new(seed * 0x9e37_79b9);
+        for step in 0..400 {
+            if machine.pairs.is_empty() || machine.pairs.len() < 20 && machine.random.below(16) == 0 {
+                machine.create();
+            }
+            match machine.random.below(12) {
+                0 => machine.change(),
+                1 if machine.random.below(8) == 0 => {
+                    let choice = machine.random.below(machine.pairs.len() as u64) as usize;
+                    let bitmap = machine.pairs.swap_remove(choice).bitmap;
+                    drop(bitmap.release(&mut bitmap.lock()));
+                }
+                _ => machine.write(),
+            }
+            if step % 8 == 0 {
+                machine.check();
+            }
+        }
+        machine.check();
+    }
+}
+
+/// Writes twice, so that the filter has it.
+fn write_often(node: &BlockDriverState, offset: u64) {
+    (0..3).for_each(|_| set_dirty(node, offset, 1));
+}
+
+#[test]
+fn a_write_that_is_in_the_filter_still_dies_of_a_readonly_bitmap() {
+    let mut machine = Machine::new(1);
+    (0..3).for_each(|_| machine.create());
+    write_often(&machine.node, 0);
+    let bitmap = &machine.pairs[1].bitmap;
+    bitmap.set_readonly(&bitmap.lock(), true);
+    assert!(has_readonly(&machine.node));
+    asserts("bdrv_set_dirty", "!bdrv_dirty_bitmap_readonly(bitmap)", || set_dirty(&machine.node, 0, 1));
+    bitmap.disable(&bitmap.lock());
+    write_often(&machine.node, 0);
+    assert!(has_readonly(&machine.node));
+    bitmap.set_readonly(&bitmap.lock(), false);
+    assert!(!has_readonly(&machine.node));
+}
+
+#[test]
+fn a_write_past_the_end_dies_whatever_is_in_the_filter() {
+    let mut machine = Machine::new(1);
+    (0..2).for_each(|_| machine.create());
+    write_often(&machine.node, LENGTH - 1);
+    panic_of(|| set_dirty(&machine.node, LENGTH - 1, 2));
+    panic_of(|| set_dirty(&machine.node, u64::MAX, 1));
+    write_often(&machine.node, LENGTH - 1);
+}
