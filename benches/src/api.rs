@@ -78,6 +78,7 @@ api! {
     bdrv_create_dirty_bitmap: fn(Handle, u32, *const c_char, *mut Handle) -> Handle;
     bdrv_release_dirty_bitmap: fn(Handle);
     bdrv_disable_dirty_bitmap: fn(Handle);
+    bdrv_has_readonly_bitmaps: fn(Handle) -> bool;
     bdrv_set_dirty: fn(Handle, i64, i64);
     bdrv_set_dirty_bitmap: fn(Handle, i64, i64);
     bdrv_clear_dirty_bitmap: fn(Handle, *mut Handle);

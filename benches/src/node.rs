@@ -21,13 +21,24 @@ unsafe impl Sync for Node {}
 impl Node {
     /// A node of `length` bytes with so many enabled bitmaps of 64 KiB granularity.
     pub fn new(api: &'static Api, length: u64, bitmaps: usize) -> Node {
+        Node::with(api, length, bitmaps, |_| 1 << 16)
+    }
+
+    /// The same with granularities of 4 KiB to 64 KiB; a single bitmap has 64 KiB.
+    pub fn mixed(api: &'static Api, length: u64, bitmaps: usize) -> Node {
+        Node::with(api, length, bitmaps, |number| (1 << 16) >> (number % 5))
+    }
+
+    fn with(api: &'static Api, length: u64, bitmaps: usize, granularity: impl Fn(usize) -> u32) -> Node {
         // SAFETY: a length and no name are valid arguments.
         let node = unsafe { (api.qdb_node_new)(length as i64, 0, ptr::null()) };
         let bitmaps = (0..bitmaps)
             .map(|number| {
                 let name = CString::new(format!("bitmap{number}")).expect("no zero byte");
                 // SAFETY: an own node, a C string that lives over the call, and no wish for an error.
-                let bitmap = unsafe { (api.bdrv_create_dirty_bitmap)(node, 1 << 16, name.as_ptr(), ptr::null_mut()) };
+                let bitmap = unsafe {
+                    (api.bdrv_create_dirty_bitmap)(node, granularity(number), name.as_ptr(), ptr::null_mut())
+                };
                 assert!(!bitmap.is_null());
                 bitmap
             })
@@ -40,6 +51,14 @@ impl Node {
     pub fn write(&self, offset: u64, bytes: u64) {
         // SAFETY: an own node; takes the lock itself.
         unsafe { (self.api.bdrv_set_dirty)(self.node, offset as i64, bytes as i64) }
+    }
+
+    /// The same, after the question that QEMU asks before each.
+    #[inline]
+    pub fn guest_write(&self, offset: u64, bytes: u64) {
+        // SAFETY: an own node, whose list does not change.
+        assert!(!unsafe { (self.api.bdrv_has_readonly_bitmaps)(self.node) });
+        self.write(offset, bytes);
     }
 
     /// Stops a bitmap from recording writes.

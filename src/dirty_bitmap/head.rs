@@ -93,7 +93,7 @@ impl<'n> Head<'n> {
 
     /// The write filter, for a reader without the lock.
     #[inline]
-    pub(super) fn filter_in<'a>(self, section: &'a <Embedder as Host>::ReadSection) -> Option<&'a WriteFilter> {
+    pub(super) fn filter_in(self, section: &<Embedder as Host>::ReadSection) -> Option<&WriteFilter> {
         let _ = section;
         // SAFETY: both the object and its filter were found in this section, so they are kept as long as it lives.
         unsafe { self.bitmaps().as_ref()?.filter.load(Ordering::Acquire).as_ref() }

@@ -272,15 +272,19 @@ impl Locked<'_> {
     pub(super) fn check_filter(&self) {
         let Some(filter) = Head::of(self.node()).filter(&self.content) else { return };
         let generation = filter.generation.load(Ordering::Relaxed);
-        for (index, word) in filter.words.iter().enumerate() {
-            let bits = word.load(Ordering::Relaxed);
-            if bits == 0 || filter.tags[index / CHUNK].load(Ordering::Relaxed) != generation {
-                continue;
-            }
-            for bit in (0..64).filter(|bit| bits >> bit & 1 != 0) {
-                let offset = (index as u64 * 64 + bit) << filter.shape.granularity_log2;
-                for bitmap in self.list.iter().filter(|bitmap| bitmap.enabled()) {
-                    assert!(bitmap.content(self).get(offset), "the write filter has {offset}, and {bitmap:?} has not");
+        let chunks = filter.tags.iter().zip(filter.words.chunks(CHUNK)).enumerate();
+        for (chunk, (_, words)) in chunks.filter(|(_, (tag, _))| tag.load(Ordering::Relaxed) == generation) {
+            for (index, word) in words.iter().enumerate() {
+                let bits = word.load(Ordering::Relaxed);
+                for bit in (0..64).filter(|bit| bits >> bit & 1 != 0) {
+                    let block = chunk as u64 * CHUNK_BLOCKS + index as u64 * 64 + bit;
+                    let offset = block << filter.shape.granularity_log2;
+                    for bitmap in self.list.iter().filter(|bitmap| bitmap.enabled()) {
+                        assert!(
+                            bitmap.content(self).get(offset),
+                            "the write filter has {offset}, and {bitmap:?} has not"
+                        );
+                    }
                 }
             }
         }

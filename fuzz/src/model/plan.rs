@@ -262,7 +262,10 @@ impl Model {
                 let size = self.nodes[node(on)].length.max(0) as u64;
                 let first = self.nodes[node(on)].bitmaps.first().map(|&slot| self.bitmap(slot).content.shape);
                 let (offset, bytes) = span.items(first.unwrap_or(Shape { size, granularity: 9 }));
-                Call::Write { node: node(on), offset: offset as i64, bytes: bytes as i64 }
+                let write = Call::Write { node: node(on), offset: offset as i64, bytes: bytes as i64 };
+                // The second one fills the write filter, which a node has for two bitmaps or more; the third one finds it.
+                let times = if self.nodes[node(on)].bitmaps.len() > 1 { 3 } else { 1 };
+                return Some(vec![write; times]);
             }
             NodeOp::TruncateAll(on, length) => {
                 let length = if length == 255 { -1 } else { LENGTHS[length as usize % SIZES] };
