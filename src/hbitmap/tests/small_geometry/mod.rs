@@ -60,9 +60,7 @@ mod shape;
 mod shapes;
 mod walk;
 
-use super::super::geometry::CHUNK_BITS;
-#[cfg(qdb_tiny)]
-use super::super::chunks::LIMIT as ARRAY_LEN;
+use super::super::geometry::{ARRAY_LEN, CHUNK_BITS};
 use super::{Cursor, HBitmap};
 use shape::Shape;
 use std::time::Instant;

@@ -2,15 +2,18 @@
 //! The shapes that are walked.
 
 use super::shape::Shape;
-#[cfg(qdb_tiny)]
-use super::{cursors, cuts, merges, walk::Walk, ARRAY_LEN};
-use super::{reads, Total, CHUNK_BITS};
+use super::walk::Walk;
+use super::{cursors, cuts, merges, reads, Total, ARRAY_LEN, CHUNK_BITS};
 
 /// Bits of a chunk.
 const C: u64 = CHUNK_BITS;
 
-#[cfg(qdb_tiny)]
 pub(super) fn walk(total: &mut Total) {
+    if !cfg!(qdb_tiny) {
+        let shape = Shape::new(0, &[0, 1, 7, C - 1, C, C + 64, C + 69], &[1, 3, 4, 5, 6]);
+        total.walk("two chunks", shape, &[reads::on_each_state]);
+        return;
+    }
     assert_eq!((C, ARRAY_LEN), (256, 2), "the shapes are made for this geometry");
     changes_and_reads(total);
     iterations(total);
@@ -18,7 +21,6 @@ pub(super) fn walk(total: &mut Total) {
     granularities(total);
 }
 
-#[cfg(qdb_tiny)]
 fn changes_and_reads(total: &mut Total) {
     let reads: [fn(&mut Walk); 2] = [reads::on_each_state, reads::iterate_each_state];
     // In the first chunk bits at the ends of words and of the chunk. The bitmap ends after one
@@ -40,10 +42,8 @@ fn changes_and_reads(total: &mut Total) {
 }
 
 /// Two chunks, the last one short.
-#[cfg(qdb_tiny)]
 const TWO: [u64; 10] = [0, 1, 64, 65, 128, 255, C, C + 1, C + 64, C + 69];
 
-#[cfg(qdb_tiny)]
 fn iterations(total: &mut Total) {
     let three = [0, 1, 255, C, C + 1, C + 255, 2 * C, 2 * C + 1, 2 * C + 69];
     let three = Shape::new(0, &three, &[1, 3, 4, 6, 7, 8]);
@@ -55,14 +55,12 @@ fn iterations(total: &mut Total) {
     total.walk("iterations, places within words", inner, &[cursors::on_each_state]);
 }
 
-#[cfg(qdb_tiny)]
 fn merges(total: &mut Total) {
     total.walk("any two of two chunks", Shape::new(0, &TWO, &[9]), &[merges::of_any_two]);
     let three = [0, 1, C, C + 255, 2 * C, 2 * C + 64, 2 * C + 69];
     total.walk("any two of three chunks", Shape::new(0, &three, &[6]), &[merges::of_any_two]);
 }
 
-#[cfg(qdb_tiny)]
 fn granularities(total: &mut Total) {
     for shift in [1, 2, 3, 6, 7, 8] {
         // Three fine chunks, and as many coarse bits as they need.
@@ -82,10 +80,4 @@ fn granularities(total: &mut Total) {
         let fine = Shape::new(0, &[0, 1, C << shift, ((C + 44) << shift) - 1], &[3]);
         total.merge(&format!("two chunks, and finer by {shift}"), coarse, fine);
     }
-}
-
-#[cfg(not(qdb_tiny))]
-pub(super) fn walk(total: &mut Total) {
-    let shape = Shape::new(0, &[0, 1, 7, C - 1, C, C + 64, C + 69], &[1, 3, 4, 5, 6]);
-    total.walk("two chunks", shape, &[reads::on_each_state]);
 }
