@@ -15,10 +15,11 @@ pub(super) fn walk(total: &mut Total) {
         return;
     }
     assert_eq!((C, ARRAY_LEN), (256, 2), "the shapes are made for this geometry");
-    changes_and_reads(total);
-    iterations(total);
-    merges(total);
+    // The shortest first: a fault shows soon.
     granularities(total);
+    merges(total);
+    iterations(total);
+    changes_and_reads(total);
 }
 
 fn changes_and_reads(total: &mut Total) {
