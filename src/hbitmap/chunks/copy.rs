@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Whole chunks and runs of words: union, bytes in and out, a new size.
 
-use super::{Chunks, Header, Store};
+use super::{resize_list, Chunks, Header, Store};
 use crate::hbitmap::geometry::{mask, ones_of, ARRAY_LEN, CHUNK_BITS, CHUNK_SHIFT};
 use crate::hbitmap::geometry::{CHUNK_SPANS, CHUNK_WORDS, SPAN_SHIFT, SPAN_WORDS};
 use crate::hbitmap::words;
@@ -12,13 +12,13 @@ impl Chunks {
     pub(in crate::hbitmap) fn or_chunk(&mut self, c: usize, src: &Chunks) {
         let (own, other) = (self.header(c), src.header(c));
         if own.is_full() || other.is_full() {
-            self.headers[c] = Header::FULL.0;
+            *self.memory.header_mut(c) = Header::FULL.0;
             return;
         }
         if other.spans() == 0 {
             let mut union = own;
             if own.spans() == 0 && other.array().all(|bit| union.array_insert(bit).is_some()) {
-                self.headers[c] = union.0;
+                *self.memory.header_mut(c) = union.0;
                 return;
             }
             for bit in other.array() {
@@ -42,11 +42,11 @@ impl Chunks {
         let mut gained = 0;
         if header.spans() >> s & 1 == 0 {
             header.set_spans(header.spans() | 1 << s);
-            self.words[span].copy_from_slice(src);
+            self.memory.words_mut()[span].copy_from_slice(src);
             self.summary[at] = summary;
             gained = words::count_ones(src);
         } else {
-            let dst = &mut self.words[span];
+            let dst = &mut self.memory.words_mut()[span];
             self.summary[at] |= summary;
             if summary.count_ones() < 12 {
                 // Few words have bits: the others are not even loaded.
@@ -59,7 +59,7 @@ impl Chunks {
             }
         }
         header.set_count(header.count() + gained);
-        self.headers[c] = header.0;
+        *self.memory.header_mut(c) = header.0;
     }
 
     /// Ors `src` into the words from `w` on. They lie in one chunk; no bit is past the end.
@@ -73,7 +73,7 @@ impl Chunks {
             let summary = words::nonzero(words) << (at % SPAN_WORDS);
             if summary != 0 {
                 self.open_span(c, s);
-                let gained = words::or_into(&mut self.words[at..at + words.len()], words);
+                let gained = words::or_into(&mut self.memory.words_mut()[at..at + words.len()], words);
                 self.summary[at >> SPAN_SHIFT] |= summary;
                 self.add_to_count(c, gained);
             }
@@ -90,7 +90,7 @@ impl Chunks {
                 continue;
             }
             self.open_span(c, s);
-            let own = &mut self.words[at..at + words.len()];
+            let own = &mut self.memory.words_mut()[at..at + words.len()];
             let (lost, gained) = (words::count_ones(own), words::count_ones(words));
             own.copy_from_slice(words);
             let first = (at % SPAN_WORDS) as u64;
@@ -121,14 +121,14 @@ impl Chunks {
             for (s, words) in src.chunks(SPAN_WORDS).enumerate() {
                 if summary.words[s] != 0 {
                     let (span, at) = (self.span_words(c, s), self.span(c, s));
-                    self.words[span].copy_from_slice(words);
+                    self.memory.words_mut()[span].copy_from_slice(words);
                     self.summary[at] = summary.words[s];
                     header.set_spans(header.spans() | 1 << s);
                 }
             }
             header.set_count(summary.ones);
         }
-        self.headers[c] = header.0;
+        *self.memory.header_mut(c) = header.0;
     }
 
     /// Writes the words of chunk `c` from its word `from` on to `bytes`, little-endian.
@@ -152,7 +152,7 @@ impl Chunks {
                     let (part, after) = rest.split_at_mut(len * 8);
                     if spans >> s & 1 != 0 {
                         let first = c * CHUNK_WORDS + w;
-                        words::to_little_endian(part, &self.words[first..first + len]);
+                        words::to_little_endian(part, &self.memory.words()[first..first + len]);
                     } else {
                         part.fill(0);
                     }
@@ -171,17 +171,9 @@ impl Chunks {
         }
         self.bits = bits;
         let words = bits.div_ceil(64) as usize;
-        resize_list(&mut self.headers, words.div_ceil(CHUNK_WORDS));
-        resize_list(&mut self.words, words);
+        self.memory.resize(words);
         resize_list(&mut self.summary, words.div_ceil(SPAN_WORDS));
     }
-}
-
-/// Makes `list` have `len` elements, and no more memory than for these. New ones are zero.
-pub(in crate::hbitmap) fn resize_list<T: Copy + Default>(list: &mut Vec<T>, len: usize) {
-    list.reserve_exact(len.saturating_sub(list.len()));
-    list.resize(len, T::default());
-    list.shrink_to_fit();
 }
 
 /// Cuts words that begin at word `w` of the bitmap at the bounds of spans: the span in its chunk, the

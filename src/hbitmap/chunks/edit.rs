@@ -12,11 +12,11 @@ impl Chunks {
     #[inline(always)]
     pub(in crate::hbitmap) fn set_stored(&mut self, w: usize, bits: u64) -> Option<u64> {
         let c = w / CHUNK_WORDS;
-        let header = Header(*self.headers.get(c)?);
+        let header = self.header(c);
         if header.spans() >> ((w >> SPAN_SHIFT) % CHUNK_SPANS) & 1 == 0 {
             return None;
         }
-        let word = self.words.get_mut(w)?;
+        let word = self.memory.words_mut().get_mut(w)?;
         let gained = bits & !*word;
         if gained == 0 {
             return Some(0);
@@ -43,14 +43,14 @@ impl Chunks {
             let first = (w % CHUNK_WORDS) as u64 * 64;
             let few = bits.count_ones() as usize <= ARRAY_LEN;
             if few && ones_of(bits).all(|i| header.array_insert(first + i as u64).is_some()) {
-                self.headers[c] = header.0;
+                *self.memory.header_mut(c) = header.0;
                 return;
             }
             self.make_words(c);
         }
         let s = w % CHUNK_WORDS / SPAN_WORDS;
         self.open_span(c, s);
-        let word = &mut self.words[w];
+        let word = &mut self.memory.words_mut()[w];
         let gained = bits & !*word;
         *word |= bits;
         self.summary[w >> SPAN_SHIFT] |= 1 << (w % SPAN_WORDS);
@@ -66,7 +66,7 @@ impl Chunks {
         }
         let mut header = self.header(c);
         if header.spans() >> s & 1 != 0 {
-            let word = &mut self.words[w];
+            let word = &mut self.memory.words_mut()[w];
             let lost = bits & *word;
             *word &= !bits;
             if *word == 0 {
@@ -77,7 +77,7 @@ impl Chunks {
         } else if header.has_array() {
             let first = (w % CHUNK_WORDS) as u64 * 64;
             header.array_retain(|bit| bit & !63 != first || bits >> (bit % 64) & 1 == 0);
-            self.headers[c] = header.0;
+            *self.memory.header_mut(c) = header.0;
         }
     }
 
@@ -94,7 +94,7 @@ impl Chunks {
             return None;
         }
         let is_new = header.array_insert(bit % CHUNK_BITS);
-        self.headers[c] = header.0;
+        *self.memory.header_mut(c) = header.0;
         is_new
     }
 
@@ -105,13 +105,13 @@ impl Chunks {
             return;
         }
         if first == 0 && last == CHUNK_BITS - 1 {
-            self.headers[c] = Header::FULL.0;
+            *self.memory.header_mut(c) = Header::FULL.0;
             return;
         }
         if header.spans() == 0 {
             let few = last - first < ARRAY_LEN as u64;
             if few && (first..=last).all(|bit| header.array_insert(bit).is_some()) {
-                self.headers[c] = header.0;
+                *self.memory.header_mut(c) = header.0;
                 return;
             }
             self.make_words(c);
@@ -121,7 +121,7 @@ impl Chunks {
         let is_whole = first == 0 && last + 1 == size;
         for (s, from, to) in spans_of(first, last) {
             let (span, at) = (self.span_words(c, s), self.span(c, s));
-            let (words, summary) = (&mut self.words[span], &mut self.summary[at]);
+            let (words, summary) = (&mut self.memory.words_mut()[span], &mut self.summary[at]);
             let is_stored = header.spans() >> s & 1 != 0;
             let gained = if from == 0 && to == SPAN_BITS - 1 {
                 let old = if is_stored && !is_whole { words::count_ones(words) } else { 0 };
@@ -141,13 +141,13 @@ impl Chunks {
         if is_whole {
             header.set_count(size);
         }
-        self.headers[c] = header.0;
+        *self.memory.header_mut(c) = header.0;
     }
 
     /// Clears the bits `first..=last` of chunk `c`.
     pub(in crate::hbitmap) fn reset_range(&mut self, c: usize, first: u64, last: u64) {
         if first == 0 && last + 1 == self.size_of(c) {
-            self.headers[c] = Header::EMPTY.0;
+            *self.memory.header_mut(c) = Header::EMPTY.0;
             return;
         }
         if self.header(c).is_full() {
@@ -156,13 +156,13 @@ impl Chunks {
         let mut header = self.header(c);
         if header.has_array() {
             header.array_retain(|bit| !(first..=last).contains(&bit));
-            self.headers[c] = header.0;
+            *self.memory.header_mut(c) = header.0;
             return;
         }
         for (s, from, to) in spans_of(first, last).filter(|&(s, ..)| header.spans() >> s & 1 != 0) {
             let at = self.span(c, s);
             let span = self.span_words(c, s);
-            let words = &mut self.words[span];
+            let words = &mut self.memory.words_mut()[span];
             let lost = clear_bits(words, from, to);
             // The words at the ends may keep bits; those between have none.
             let (low, high) = ((from / 64) as usize, (to / 64) as usize);
@@ -175,28 +175,28 @@ impl Chunks {
 
     /// Makes chunks `first..=last`, all of [`CHUNK_BITS`] bits, full.
     pub(in crate::hbitmap) fn fill_chunks(&mut self, first: usize, last: usize) {
-        self.headers[first..=last].fill(Header::FULL.0);
+        self.memory.fill_headers(first, last, Header::FULL);
     }
 
     /// Makes chunks `first..=last` empty.
     pub(in crate::hbitmap) fn clear_chunks(&mut self, first: usize, last: usize) {
-        self.headers[first..=last].fill(Header::EMPTY.0);
+        self.memory.fill_headers(first, last, Header::EMPTY);
     }
 
     /// Gives chunk `c` words, with the same bits.
     pub(super) fn make_words(&mut self, c: usize) {
         let mut header = self.header(c);
         if header.is_full() {
-            self.words[c * CHUNK_WORDS..(c + 1) * CHUNK_WORDS].fill(u64::MAX);
+            self.memory.words_mut()[c * CHUNK_WORDS..(c + 1) * CHUNK_WORDS].fill(u64::MAX);
             self.summary[c * CHUNK_SPANS..(c + 1) * CHUNK_SPANS].fill(ALL_WORDS);
             header.set_spans(ALL_SPANS);
-            self.headers[c] = header.0;
+            *self.memory.header_mut(c) = header.0;
         } else if header.has_array() {
-            self.headers[c] = Header::EMPTY.0;
+            *self.memory.header_mut(c) = Header::EMPTY.0;
             for bit in header.array() {
                 let w = c * CHUNK_WORDS + (bit / 64) as usize;
                 self.open_span(c, (bit / SPAN_BITS) as usize);
-                self.words[w] |= 1 << (bit % 64);
+                self.memory.words_mut()[w] |= 1 << (bit % 64);
                 self.summary[w >> SPAN_SHIFT] |= 1 << (w % SPAN_WORDS);
             }
             self.add_to_count(c, header.count());
@@ -209,9 +209,9 @@ impl Chunks {
         let mut header = self.header(c);
         if header.spans() >> s & 1 == 0 {
             header.set_spans(header.spans() | 1 << s);
-            self.headers[c] = header.0;
+            *self.memory.header_mut(c) = header.0;
             let (span, at) = (self.span_words(c, s), self.span(c, s));
-            self.words[span].fill(0);
+            self.memory.words_mut()[span].fill(0);
             self.summary[at] = 0;
         }
     }
@@ -222,7 +222,7 @@ impl Chunks {
         if self.summary[self.span(c, s)] == 0 {
             let mut header = self.header(c);
             header.set_spans(header.spans() & !(1 << s));
-            self.headers[c] = header.0;
+            *self.memory.header_mut(c) = header.0;
         }
     }
 
@@ -230,14 +230,14 @@ impl Chunks {
     pub(super) fn add_to_count(&mut self, c: usize, gained: u64) {
         let mut header = self.header(c);
         header.set_count(header.count() + gained);
-        self.headers[c] = header.0;
+        *self.memory.header_mut(c) = header.0;
     }
 
     #[inline(always)]
     pub(super) fn take_from_count(&mut self, c: usize, lost: u64) {
         let mut header = self.header(c);
         header.set_count(header.count() - lost);
-        self.headers[c] = header.0;
+        *self.memory.header_mut(c) = header.0;
     }
 }
 

@@ -20,12 +20,14 @@
 mod copy;
 mod edit;
 mod header;
+mod memory;
 
 use super::geometry::{above, CHUNK_BITS, CHUNK_SHIFT, CHUNK_SPANS, CHUNK_WORDS, SPAN_SHIFT};
 use super::geometry::{SPAN_BITS, SPAN_WORDS};
 use super::words;
-pub(super) use copy::resize_list;
-use header::{Header, Raw};
+use header::Header;
+pub(super) use memory::resize_list;
+use memory::Memory;
 use std::ops::Range;
 
 /// All spans of a chunk.
@@ -36,8 +38,7 @@ const ALL_WORDS: u64 = u64::MAX >> (64 - SPAN_WORDS);
 /// The bits of a bitmap. Chunks and words are numbered through the bitmap, bits as said.
 #[derive(Debug)]
 pub(super) struct Chunks {
-    headers: Vec<Raw>,
-    words: Vec<u64>,
+    memory: Memory,
     summary: Vec<u64>,
     bits: u64,
 }
@@ -66,12 +67,7 @@ impl Chunks {
     /// `bits` bits, none of them set.
     pub(super) fn new(bits: u64) -> Self {
         let words = bits.div_ceil(64) as usize;
-        Chunks {
-            headers: vec![[0; 8]; words.div_ceil(CHUNK_WORDS)],
-            words: vec![0; words],
-            summary: vec![0; words.div_ceil(SPAN_WORDS)],
-            bits,
-        }
+        Chunks { memory: Memory::new(words), summary: vec![0; words.div_ceil(SPAN_WORDS)], bits }
     }
 
     /// The number of bits.
@@ -83,7 +79,7 @@ impl Chunks {
     /// The number of chunks.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.headers.len()
+        self.memory.chunks()
     }
 
     /// The bits that chunk `c` has: [`CHUNK_BITS`], but the last one may be short.
@@ -95,7 +91,7 @@ impl Chunks {
     /// The words that chunk `c` has.
     #[inline]
     pub(super) fn words_of(&self, c: usize) -> usize {
-        CHUNK_WORDS.min(self.words.len() - c * CHUNK_WORDS)
+        CHUNK_WORDS.min(self.memory.len() - c * CHUNK_WORDS)
     }
 
     /// Bits that are set in chunk `c`.
@@ -122,7 +118,7 @@ impl Chunks {
     #[inline(always)]
     pub(super) fn get(&self, bit: u64) -> bool {
         let header = self.header((bit >> CHUNK_SHIFT) as usize);
-        let word = self.words[(bit / 64) as usize] & stored_mask(header, (bit / 64) as usize);
+        let word = self.memory.words()[(bit / 64) as usize] & stored_mask(header, (bit / 64) as usize);
         let in_array = header.array_contains(bit % CHUNK_BITS);
         (word >> (bit % 64) & 1 != 0) | header.is_full() | in_array
     }
@@ -135,14 +131,14 @@ impl Chunks {
             return header.array_word(w % CHUNK_WORDS);
         }
         let full = u64::from(header.is_full()).wrapping_neg();
-        self.words[w] & stored_mask(header, w) | full
+        self.memory.words()[w] & stored_mask(header, w) | full
     }
 
     /// Word `w` of the bitmap, if its chunk is stored as words or empty.
     #[inline(always)]
     pub(super) fn stored_word(&self, w: usize) -> Option<u64> {
         let header = self.header(w / CHUNK_WORDS);
-        header.is_words_or_empty().then(|| self.words[w] & stored_mask(header, w))
+        header.is_words_or_empty().then(|| self.memory.words()[w] & stored_mask(header, w))
     }
 
     /// Which words after word `w`, of the span that `w` is in, are not zero: bit `i` for word `i` of
@@ -166,14 +162,14 @@ impl Chunks {
         let first = c * CHUNK_WORDS;
         let found = |word: usize, bits: u64| Some(word as u64 * 64 + u64::from(bits.trailing_zeros()));
         if header.spans() >> s & 1 != 0 {
-            let bits = self.words[first + at] & (u64::MAX << (from % 64));
+            let bits = self.memory.words()[first + at] & (u64::MAX << (from % 64));
             if bits != 0 {
                 return found(at, bits);
             }
             let after = above(self.summary[self.span(c, s)], (at % SPAN_WORDS) as u64);
             if after != 0 {
                 let word = s * SPAN_WORDS + after.trailing_zeros() as usize;
-                return found(word, self.words[first + word]);
+                return found(word, self.memory.words()[first + word]);
             }
         }
         let spans = above(header.spans().into(), s as u64);
@@ -183,7 +179,7 @@ impl Chunks {
         let s = spans.trailing_zeros() as usize;
         let summary = self.summary[self.span(c, s)];
         let word = s * SPAN_WORDS + summary.trailing_zeros() as usize;
-        found(word, self.words[first + word])
+        found(word, self.memory.words()[first + word])
     }
 
     /// The first clear bit of chunk `c` at or after its bit `from`. In a short chunk it may lie past
@@ -203,7 +199,7 @@ impl Chunks {
                 return Some(from.max(first));
             }
             let found = |i: usize, clear: u64| Some(first + i as u64 * 64 + u64::from(clear.trailing_zeros()));
-            let words = &self.words[self.span_words(c, s)];
+            let words = &self.memory.words()[self.span_words(c, s)];
             if let Some(clear) = words.get(at).map(|word| !word & within).filter(|&clear| clear != 0) {
                 return found(at, clear);
             }
@@ -219,12 +215,12 @@ impl Chunks {
     /// The words of span `s` of chunk `c`, which is stored, and which of them are not zero.
     #[inline]
     pub(super) fn stored_span(&self, c: usize, s: usize) -> (&[u64], u64) {
-        (&self.words[self.span_words(c, s)], self.summary[self.span(c, s)])
+        (&self.memory.words()[self.span_words(c, s)], self.summary[self.span(c, s)])
     }
 
     #[inline(always)]
     fn header(&self, c: usize) -> Header {
-        Header(self.headers[c])
+        self.memory.header(c)
     }
 
     /// The number of span `s` of chunk `c` in the summary.
@@ -237,7 +233,7 @@ impl Chunks {
     #[inline(always)]
     fn span_words(&self, c: usize, s: usize) -> Range<usize> {
         let first = c * CHUNK_WORDS + s * SPAN_WORDS;
-        first..(first + SPAN_WORDS).min(self.words.len())
+        first..(first + SPAN_WORDS).min(self.memory.len())
     }
 
     /// How each chunk is stored: 0 empty, 1 full, 2 an array, 3 words. For tests.
@@ -276,7 +272,7 @@ impl Chunks {
         assert_eq!(header.count(), count, "the count of chunk {c}");
         let tail = self.bits % 64;
         if c + 1 == self.len() && tail != 0 {
-            let last = self.word(self.words.len() - 1);
+            let last = self.word(self.memory.len() - 1);
             assert_eq!(last & (u64::MAX << tail), 0, "bits are set past the end");
         }
     }

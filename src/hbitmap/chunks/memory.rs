@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The memory of headers and words: one block, so that glibc maps it as it maps QEMU's lowest level.
+//!
+//! Headers of their own would be of a size that glibc may take from its heap and clear: 8 MiB for an
+//! empty bitmap of 2^34 bits.
+
+use super::header::{Header, Raw};
+use crate::hbitmap::geometry::CHUNK_WORDS;
+
+/// Headers, with room for twice as many and more, and then words.
+#[derive(Debug)]
+pub(super) struct Memory {
+    block: Vec<[u64; 2]>,
+    /// So many headers lie before the words.
+    room: usize,
+    words: usize,
+}
+
+impl Memory {
+    /// Memory for `words` words and their headers, zeroed by calloc.
+    pub(super) fn new(words: usize) -> Self {
+        let room = (2 * words.div_ceil(CHUNK_WORDS)).next_power_of_two();
+        Memory { block: vec![[0; 2]; room + words.div_ceil(2)], room, words }
+    }
+
+    /// The number of chunks.
+    #[inline]
+    pub(super) fn chunks(&self) -> usize {
+        self.words.div_ceil(CHUNK_WORDS)
+    }
+
+    /// The number of words.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.words
+    }
+
+    #[inline(always)]
+    pub(super) fn header(&self, c: usize) -> Header {
+        Header(*bytemuck::must_cast_ref(&self.block[c]))
+    }
+
+    #[inline(always)]
+    pub(super) fn header_mut(&mut self, c: usize) -> &mut Raw {
+        bytemuck::must_cast_mut(&mut self.block[c])
+    }
+
+    /// Gives chunks `first..=last` the same header.
+    pub(super) fn fill_headers(&mut self, first: usize, last: usize, header: Header) {
+        self.block[first..=last].fill(bytemuck::must_cast(header.0));
+    }
+
+    /// All words; one more than there are if their number is odd.
+    #[inline(always)]
+    pub(super) fn words(&self) -> &[u64] {
+        &self.block.as_flattened()[2 * self.room..]
+    }
+
+    /// All words, to be changed.
+    #[inline(always)]
+    pub(super) fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.block.as_flattened_mut()[2 * self.room..]
+    }
+
+    /// Makes it `words` words. Headers of chunks that go are empty.
+    pub(super) fn resize(&mut self, words: usize) {
+        if words.div_ceil(CHUNK_WORDS) <= self.room {
+            let odd = 2 * self.room + self.words;
+            if let Some(word) = self.block.as_flattened_mut().get_mut(odd) {
+                *word = 0;
+            }
+            self.words = words;
+            return resize_list(&mut self.block, self.room + words.div_ceil(2));
+        }
+        // More than twice the size: to copy what is stored is less than to clear what is new.
+        let mut memory = Memory::new(words);
+        for c in (0..self.chunks()).filter(|&c| self.header(c) != Header::EMPTY) {
+            *memory.header_mut(c) = self.header(c).0;
+            if self.header(c).spans() != 0 {
+                let words = c * CHUNK_WORDS..((c + 1) * CHUNK_WORDS).min(self.words);
+                memory.words_mut()[words.clone()].copy_from_slice(&self.words()[words]);
+            }
+        }
+        *self = memory;
+    }
+}
+
+/// Makes `list` have `len` elements, and no more memory than for these. New ones are zero.
+pub(in crate::hbitmap) fn resize_list<T: Copy + Default>(list: &mut Vec<T>, len: usize) {
+    list.reserve_exact(len.saturating_sub(list.len()));
+    list.resize(len, T::default());
+    list.shrink_to_fit();
+}
