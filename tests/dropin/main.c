@@ -235,6 +235,33 @@ static void test_traces_of_aborts(void)
     }
 }
 
+/* A write to blocks that are dirty takes no lock, but who traces sees each bitmap set. */
+static void test_write_filter(void)
+{
+    BlockDriverState bs = { .length = 1 << 20 };
+    BdrvDirtyBitmap *one = bdrv_create_dirty_bitmap(&bs, 4096, NULL, NULL);
+    BdrvDirtyBitmap *two = bdrv_create_dirty_bitmap(&bs, 65536, NULL, NULL);
+    int before;
+
+    bdrv_set_dirty(&bs, 4096, 1);
+    bdrv_set_dirty(&bs, 4096, 1);
+    before = locks;
+    bdrv_set_dirty(&bs, 4096, 4096);
+    assert(!bdrv_has_readonly_bitmaps(&bs));
+    assert(locks == before && bdrv_get_dirty_count(one) == 4096 && bdrv_get_dirty_count(two) == 65536);
+    tracing = 1;
+    bdrv_set_dirty(&bs, 4096, 4096);
+    assert(locks == before + 1);
+    assert(was_traced("set a 4096,4096 0..0\nset b 4096,4096 1..1\n"));
+    tracing = 0;
+
+    retired = 0;
+    bdrv_release_dirty_bitmap(one);
+    assert(retired == 1);
+    bdrv_release_dirty_bitmap(two);
+    assert(retired == 2 && !bs.bitmaps);
+}
+
 int main(void)
 {
     assert(other_digits(1234567) == 7);
@@ -244,6 +271,7 @@ int main(void)
     test_traces_of_dirty_bitmaps();
     test_traces_of_truncates();
     test_traces_of_aborts();
+    test_write_filter();
     assert(other_digits(0) == 1);
     puts("the drop-in object works beside another Rust library");
     return 0;
