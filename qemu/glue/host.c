@@ -26,9 +26,6 @@ void **qdb_host_bitmaps(BlockDriverState *bs)
 void qdb_host_read_lock(void)
 {
     rcu_read_lock();
-#ifdef CONFIG_MEMBARRIER
-    smp_mb();
-#endif
 }
 
 void qdb_host_read_unlock(void)

@@ -32,10 +32,7 @@ void qdb_host_unlock(BlockDriverState *bs);
  */
 void **qdb_host_bitmaps(BlockDriverState *bs);
 
-/*
- * An RCU read-side critical section. To enter it is a full memory barrier, also
- * where QEMU's own is none (CONFIG_MEMBARRIER).
- */
+/* An RCU read-side critical section. */
 void qdb_host_read_lock(void);
 void qdb_host_read_unlock(void);
 

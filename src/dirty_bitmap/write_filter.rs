@@ -18,6 +18,8 @@
 //! cleans first and reads the data then: between a write's data and its look at the filter, and between a cleaning and what
 //! follows it, is a full memory barrier each. docs/architecture.md says more; models/ tries the orders.
 
+use std::alloc::{alloc_zeroed, Layout};
+use std::ptr;
 use std::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering};
 
 use super::head::Head;
@@ -58,11 +60,12 @@ struct Shape {
 }
 
 impl WriteFilter {
-    fn new(shape: Shape) -> Self {
+    /// `None` if there is no memory for it.
+    fn new(shape: Shape) -> Option<Self> {
         let blocks = shape.size.div_ceil(1 << shape.granularity_log2);
         let words = blocks.div_ceil(64) as usize;
-        let tags = zeroes(vec![0u32; words.div_ceil(CHUNK)], AtomicU32::new);
-        Self { shape, generation: AtomicU32::new(1), tags, words: zeroes(vec![0u64; words], AtomicU64::new) }
+        let tags = zeroes::<u32>(words.div_ceil(CHUNK))?;
+        Some(Self { shape, generation: AtomicU32::new(1), tags, words: zeroes::<u64>(words)? })
     }
 
     /// The first and the last block of a write, unless it is empty, too long, or out of range.
@@ -144,7 +147,7 @@ impl WriteFilter {
             }
         }
         if changed {
-            fence_after_forgetting();
+            fence_with_data();
         }
     }
 
@@ -157,13 +160,14 @@ impl WriteFilter {
             generation = 1;
         }
         self.generation.store(generation, Ordering::Release);
-        fence_after_forgetting();
+        fence_with_data();
     }
 }
 
-/// A full barrier. A write that still finds what was forgotten looked before this; so its data, which was there before it looked, is
-/// found after this. The other half is the barrier of [`Host::read_section`].
-fn fence_after_forgetting() {
+/// A full barrier between a write's data and its look at the filter, and between forgetting and what comes after it: a write that still
+/// finds what was forgotten has its data where those who read it then find it.
+#[inline]
+fn fence_with_data() {
     fence(Ordering::SeqCst);
 }
 
@@ -178,26 +182,36 @@ fn masks(first: u64, last: u64) -> impl Iterator<Item = (usize, u64)> {
 }
 
 /// A number, and the atomic that has the same representation outside of models/.
-trait Number: Copy {
-    type Atomic;
+///
+/// # Safety
+/// Zero bytes are a valid number, and a valid atomic if its size and alignment are the number's.
+unsafe trait Number: Copy + Default {
+    type Atomic: From<Self>;
 }
 
-impl Number for u32 {
+// SAFETY: std's atomics have the representation of their numbers. Those of models/ are larger.
+unsafe impl Number for u32 {
     type Atomic = AtomicU32;
 }
 
-impl Number for u64 {
+// SAFETY: as above.
+unsafe impl Number for u64 {
     type Atomic = AtomicU64;
 }
 
-/// `numbers`, which take no memory before they are used, as atomics.
-fn zeroes<N: Number>(numbers: Vec<N>, atomic: fn(N) -> N::Atomic) -> Box<[N::Atomic]> {
-    if size_of::<N::Atomic>() != size_of::<N>() || align_of::<N::Atomic>() != align_of::<N>() {
-        // Those of models/ are larger than their numbers.
-        return numbers.into_iter().map(atomic).collect();
+/// Zeroes that take no memory before they are used. `None` if that is not to be had: a filter is not worth the process.
+fn zeroes<N: Number>(count: usize) -> Option<Box<[N::Atomic]>> {
+    let layout = Layout::array::<N>(count).ok().filter(|layout| layout.size() > 0)?;
+    if layout != Layout::array::<N::Atomic>(count).ok()? {
+        return Some((0..count).map(|_| N::Atomic::from(N::default())).collect());
     }
-    // SAFETY: std's atomics have the representation of their numbers, and no others pass the check above. Nobody else has the box.
-    unsafe { Box::from_raw(Box::into_raw(numbers.into_boxed_slice()) as *mut [N::Atomic]) }
+    // SAFETY: the layout is not empty.
+    let memory = unsafe { alloc_zeroed(layout) }.cast::<N::Atomic>();
+    if memory.is_null() {
+        return None;
+    }
+    // SAFETY: the memory is this layout's, which is that of such a slice, and it holds zeroes, which are valid (see `Number`).
+    Some(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(memory, count)) })
 }
 
 /// What a change of a content does to its bits.
@@ -247,11 +261,11 @@ impl Locked<'_> {
             Some(filter) if wanted == Some(filter.shape) => filter.forget_all(),
             None if wanted.is_none() => (),
             _ => {
-                head.replace_filter(&self.content, wanted.map(|shape| Box::new(WriteFilter::new(shape))));
-                fence_after_forgetting();
+                head.replace_filter(&self.content, wanted.and_then(WriteFilter::new).map(Box::new));
+                fence_with_data();
             }
         }
-        head.set_flags(self.list.iter().any(BdrvDirtyBitmap::readonly), wanted.is_some());
+        head.set_flags(self.list.iter().any(BdrvDirtyBitmap::readonly), head.filter(&self.content).is_some());
     }
 
     /// The filter that the node should have: none with one enabled bitmap, whose own content is as good, and none if a write must
@@ -312,6 +326,7 @@ pub(crate) fn is_recorded(node: &BlockDriverState, offset: u64, bytes: u64) -> b
         return false;
     }
     let section = Embedder::read_section();
+    fence_with_data();
     head.filter_in(&section).is_some_and(|filter| filter.has(offset, bytes))
 }
 
@@ -322,7 +337,7 @@ mod tests {
     const SIZE: u64 = (5 * CHUNK_BLOCKS + 100) * 512 + 7;
 
     fn filter() -> WriteFilter {
-        WriteFilter::new(Shape { granularity_log2: 9, size: SIZE })
+        WriteFilter::new(Shape { granularity_log2: 9, size: SIZE }).unwrap()
     }
 
     fn has_blocks(filter: &WriteFilter) -> Vec<u64> {
@@ -340,6 +355,11 @@ mod tests {
         let last = SIZE / 512;
         assert_eq!(has_blocks(&filter), [0, 1, 63, 64, 65, CHUNK_BLOCKS - 1, CHUNK_BLOCKS, last]);
         assert!(filter.has(62 * 512 + 512, 3 * 512) && !filter.has(62 * 512 + 511, 2));
+    }
+
+    #[test]
+    fn without_memory_there_is_none() {
+        assert!(WriteFilter::new(Shape { granularity_log2: 9, size: i64::MAX as u64 }).is_none());
     }
 
     #[test]

@@ -62,8 +62,8 @@ pub trait Host {
     /// Where the node keeps the word that stands for its bitmaps; NULL if it has none.
     fn head(node: &Self::Node) -> &AtomicPtr<NodeBitmaps>;
 
-    /// Keeps what is [retired](Host::retire) from now on alive as long as the section lives. To enter it is a full memory barrier.
-    /// Sections are short, not nested, and wait for nobody.
+    /// Keeps what is [retired](Host::retire) from now on alive as long as the section lives.
+    /// Sections are short, and wait for nobody.
     fn read_section() -> Self::ReadSection;
 
     /// Drops an object once no read section is left that is open now. NULL is nothing.

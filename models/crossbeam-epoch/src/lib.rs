@@ -2,12 +2,13 @@
 //! What the library uses of the crate crossbeam-epoch (and, in QEMU, of RCU), as it is promised and no better: what is deferred runs
 //! as soon as no thread is pinned that was pinned before.
 //!
-//! Who is pinned is kept in plain memory: the threads of a model take turns on one thread of the machine, and nothing of this
-//! orders the library's own loads and stores but the fences.
+//! Who is pinned is kept in plain memory: the threads of a model take turns on one thread of the machine. Of the library's own loads
+//! and stores nothing is ordered but what has to be: who pins sees what was done before something was deferred. The crate, and RCU,
+//! also have full barriers there, but not in a section inside another one.
 
 use std::cell::RefCell;
 
-use loom::sync::atomic::{fence, Ordering};
+use loom::sync::atomic::{AtomicUsize, Ordering};
 
 struct Deferred {
     /// The pins that it waits for.
@@ -25,6 +26,11 @@ thread_local! {
     static PINS: RefCell<Pins> = const { RefCell::new(Pins { next: 0, open: Vec::new(), deferred: Vec::new() }) };
 }
 
+loom::lazy_static! {
+    /// How often something was deferred.
+    static ref DEFERRED: AtomicUsize = AtomicUsize::new(0);
+}
+
 /// A thread that is pinned, as long as this lives.
 pub struct Guard {
     pin: u64,
@@ -37,14 +43,15 @@ pub fn pin() -> Guard {
         pins.open.push(pins.next);
         pins.next
     });
-    fence(Ordering::SeqCst);
+    // Reads the last value, as an addition does, and orders nothing for others.
+    DEFERRED.fetch_add(0, Ordering::Acquire);
     Guard { pin }
 }
 
 impl Guard {
     /// Runs `run` later.
     pub fn defer<R>(&self, run: impl FnOnce() -> R + Send + 'static) {
-        fence(Ordering::SeqCst);
+        DEFERRED.fetch_add(1, Ordering::Release);
         PINS.with_borrow_mut(|pins| {
             let run = Box::new(|| drop(run()));
             pins.deferred.push(Deferred { pins: pins.open.clone(), run });

@@ -73,7 +73,6 @@ impl Host for Standalone {
 
     #[inline]
     fn read_section() -> epoch::Guard {
-        // Its full memory barrier is what keeps an object alive: pinned first, read then.
         epoch::pin()
     }
 
