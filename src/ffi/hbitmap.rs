@@ -25,7 +25,7 @@ pub struct HBitmapIter {
     hb: *const HBitmap,
     cursor: Cursor,
     /// Not used, and never written.
-    _rest: MaybeUninit<[u64; 5]>,
+    _rest: MaybeUninit<[u64; 4]>,
 }
 
 const_assert_eq!(size_of::<HBitmapIter>(), 80);
@@ -296,14 +296,14 @@ pub unsafe extern "C" fn hbitmap_next_zero(hb: *const HBitmap, start: i64, count
     let (start, count) = range::search(start, count, "hbitmap_next_zero");
     match hb.next_zero_in_word(start, count) {
         Some(item) => item as i64,
-        None => next_zero(hb, start, count),
+        None => next_zero_after(hb, start, count),
     }
 }
 
 /// [`hbitmap_next_zero`] past the word of `start`. A call of its own: the short way saves no register.
 #[inline(never)]
-fn next_zero(hb: &HBitmap, start: u64, count: u64) -> i64 {
-    range::or_minus_one(hb.next_zero(start, count))
+fn next_zero_after(hb: &HBitmap, start: u64, count: u64) -> i64 {
+    range::or_minus_one(hb.next_zero_after(start, count))
 }
 
 /// The first run of set items in `start` to `end`.

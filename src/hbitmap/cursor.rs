@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Iteration over dirty bits, safe while the bitmap changes.
 
-use super::geometry::SPAN_WORDS;
+use super::chunks::Store;
+use super::geometry::{ARRAY_LEN, CHUNK_WORDS, SPAN_WORDS};
 use super::HBitmap;
 use crate::assertion::abi_assert;
 
@@ -21,11 +22,14 @@ pub struct Cursor {
     pending: u64,
     /// The word that the cursor is in: all before it has been returned.
     word: u64,
-    /// The generation of the bitmap that `pending` and `after` were read in.
+    /// The generation of the bitmap that all else was read in.
     generation: u64,
-    /// Words after `word`, of the span that it is in, that are not zero: bit `i` for word `i`. None
-    /// where the bits are found one by one.
-    after: u64,
+    /// Words after `word`, of the span that it is in, that are not zero: bit `i` for word `i`.
+    words: u64,
+    /// Spans after that, of the chunk that it is in, that have bits: bit `i` for span `i`.
+    spans: u32,
+    /// The slot of the next bit, if the chunk is stored as an array.
+    slot: u32,
 }
 
 impl Cursor {
@@ -36,19 +40,10 @@ impl Cursor {
     pub fn new(hb: &HBitmap, first: u64) -> Self {
         let bit = first >> hb.granularity;
         abi_assert!(bit < hb.bits(), "hbitmap_iter_init", "pos < hb->size");
-        Cursor::at(hb, bit)
-    }
-
-    /// A cursor in the word of bit `bit`, which is to return that bit and those after it.
-    #[inline]
-    fn at(hb: &HBitmap, bit: u64) -> Self {
-        let word = bit / 64;
-        Cursor {
-            pending: hb.word(word) & (u64::MAX << (bit % 64)),
-            word,
-            generation: hb.generation,
-            after: hb.chunks.words_after(word as usize),
-        }
+        let (pending, word) = (u64::MAX << (bit % 64), bit / 64);
+        let mut cursor = Cursor { pending, word, generation: 0, words: 0, spans: 0, slot: 0 };
+        cursor.revalidate(hb);
+        cursor
     }
 
     /// The first item of the next dirty bit, or `None` at the end. Asked again at the end, it looks
@@ -58,8 +53,8 @@ impl Cursor {
         if self.generation != hb.generation {
             self.revalidate(hb);
         }
-        if self.pending == 0 && !self.advance(hb) {
-            return None;
+        if self.pending == 0 {
+            self.advance(hb)?;
         }
         let bit = self.word * 64 + u64::from(self.pending.trailing_zeros());
         self.pending &= self.pending - 1;
@@ -71,29 +66,70 @@ impl Cursor {
         self.word
     }
 
-    /// Goes to the next word that has a bit. Returns whether there is one; else nothing changes.
+    /// Goes to the next word that has a bit. `None`, and no change, if there is none.
     #[inline]
-    fn advance(&mut self, hb: &HBitmap) -> bool {
-        if self.after != 0 {
+    fn advance(&mut self, hb: &HBitmap) -> Option<()> {
+        if self.words != 0 {
             let first = self.word & !(SPAN_WORDS as u64 - 1);
-            self.word = first + u64::from(self.after.trailing_zeros());
-            self.after &= self.after - 1;
+            self.word = first + u64::from(self.words.trailing_zeros());
+            self.words &= self.words - 1;
             self.pending = hb.chunks.word(self.word as usize);
-            return true;
+            return Some(());
         }
-        let next = hb.next_set_bit((self.word + 1) * 64);
-        if let Some(bit) = next {
-            *self = Cursor::at(hb, bit);
+        let mut c = self.word as usize / CHUNK_WORDS;
+        if self.spans == 0 && hb.chunks.array_slot(c, self.slot as usize).is_none() {
+            c = hb.levels.next(c + 1)?;
+            (self.spans, self.slot) = match hb.chunks.store(c) {
+                Store::Array(_) => (0, 0),
+                Store::Words(_) | Store::Full => (hb.chunks.spans(c), ARRAY_LEN as u32),
+            };
         }
-        next.is_some()
+        if self.spans != 0 {
+            self.enter_span(hb, c);
+        } else {
+            self.take_from_array(hb, c);
+        }
+        Some(())
     }
 
-    /// Forgets what has changed since it was read.
+    /// Goes to the first word of the next of `spans`, in chunk `c`.
+    #[inline]
+    fn enter_span(&mut self, hb: &HBitmap, c: usize) {
+        let s = self.spans.trailing_zeros() as usize;
+        let words = hb.chunks.nonzero_words(c, s);
+        let word = c * CHUNK_WORDS + s * SPAN_WORDS + words.trailing_zeros() as usize;
+        self.spans &= self.spans - 1;
+        self.words = words & (words - 1);
+        self.word = word as u64;
+        self.pending = hb.chunks.word(word);
+    }
+
+    /// Goes to the word of the bit in slot `slot` of chunk `c`, and past the other bits in it.
+    #[inline]
+    fn take_from_array(&mut self, hb: &HBitmap, c: usize) {
+        self.pending = 0;
+        while let Some(bit) = hb.chunks.array_slot(c, self.slot as usize) {
+            let word = c as u64 * CHUNK_WORDS as u64 + bit / 64;
+            if self.pending != 0 && word != self.word {
+                return;
+            }
+            self.word = word;
+            self.pending |= 1 << (bit % 64);
+            self.slot += 1;
+        }
+    }
+
+    /// Reads again what may have changed.
     #[inline(never)]
     fn revalidate(&mut self, hb: &HBitmap) {
+        let (c, w) = (self.word as usize / CHUNK_WORDS, self.word as usize);
         self.pending &= hb.word(self.word);
-        let inside = self.word < hb.bits().div_ceil(64);
-        self.after = if inside { hb.chunks.words_after(self.word as usize) } else { 0 };
+        (self.words, self.spans, self.slot) = (0, 0, ARRAY_LEN as u32);
+        if self.word < hb.bits().div_ceil(64) {
+            self.words = hb.chunks.words_after(w);
+            self.spans = hb.chunks.spans(c) & (u32::MAX << (w % CHUNK_WORDS / SPAN_WORDS) << 1);
+            self.slot = hb.chunks.slot_from(c, (w % CHUNK_WORDS + 1) as u64 * 64);
+        }
         self.generation = hb.generation;
     }
 }

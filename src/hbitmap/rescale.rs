@@ -8,6 +8,8 @@ use super::chunks::Store;
 use super::geometry::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, SPAN_BITS, SPAN_WORDS};
 use super::{words, HBitmap};
 
+/// A run of so many bits is one range, wherever it is.
+const LONG_RUN: u64 = 512;
 /// A span of so few words that have bits is converted run by run.
 const FEW_WORDS: u32 = 3;
 
@@ -61,7 +63,8 @@ impl HBitmap {
         while let Some(first) = next {
             let run_end = src.next_clear_bit(first, last).unwrap_or(src.bits());
             let span_end = (first / SPAN_BITS + 1) * SPAN_BITS;
-            let end = if run_end < span_end && self.or_compressed(src, first, shift) {
+            let is_short = run_end < span_end && run_end - first < LONG_RUN;
+            let end = if is_short && self.or_compressed(src, first, shift) {
                 span_end
             } else {
                 let bit = (run_end - 1) >> shift;

@@ -20,8 +20,11 @@ impl HBitmap {
         if bits < old {
             self.reset_bits(bits, old - 1);
         }
+        let chunks = self.chunks.len();
         self.chunks.resize(bits);
-        self.levels.resize(self.chunks.len());
+        if self.chunks.len() != chunks {
+            self.levels.resize(self.chunks.len());
+        }
         // The chunk that the nearer end lies in has another size now: it may be full, or not any more.
         let edge = (bits.min(old) >> CHUNK_SHIFT) as usize;
         if edge < self.chunks.len() {

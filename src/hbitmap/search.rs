@@ -17,14 +17,7 @@ impl HBitmap {
     /// The first clean item of `start..start + count`, or `None`. The range may end past the end.
     #[inline]
     pub fn next_zero(&self, start: u64, count: u64) -> Option<u64> {
-        let near = self.next_zero_in_word(start, count);
-        if near.is_some() {
-            return near;
-        }
-        let end = self.end_of(start, count)?;
-        let last = (end - 1) >> self.granularity;
-        let bit = self.next_clear_bit(start >> self.granularity, last)?;
-        Some((bit << self.granularity).max(start))
+        self.next_zero_in_word(start, count).or_else(|| self.next_zero_after(start, count))
     }
 
     /// [`next_zero`](Self::next_zero) as far as the word of `start` goes, where most searches end.
@@ -34,13 +27,18 @@ impl HBitmap {
         if start >= self.size {
             return None;
         }
-        let clear = !self.chunks.stored_word((bit / 64) as usize)? >> (bit % 64);
-        if clear == 0 {
-            return None;
-        }
-        let item = (bit + u64::from(clear.trailing_zeros())) << self.granularity;
-        let item = item.max(start);
+        let bit = self.chunks.next_clear_in_word(bit)?;
+        let item = (bit << self.granularity).max(start);
         (item - start < count && item < self.size).then_some(item)
+    }
+
+    /// [`next_zero`](Self::next_zero), if [`next_zero_in_word`](Self::next_zero_in_word) found none.
+    #[inline]
+    pub(crate) fn next_zero_after(&self, start: u64, count: u64) -> Option<u64> {
+        let end = self.end_of(start, count)?;
+        let last = (end - 1) >> self.granularity;
+        let bit = self.next_clear_bit(start >> self.granularity, last)?;
+        Some((bit << self.granularity).max(start))
     }
 
     /// The first dirty area of `start..end`: its first item and its length in items, which is at

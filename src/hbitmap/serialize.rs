@@ -58,6 +58,9 @@ impl HBitmap {
     pub fn serialize_part(&self, buf: &mut [u8], start: u64, count: u64) {
         let part = self.part(start, count);
         let mut rest = &mut buf[..(part.end - part.start) as usize * 8];
+        if rest.len() == 8 {
+            return rest.copy_from_slice(&self.word(part.start).to_le_bytes());
+        }
         for (c, from, len) in chunks_of(part) {
             let (bytes, after) = rest.split_at_mut(len * 8);
             self.chunks.write_bytes(c, from, bytes);

@@ -471,3 +471,19 @@ fn a_cursor_outlives_its_chunk_and_goes_on_from_where_it_was() {
     hb.set(0, 58_752);
     assert_eq!(cursor.next(&hb), Some(19_266 / 64 * 64 + 64));
 }
+
+#[test]
+fn a_cursor_in_the_last_word_of_a_chunk_goes_on_after_a_change() {
+    const CHUNK: u64 = geometry::CHUNK_BITS;
+    for full in [false, true] {
+        let mut hb = HBitmap::new(3 * CHUNK, 0);
+        hb.set(if full { 0 } else { 5 }, if full { CHUNK } else { 1 });
+        hb.set(CHUNK - 1, 1);
+        hb.set(2 * CHUNK, 1);
+        let mut cursor = Cursor::new(&hb, CHUNK - 64);
+        while cursor.next(&hb) != Some(CHUNK - 1) {}
+        hb.set(CHUNK + 7, 1);
+        let rest: Vec<u64> = std::iter::from_fn(|| cursor.next(&hb)).take(5).collect();
+        assert_eq!(rest, [CHUNK + 7, 2 * CHUNK]);
+    }
+}

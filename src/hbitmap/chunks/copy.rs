@@ -145,18 +145,14 @@ impl Chunks {
                 }
             }
             Store::Words(spans) => {
-                let (mut rest, mut w) = (bytes, from);
-                while !rest.is_empty() {
-                    let s = w / SPAN_WORDS;
-                    let len = ((s + 1) * SPAN_WORDS - w).min(rest.len() / 8);
-                    let (part, after) = rest.split_at_mut(len * 8);
-                    if spans >> s & 1 != 0 {
-                        let first = c * CHUNK_WORDS + w;
-                        words::to_little_endian(part, &self.memory.words()[first..first + len]);
-                    } else {
-                        part.fill(0);
-                    }
-                    (rest, w) = (after, w + len);
+                let words = &self.memory.words()[c * CHUNK_WORDS + from..][..bytes.len() / 8];
+                words::to_little_endian(bytes, words);
+                let empty = (0..CHUNK_SPANS).filter(|s| spans >> s & 1 == 0);
+                for s in empty.filter(|s| (s + 1) * SPAN_WORDS > from) {
+                    let first = (s * SPAN_WORDS).saturating_sub(from) * 8;
+                    let end = ((s + 1) * SPAN_WORDS - from) * 8;
+                    let end = end.min(bytes.len());
+                    bytes[first.min(end)..end].fill(0);
                 }
             }
         }
@@ -171,6 +167,9 @@ impl Chunks {
         }
         self.bits = bits;
         let words = bits.div_ceil(64) as usize;
+        if words == self.memory.len() {
+            return;
+        }
         self.memory.resize(words);
         resize_list(&mut self.summary, words.div_ceil(SPAN_WORDS));
     }

@@ -80,18 +80,22 @@ impl Header {
     }
 
     /// Whether `bit` is in the array. Free of branches: lookups at random would mispredict them.
+    ///
+    /// All fields are compared at once. The count is like an index, of bit 0, if all bits are set.
     #[inline(always)]
     pub(super) fn array_contains(self, bit: u64) -> bool {
         let key = bit as u16 | PRESENT;
-        (ARRAY..ARRAY + ARRAY_LEN).fold(false, |found, i| found | (self.0[i] == key))
+        self.0.iter().fold(false, |found, &field| found | (field == key))
     }
 
-    /// How many indices of the array are below `bit`. Free of branches, as `array_contains`.
+    /// How many indices of the array are below `bit`, which may be the end of the chunk. Free of
+    /// branches, as `array_contains`.
     #[inline(always)]
-    fn array_rank(self, bit: u64) -> usize {
-        let key = bit as u16 | PRESENT;
+    pub(super) fn array_rank(self, bit: u64) -> usize {
+        let key = u32::from(PRESENT) + bit as u32;
         // Zero, no index, wraps around and is never below.
-        (ARRAY..ARRAY + ARRAY_LEN).map(|i| usize::from(self.0[i].wrapping_sub(1) < key - 1)).sum()
+        let is_below = |slot: usize| u32::from(self.0[slot]).wrapping_sub(1) < key - 1;
+        (ARRAY..ARRAY + ARRAY_LEN).map(|slot| usize::from(is_below(slot))).sum()
     }
 
     /// The first index of the array at or after `from`.
@@ -106,6 +110,12 @@ impl Header {
     pub(super) fn array_word(self, word: usize) -> u64 {
         let indices = self.array().filter(|&bit| (bit / 64) as usize == word);
         indices.fold(0, |bits, bit| bits | 1 << (bit % 64))
+    }
+
+    /// The index in slot `slot` of the array; `None` past the last one.
+    #[inline(always)]
+    pub(super) fn array_slot(self, slot: usize) -> Option<u64> {
+        (slot < ARRAY_LEN && self.0[ARRAY + slot] != 0).then(|| u64::from(self.0[ARRAY + slot] & !PRESENT))
     }
 
     /// The end of the run of indices that begins with `from`: `from` itself if it is not there.

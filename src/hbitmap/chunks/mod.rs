@@ -134,21 +134,54 @@ impl Chunks {
         self.memory.words()[w] & stored_mask(header, w) | full
     }
 
-    /// Word `w` of the bitmap, if its chunk is stored as words or empty.
+    /// The first clear bit at or after bit `from` of the bitmap, if it is easily found: in its word or,
+    /// in an array, `from` itself. It may be past the end.
     #[inline(always)]
-    pub(super) fn stored_word(&self, w: usize) -> Option<u64> {
+    pub(super) fn next_clear_in_word(&self, from: u64) -> Option<u64> {
+        let w = (from / 64) as usize;
         let header = self.header(w / CHUNK_WORDS);
-        header.is_words_or_empty().then(|| self.memory.words()[w] & stored_mask(header, w))
+        if !header.is_words_or_empty() {
+            let is_clear = header.has_array() && !header.array_contains(from % CHUNK_BITS);
+            return is_clear.then_some(from);
+        }
+        let clear = !(self.memory.words()[w] & stored_mask(header, w)) >> (from % 64);
+        (clear != 0).then(|| from + u64::from(clear.trailing_zeros()))
     }
 
     /// Which words after word `w`, of the span that `w` is in, are not zero: bit `i` for word `i` of
-    /// the span. None if the store is an array: its bits are found one by one.
+    /// the span. None if the store is an array.
     #[inline]
     pub(super) fn words_after(&self, w: usize) -> u64 {
-        let header = self.header(w / CHUNK_WORDS);
+        let (c, s) = (w / CHUNK_WORDS, w % CHUNK_WORDS / SPAN_WORDS);
+        above(self.nonzero_words(c, s), (w % SPAN_WORDS) as u64)
+    }
+
+    /// Which words of span `s` of chunk `c` are not zero. None if the store is an array.
+    #[inline]
+    pub(super) fn nonzero_words(&self, c: usize, s: usize) -> u64 {
+        let header = self.header(c);
         let full = u64::from(header.is_full()).wrapping_neg() & ALL_WORDS;
-        let stored = self.summary[w >> SPAN_SHIFT] & stored_mask(header, w);
-        above(stored | full, (w % SPAN_WORDS) as u64)
+        let stored = u64::from(header.spans() >> s & 1).wrapping_neg();
+        self.summary[self.span(c, s)] & stored | full
+    }
+
+    /// Which spans of chunk `c` have set bits. None if the store is an array.
+    #[inline]
+    pub(super) fn spans(&self, c: usize) -> u32 {
+        let header = self.header(c);
+        u32::from(if header.is_full() { ALL_SPANS } else { header.spans() })
+    }
+
+    /// The bit in slot `slot` of the array of chunk `c`, if it is stored so and has that many.
+    #[inline]
+    pub(super) fn array_slot(&self, c: usize, slot: usize) -> Option<u64> {
+        self.header(c).array_slot(slot)
+    }
+
+    /// The slot of the first bit at or after `from` in the array of chunk `c`.
+    #[inline]
+    pub(super) fn slot_from(&self, c: usize, from: u64) -> u32 {
+        self.header(c).array_rank(from) as u32
     }
 
     /// The first set bit of chunk `c` at or after its bit `from`.
@@ -191,23 +224,28 @@ impl Chunks {
             let end = header.array_run_end(from);
             return (!header.is_full() && end < CHUNK_BITS).then_some(end);
         }
-        let (mut s, mut at) = ((from / SPAN_BITS) as usize, (from / 64) as usize % SPAN_WORDS);
-        let mut within = u64::MAX << (from % 64);
-        while s < CHUNK_SPANS {
-            let first = s as u64 * SPAN_BITS;
+        let (mut w, mut within) = ((from / 64) as usize, u64::MAX << (from % 64));
+        while w < CHUNK_WORDS {
+            let s = w / SPAN_WORDS;
             if header.spans() >> s & 1 == 0 {
-                return Some(from.max(first));
+                return Some(from.max(w as u64 * 64));
             }
-            let found = |i: usize, clear: u64| Some(first + i as u64 * 64 + u64::from(clear.trailing_zeros()));
             let words = &self.memory.words()[self.span_words(c, s)];
-            if let Some(clear) = words.get(at).map(|word| !word & within).filter(|&clear| clear != 0) {
-                return found(at, clear);
+            // A short run ends before vectors pay.
+            for (i, &word) in words.iter().enumerate().skip(w % SPAN_WORDS).take(8) {
+                let clear = !word & within;
+                if clear != 0 {
+                    let word = (s * SPAN_WORDS + i) as u64;
+                    return Some(word * 64 + u64::from(clear.trailing_zeros()));
+                }
+                within = u64::MAX;
             }
-            let rest = words.get(at + 1..).unwrap_or_default();
+            let rest = words.get(w % SPAN_WORDS + 8..).unwrap_or_default();
             if let Some(i) = words::first_clear(rest) {
-                return found(at + 1 + i, !rest[i]);
+                let word = (w + 8 + i) as u64;
+                return Some(word * 64 + u64::from(rest[i].trailing_ones()));
             }
-            (s, at, within) = (s + 1, 0, u64::MAX);
+            w = (s + 1) * SPAN_WORDS;
         }
         None
     }

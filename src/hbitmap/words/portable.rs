@@ -58,17 +58,17 @@ pub(super) fn first_clear(words: &[u64]) -> Option<usize> {
 /// Reads little-endian words from `bytes`, which is eight times as long as `words`.
 #[inline]
 pub(in crate::hbitmap) fn from_little_endian(words: &mut [u64], bytes: &[u8]) {
-    for (word, byte) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        let mut little = [0; 8];
-        little.copy_from_slice(byte);
-        *word = u64::from_le_bytes(little);
+    bytemuck::must_cast_slice_mut(words).copy_from_slice(bytes);
+    for word in words {
+        *word = u64::from_le(*word);
     }
 }
 
 /// Writes `words` to `bytes`, which is eight times as long, as little-endian words.
 #[inline]
 pub(in crate::hbitmap) fn to_little_endian(bytes: &mut [u8], words: &[u64]) {
-    for (byte, word) in bytes.chunks_exact_mut(8).zip(words) {
-        byte.copy_from_slice(&word.to_le_bytes());
+    bytes.copy_from_slice(bytemuck::must_cast_slice(words));
+    if cfg!(target_endian = "big") {
+        bytes.chunks_exact_mut(8).for_each(<[u8]>::reverse);
     }
 }
