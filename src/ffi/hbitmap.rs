@@ -184,9 +184,10 @@ pub unsafe extern "C" fn hbitmap_serialization_size(hb: *const HBitmap, start: u
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_serialize_part(hb: *const HBitmap, buf: *mut u8, start: u64, count: u64) {
     let hb = object!(hb, "hbitmap_serialize_part");
+    let part = hb.part(start, count);
     // SAFETY: the buffer is the caller's, with the bytes that hbitmap_serialization_size says.
-    if let Some(buf) = unsafe { buffer_mut(buf, hb.serialization_size(start, count), "hbitmap_serialize_part") } {
-        hb.serialize_part(buf, start, count);
+    if let Some(buf) = unsafe { buffer_mut(buf, (part.end - part.start) * 8, "hbitmap_serialize_part") } {
+        hb.serialize_words(buf, part);
     }
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Iteration over dirty bits, safe while the bitmap changes.
 
-use super::chunks::Store;
-use super::geometry::{ARRAY_LEN, CHUNK_WORDS, SPAN_WORDS};
+use super::geometry::{CHUNK_WORDS, SPAN_WORDS};
 use super::HBitmap;
 use crate::assertion::abi_assert;
 
@@ -77,12 +76,9 @@ impl Cursor {
             return Some(());
         }
         let mut c = self.word as usize / CHUNK_WORDS;
-        if self.spans == 0 && hb.chunks.array_slot(c, self.slot as usize).is_none() {
+        if self.spans == 0 && hb.chunks.array_slot(c, self.slot).is_none() {
             c = hb.levels.next(c + 1)?;
-            (self.spans, self.slot) = match hb.chunks.store(c) {
-                Store::Array(_) => (0, 0),
-                Store::Words(_) | Store::Full => (hb.chunks.spans(c), ARRAY_LEN as u32),
-            };
+            (self.spans, self.slot) = (hb.chunks.spans(c), 0);
         }
         if self.spans != 0 {
             self.enter_span(hb, c);
@@ -108,7 +104,7 @@ impl Cursor {
     #[inline]
     fn take_from_array(&mut self, hb: &HBitmap, c: usize) {
         self.pending = 0;
-        while let Some(bit) = hb.chunks.array_slot(c, self.slot as usize) {
+        while let Some(bit) = hb.chunks.array_slot(c, self.slot) {
             let word = c as u64 * CHUNK_WORDS as u64 + bit / 64;
             if self.pending != 0 && word != self.word {
                 return;
@@ -124,7 +120,7 @@ impl Cursor {
     fn revalidate(&mut self, hb: &HBitmap) {
         let (c, w) = (self.word as usize / CHUNK_WORDS, self.word as usize);
         self.pending &= hb.word(self.word);
-        (self.words, self.spans, self.slot) = (0, 0, ARRAY_LEN as u32);
+        (self.words, self.spans, self.slot) = (0, 0, 0);
         if self.word < hb.bits().div_ceil(64) {
             self.words = hb.chunks.words_after(w);
             self.spans = hb.chunks.spans(c) & (u32::MAX << (w % CHUNK_WORDS / SPAN_WORDS) << 1);

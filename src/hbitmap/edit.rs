@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Set and reset: single bits by the shortest way, ranges by whole chunks where they can.
 
-use super::geometry::{mask, ones_of, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
-use super::levels::word_masks;
+use super::geometry::{mask, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
 use super::HBitmap;
 use crate::assertion::abi_assert;
 
@@ -185,25 +184,7 @@ impl HBitmap {
         if first == 0 && last + 1 == self.chunks.len() {
             return self.count;
         }
-        let of_word = |(k, mask): (usize, u64)| {
-            let (any, full) = self.levels.masks(k);
-            let mixed = ones_of(any & !full & mask).map(|i| self.chunks.count(k * 64 + i));
-            let short = full & mask & self.short_chunk(k);
-            let whole = u64::from((full & mask & !short).count_ones()) << CHUNK_SHIFT;
-            let short = ones_of(short).map(|i| self.chunks.count(k * 64 + i));
-            whole + mixed.chain(short).sum::<u64>()
-        };
-        word_masks(first, last).map(of_word).sum()
-    }
-
-    /// The last chunk, which may be short, if it is one of chunks `64 * k ..`: as a mask.
-    fn short_chunk(&self, k: usize) -> u64 {
-        let last = self.chunks.len() - 1;
-        if last / 64 == k {
-            1 << (last % 64)
-        } else {
-            0
-        }
+        (first..=last).map(|c| self.chunks.count(c)).sum()
     }
 
     /// Lets `change` change chunk `c`, and keeps count, levels and generation right.

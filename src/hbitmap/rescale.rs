@@ -4,7 +4,6 @@
 //! Both directions go along the source: a long run is one range here; what is scattered within a
 //! word or a span is converted by a kernel at once.
 
-use super::chunks::Store;
 use super::geometry::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, SPAN_BITS, SPAN_WORDS};
 use super::{words, HBitmap};
 
@@ -80,8 +79,7 @@ impl HBitmap {
     /// once, and returns whether it did.
     fn or_compressed(&mut self, src: &HBitmap, first: u64, shift: u32) -> bool {
         let (c, s) = ((first >> CHUNK_SHIFT) as usize, (first % CHUNK_BITS / SPAN_BITS) as usize);
-        let Store::Words(_) = src.chunks.store(c) else { return false };
-        let (fine, summary) = src.chunks.stored_span(c, s);
+        let Some((fine, summary)) = src.chunks.stored_span(c, s) else { return false };
         if summary.count_ones() <= FEW_WORDS || SPAN_BITS >> shift < 2 {
             return false;
         }

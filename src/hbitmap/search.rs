@@ -101,14 +101,15 @@ impl HBitmap {
         let (mut c, mut at) = ((from >> CHUNK_SHIFT) as usize, from % CHUNK_BITS);
         let end = (last >> CHUNK_SHIFT) as usize;
         loop {
-            // A long run passes full chunks 64 at a time.
-            let next = self.levels.next_not_full(c, end)?;
-            at = if next == c { at } else { 0 };
-            if let Some(bit) = self.chunks.next_clear(next, at) {
-                let bit = (next as u64) << CHUNK_SHIFT | bit;
-                return (bit <= last).then_some(bit);
+            let stop = if c == end { last % CHUNK_BITS } else { CHUNK_BITS - 1 };
+            if let Some(bit) = self.chunks.next_clear(c, at, stop) {
+                return (bit <= stop).then_some((c as u64) << CHUNK_SHIFT | bit);
             }
-            (c, at) = (next + 1, 0);
+            if c == end {
+                return None;
+            }
+            // A long run passes full chunks 64 at a time.
+            (c, at) = (self.levels.next_not_full(c + 1, end)?, 0);
         }
     }
 }

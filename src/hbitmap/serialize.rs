@@ -57,7 +57,11 @@ impl HBitmap {
     /// [`serialization_size`](Self::serialization_size).
     pub fn serialize_part(&self, buf: &mut [u8], start: u64, count: u64) {
         let part = self.part(start, count);
-        let mut rest = &mut buf[..(part.end - part.start) as usize * 8];
+        self.serialize_words(&mut buf[..(part.end - part.start) as usize * 8], part);
+    }
+
+    /// Writes the words of a [`part`](Self::part) to `rest`, which is as long.
+    pub(crate) fn serialize_words(&self, mut rest: &mut [u8], part: Range<u64>) {
         if rest.len() == 8 {
             return rest.copy_from_slice(&self.word(part.start).to_le_bytes());
         }
@@ -138,7 +142,8 @@ impl HBitmap {
     }
 
     /// The words of a serialised part, after QEMU's checks; none if `count` is 0.
-    fn part(&self, start: u64, count: u64) -> Range<u64> {
+    #[inline]
+    pub(crate) fn part(&self, start: u64, count: u64) -> Range<u64> {
         if count == 0 {
             return 0..0;
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Whole chunks and runs of words: union, bytes in and out, a new size.
 
-use super::{resize_list, Chunks, Header, Store};
+use super::{resize_list, Chunks, Header};
 use crate::hbitmap::geometry::{mask, ones_of, ARRAY_LEN, CHUNK_BITS, CHUNK_SHIFT};
 use crate::hbitmap::geometry::{CHUNK_SPANS, CHUNK_WORDS, SPAN_SHIFT, SPAN_WORDS};
 use crate::hbitmap::words;
@@ -27,9 +27,10 @@ impl Chunks {
             return;
         }
         self.make_words(c);
-        for s in ones_of(other.spans().into()) {
-            let (words, summary) = src.stored_span(c, s);
-            self.or_span(c, s, words, summary);
+        for s in 0..CHUNK_SPANS {
+            if let Some((words, summary)) = src.stored_span(c, s) {
+                self.or_span(c, s, words, summary);
+            }
         }
     }
 
@@ -133,28 +134,23 @@ impl Chunks {
 
     /// Writes the words of chunk `c` from its word `from` on to `bytes`, little-endian.
     pub(in crate::hbitmap) fn write_bytes(&self, c: usize, from: usize, bytes: &mut [u8]) {
-        match self.store(c) {
-            Store::Full => bytes.fill(u8::MAX),
-            Store::Array(array) => {
-                bytes.fill(0);
-                for bit in array.bits() {
-                    let byte = ((bit / 8) as usize).checked_sub(from * 8);
-                    if let Some(byte) = byte.and_then(|byte| bytes.get_mut(byte)) {
-                        *byte |= 1 << (bit % 8);
-                    }
+        let header = self.header(c);
+        if header.spans() == 0 {
+            bytes.fill(if header.is_full() { u8::MAX } else { 0 });
+            for bit in header.array() {
+                let byte = ((bit / 8) as usize).checked_sub(from * 8);
+                if let Some(byte) = byte.and_then(|byte| bytes.get_mut(byte)) {
+                    *byte |= 1 << (bit % 8);
                 }
             }
-            Store::Words(spans) => {
-                let words = &self.memory.words()[c * CHUNK_WORDS + from..][..bytes.len() / 8];
-                words::to_little_endian(bytes, words);
-                let empty = (0..CHUNK_SPANS).filter(|s| spans >> s & 1 == 0);
-                for s in empty.filter(|s| (s + 1) * SPAN_WORDS > from) {
-                    let first = (s * SPAN_WORDS).saturating_sub(from) * 8;
-                    let end = ((s + 1) * SPAN_WORDS - from) * 8;
-                    let end = end.min(bytes.len());
-                    bytes[first.min(end)..end].fill(0);
-                }
-            }
+            return;
+        }
+        let words = &self.memory.words()[c * CHUNK_WORDS + from..][..bytes.len() / 8];
+        words::to_little_endian(bytes, words);
+        for s in (from / SPAN_WORDS..CHUNK_SPANS).filter(|s| header.spans() >> s & 1 == 0) {
+            let first = (s * SPAN_WORDS).saturating_sub(from) * 8;
+            let end = (((s + 1) * SPAN_WORDS - from) * 8).min(bytes.len());
+            bytes[first.min(end)..end].fill(0);
         }
     }
 

@@ -16,7 +16,7 @@ impl Chunks {
         if header.spans() >> ((w >> SPAN_SHIFT) % CHUNK_SPANS) & 1 == 0 {
             return None;
         }
-        let word = self.memory.words_mut().get_mut(w)?;
+        let word = self.memory.word_mut(w);
         let gained = bits & !*word;
         if gained == 0 {
             return Some(0);
@@ -32,29 +32,22 @@ impl Chunks {
     }
 
     /// Sets the bits `bits` (not none, all within the bitmap) of word `w`.
-    #[inline]
     pub(in crate::hbitmap) fn set_in_word(&mut self, w: usize, bits: u64) {
         let c = w / CHUNK_WORDS;
         let mut header = self.header(c);
-        if header.is_full() {
+        if header.is_full() || self.set_stored(w, bits).is_some() {
             return;
         }
-        if header.spans() == 0 {
+        if header.spans() == 0 && bits.count_ones() as usize <= ARRAY_LEN {
             let first = (w % CHUNK_WORDS) as u64 * 64;
-            let few = bits.count_ones() as usize <= ARRAY_LEN;
-            if few && ones_of(bits).all(|i| header.array_insert(first + i as u64).is_some()) {
+            if ones_of(bits).all(|i| header.array_insert(first + i as u64).is_some()) {
                 *self.memory.header_mut(c) = header.0;
                 return;
             }
-            self.make_words(c);
         }
-        let s = w % CHUNK_WORDS / SPAN_WORDS;
-        self.open_span(c, s);
-        let word = &mut self.memory.words_mut()[w];
-        let gained = bits & !*word;
-        *word |= bits;
-        self.summary[w >> SPAN_SHIFT] |= 1 << (w % SPAN_WORDS);
-        self.add_to_count(c, u64::from(gained.count_ones()));
+        self.make_words(c);
+        self.open_span(c, w % CHUNK_WORDS / SPAN_WORDS);
+        self.set_stored(w, bits);
     }
 
     /// Clears the bits `bits` of word `w`.
@@ -66,7 +59,7 @@ impl Chunks {
         }
         let mut header = self.header(c);
         if header.spans() >> s & 1 != 0 {
-            let word = &mut self.memory.words_mut()[w];
+            let word = self.memory.word_mut(w);
             let lost = bits & *word;
             *word &= !bits;
             if *word == 0 {
@@ -76,7 +69,7 @@ impl Chunks {
             self.close_if_empty(c, s);
         } else if header.has_array() {
             let first = (w % CHUNK_WORDS) as u64 * 64;
-            header.array_retain(|bit| bit & !63 != first || bits >> (bit % 64) & 1 == 0);
+            ones_of(bits).for_each(|i| header.array_remove(first + i as u64));
             *self.memory.header_mut(c) = header.0;
         }
     }
@@ -132,7 +125,7 @@ impl Chunks {
                     words.fill(0);
                     *summary = 0;
                 }
-                fill_bits(words, from, to)
+                write_bits(words, from, to, true)
             };
             *summary |= mask(from / 64, to / 64);
             header.set_spans(header.spans() | 1 << s);
@@ -155,7 +148,9 @@ impl Chunks {
         }
         let mut header = self.header(c);
         if header.has_array() {
-            header.array_retain(|bit| !(first..=last).contains(&bit));
+            for bit in header.array().filter(|bit| (first..=last).contains(bit)) {
+                header.array_remove(bit);
+            }
             *self.memory.header_mut(c) = header.0;
             return;
         }
@@ -163,7 +158,7 @@ impl Chunks {
             let at = self.span(c, s);
             let span = self.span_words(c, s);
             let words = &mut self.memory.words_mut()[span];
-            let lost = clear_bits(words, from, to);
+            let lost = write_bits(words, from, to, false);
             // The words at the ends may keep bits; those between have none.
             let (low, high) = ((from / 64) as usize, (to / 64) as usize);
             let left = u64::from(words[low] != 0) << low | u64::from(words[high] != 0) << high;
@@ -194,12 +189,9 @@ impl Chunks {
         } else if header.has_array() {
             *self.memory.header_mut(c) = Header::EMPTY.0;
             for bit in header.array() {
-                let w = c * CHUNK_WORDS + (bit / 64) as usize;
                 self.open_span(c, (bit / SPAN_BITS) as usize);
-                self.memory.words_mut()[w] |= 1 << (bit % 64);
-                self.summary[w >> SPAN_SHIFT] |= 1 << (w % SPAN_WORDS);
+                self.set_stored(c * CHUNK_WORDS + (bit / 64) as usize, 1 << (bit % 64));
             }
-            self.add_to_count(c, header.count());
         }
     }
 
@@ -252,44 +244,21 @@ fn spans_of(first: u64, last: u64) -> impl Iterator<Item = (usize, u64, u64)> {
     })
 }
 
-/// Sets the bits `first..=last` of `words`; returns how many were clear.
+/// Sets or clears the bits `first..=last` of `words`; returns how many changed.
 #[inline]
-fn fill_bits(words: &mut [u64], first: u64, last: u64) -> u64 {
+fn write_bits(words: &mut [u64], first: u64, last: u64, set: bool) -> u64 {
     let (low, high) = ((first / 64) as usize, (last / 64) as usize);
-    let mut gained = 0;
-    let mut set = |word: &mut u64, bits: u64| {
-        gained += u64::from((bits & !*word).count_ones());
-        *word |= bits;
+    let write = |word: &mut u64, bits: u64| {
+        let old = *word;
+        *word = if set { old | bits } else { old & !bits };
+        u64::from((old ^ *word).count_ones())
     };
     if low == high {
-        set(&mut words[low], mask(first, last));
-        return gained;
+        return write(&mut words[low], mask(first, last));
     }
-    set(&mut words[low], mask(first, 63));
-    set(&mut words[high], mask(0, last));
+    let ends = write(&mut words[low], mask(first, 63)) + write(&mut words[high], mask(0, last));
     let middle = &mut words[low + 1..high];
-    gained += middle.len() as u64 * 64 - words::count_ones(middle);
-    middle.fill(u64::MAX);
-    gained
-}
-
-/// Clears the bits `first..=last` of `words`; returns how many were set.
-#[inline]
-fn clear_bits(words: &mut [u64], first: u64, last: u64) -> u64 {
-    let (low, high) = ((first / 64) as usize, (last / 64) as usize);
-    let mut lost = 0;
-    let mut reset = |word: &mut u64, bits: u64| {
-        lost += u64::from((bits & *word).count_ones());
-        *word &= !bits;
-    };
-    if low == high {
-        reset(&mut words[low], mask(first, last));
-        return lost;
-    }
-    reset(&mut words[low], mask(first, 63));
-    reset(&mut words[high], mask(0, last));
-    let middle = &mut words[low + 1..high];
-    lost += words::count_ones(middle);
-    middle.fill(0);
-    lost
+    let ones = words::count_ones(middle);
+    middle.fill(if set { u64::MAX } else { 0 });
+    ends + if set { middle.len() as u64 * 64 - ones } else { ones }
 }

@@ -149,15 +149,20 @@ impl Header {
         Some(true)
     }
 
-    /// Keeps the indices of the array that `keep` wants, and makes the count theirs.
+    /// Takes `bit` out of the array, if it is there, and from the count.
     #[inline]
-    pub(super) fn array_retain(&mut self, keep: impl Fn(u64) -> bool) {
-        let mut kept = Header::EMPTY;
-        for (i, bit) in self.array().filter(|&bit| keep(bit)).enumerate() {
-            kept.0[ARRAY + i] = bit as u16 | PRESENT;
-            kept.0[STORE] = HAS_ARRAY;
-            kept.0[COUNT] += 1;
+    pub(super) fn array_remove(&mut self, bit: u64) {
+        if !self.array_contains(bit) {
+            return;
         }
-        *self = kept;
+        let rank = self.array_rank(bit);
+        let after = |slot: usize| if slot + 1 < ARRAY + ARRAY_LEN { self.0[slot + 1] } else { 0 };
+        let mut header = *self;
+        for slot in ARRAY + rank..ARRAY + ARRAY_LEN {
+            header.0[slot] = after(slot);
+        }
+        header.0[COUNT] -= 1;
+        header.0[STORE] = if header.0[COUNT] == 0 { 0 } else { HAS_ARRAY };
+        *self = header;
     }
 }

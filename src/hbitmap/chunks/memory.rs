@@ -11,8 +11,8 @@ use crate::hbitmap::geometry::CHUNK_WORDS;
 #[derive(Debug)]
 pub(super) struct Memory {
     block: Vec<[u64; 2]>,
-    /// So many headers lie before the words.
-    room: usize,
+    /// Where the words begin, in units of 8 bytes: twice the headers that there is room for.
+    first_word: usize,
     words: usize,
 }
 
@@ -20,7 +20,7 @@ impl Memory {
     /// Memory for `words` words and their headers, zeroed by calloc.
     pub(super) fn new(words: usize) -> Self {
         let room = (2 * words.div_ceil(CHUNK_WORDS)).next_power_of_two();
-        Memory { block: vec![[0; 2]; room + words.div_ceil(2)], room, words }
+        Memory { block: vec![[0; 2]; room + words.div_ceil(2)], first_word: 2 * room, words }
     }
 
     /// The number of chunks.
@@ -50,27 +50,36 @@ impl Memory {
         self.block[first..=last].fill(bytemuck::must_cast(header.0));
     }
 
+    #[inline(always)]
+    pub(super) fn word(&self, w: usize) -> u64 {
+        self.block.as_flattened()[self.first_word + w]
+    }
+
+    #[inline(always)]
+    pub(super) fn word_mut(&mut self, w: usize) -> &mut u64 {
+        &mut self.block.as_flattened_mut()[self.first_word + w]
+    }
+
     /// All words; one more than there are if their number is odd.
     #[inline(always)]
     pub(super) fn words(&self) -> &[u64] {
-        &self.block.as_flattened()[2 * self.room..]
+        &self.block.as_flattened()[self.first_word..]
     }
 
     /// All words, to be changed.
     #[inline(always)]
     pub(super) fn words_mut(&mut self) -> &mut [u64] {
-        &mut self.block.as_flattened_mut()[2 * self.room..]
+        &mut self.block.as_flattened_mut()[self.first_word..]
     }
 
     /// Makes it `words` words. Headers of chunks that go are empty.
     pub(super) fn resize(&mut self, words: usize) {
-        if words.div_ceil(CHUNK_WORDS) <= self.room {
-            let odd = 2 * self.room + self.words;
-            if let Some(word) = self.block.as_flattened_mut().get_mut(odd) {
-                *word = 0;
+        if words.div_ceil(CHUNK_WORDS) <= self.first_word / 2 {
+            if self.words % 2 != 0 {
+                *self.word_mut(self.words) = 0;
             }
             self.words = words;
-            return resize_list(&mut self.block, self.room + words.div_ceil(2));
+            return resize_list(&mut self.block, (self.first_word + words).div_ceil(2));
         }
         // More than twice the size: to copy what is stored is less than to clear what is new.
         let mut memory = Memory::new(words);

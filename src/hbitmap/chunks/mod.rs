@@ -43,26 +43,6 @@ pub(super) struct Chunks {
     bits: u64,
 }
 
-/// How a chunk is stored, for those who treat all of it at once.
-pub(super) enum Store {
-    /// All bits are set.
-    Full,
-    /// These bits are set, numbered within the chunk; none if it is empty.
-    Array(Array),
-    /// These of its spans have bits that are set.
-    Words(u8),
-}
-
-/// The bits of a chunk that has few.
-pub(super) struct Array(Header);
-
-impl Array {
-    /// The bits, ascending, numbered within the chunk.
-    pub(super) fn bits(&self) -> impl Iterator<Item = u64> {
-        self.0.array()
-    }
-}
-
 impl Chunks {
     /// `bits` bits, none of them set.
     pub(super) fn new(bits: u64) -> Self {
@@ -100,17 +80,6 @@ impl Chunks {
         self.header(c).count()
     }
 
-    /// How chunk `c` is stored.
-    #[inline]
-    pub(super) fn store(&self, c: usize) -> Store {
-        let header = self.header(c);
-        match header.spans() {
-            0 if header.is_full() => Store::Full,
-            0 => Store::Array(Array(header)),
-            spans => Store::Words(spans),
-        }
-    }
-
     /// Whether bit `bit` of the bitmap is set.
     ///
     /// All three stores are asked at once, because a branch on the store is mispredicted where
@@ -118,7 +87,7 @@ impl Chunks {
     #[inline(always)]
     pub(super) fn get(&self, bit: u64) -> bool {
         let header = self.header((bit >> CHUNK_SHIFT) as usize);
-        let word = self.memory.words()[(bit / 64) as usize] & stored_mask(header, (bit / 64) as usize);
+        let word = self.memory.word((bit / 64) as usize) & stored_mask(header, (bit / 64) as usize);
         let in_array = header.array_contains(bit % CHUNK_BITS);
         (word >> (bit % 64) & 1 != 0) | header.is_full() | in_array
     }
@@ -131,20 +100,21 @@ impl Chunks {
             return header.array_word(w % CHUNK_WORDS);
         }
         let full = u64::from(header.is_full()).wrapping_neg();
-        self.memory.words()[w] & stored_mask(header, w) | full
+        self.memory.word(w) & stored_mask(header, w) | full
     }
 
-    /// The first clear bit at or after bit `from` of the bitmap, if it is easily found: in its word or,
-    /// in an array, `from` itself. It may be past the end.
+    /// The first clear bit at or after bit `from` of the bitmap, if it is easily found: in its word, or
+    /// in an array. It may be past the end.
     #[inline(always)]
     pub(super) fn next_clear_in_word(&self, from: u64) -> Option<u64> {
         let w = (from / 64) as usize;
         let header = self.header(w / CHUNK_WORDS);
         if !header.is_words_or_empty() {
-            let is_clear = header.has_array() && !header.array_contains(from % CHUNK_BITS);
-            return is_clear.then_some(from);
+            let end = header.array_run_end(from % CHUNK_BITS);
+            let is_clear = header.has_array() && end < CHUNK_BITS;
+            return is_clear.then_some(from - from % CHUNK_BITS + end);
         }
-        let clear = !(self.memory.words()[w] & stored_mask(header, w)) >> (from % 64);
+        let clear = !(self.memory.word(w) & stored_mask(header, w)) >> (from % 64);
         (clear != 0).then(|| from + u64::from(clear.trailing_zeros()))
     }
 
@@ -172,10 +142,15 @@ impl Chunks {
         u32::from(if header.is_full() { ALL_SPANS } else { header.spans() })
     }
 
-    /// The bit in slot `slot` of the array of chunk `c`, if it is stored so and has that many.
+    /// The bit in slot `slot` of the array of chunk `c`, if there is such a chunk, stored so, with that
+    /// many bits.
     #[inline]
-    pub(super) fn array_slot(&self, c: usize, slot: usize) -> Option<u64> {
-        self.header(c).array_slot(slot)
+    pub(super) fn array_slot(&self, c: usize, slot: u32) -> Option<u64> {
+        if c < self.len() {
+            self.header(c).array_slot(slot as usize)
+        } else {
+            None
+        }
     }
 
     /// The slot of the first bit at or after `from` in the array of chunk `c`.
@@ -195,14 +170,14 @@ impl Chunks {
         let first = c * CHUNK_WORDS;
         let found = |word: usize, bits: u64| Some(word as u64 * 64 + u64::from(bits.trailing_zeros()));
         if header.spans() >> s & 1 != 0 {
-            let bits = self.memory.words()[first + at] & (u64::MAX << (from % 64));
+            let bits = self.memory.word(first + at) & (u64::MAX << (from % 64));
             if bits != 0 {
                 return found(at, bits);
             }
             let after = above(self.summary[self.span(c, s)], (at % SPAN_WORDS) as u64);
             if after != 0 {
                 let word = s * SPAN_WORDS + after.trailing_zeros() as usize;
-                return found(word, self.memory.words()[first + word]);
+                return found(word, self.memory.word(first + word));
             }
         }
         let spans = above(header.spans().into(), s as u64);
@@ -212,48 +187,49 @@ impl Chunks {
         let s = spans.trailing_zeros() as usize;
         let summary = self.summary[self.span(c, s)];
         let word = s * SPAN_WORDS + summary.trailing_zeros() as usize;
-        found(word, self.memory.words()[first + word])
+        found(word, self.memory.word(first + word))
     }
 
-    /// The first clear bit of chunk `c` at or after its bit `from`. In a short chunk it may lie past
-    /// the end.
+    /// The first clear bit of bits `from..=last` of chunk `c`, or one past `last`. `None` if the bits
+    /// are all set.
     #[inline]
-    pub(super) fn next_clear(&self, c: usize, from: u64) -> Option<u64> {
+    pub(super) fn next_clear(&self, c: usize, from: u64, last: u64) -> Option<u64> {
         let header = self.header(c);
+        if header.count() == CHUNK_BITS {
+            return None;
+        }
         if header.spans() == 0 {
             let end = header.array_run_end(from);
-            return (!header.is_full() && end < CHUNK_BITS).then_some(end);
+            return (end < CHUNK_BITS).then_some(end);
         }
-        let (mut w, mut within) = ((from / 64) as usize, u64::MAX << (from % 64));
-        while w < CHUNK_WORDS {
+        let words = &self.memory.words()[c * CHUNK_WORDS..];
+        let (mut w, end) = ((from / 64) as usize, (last / 64) as usize + 1);
+        let mut within = u64::MAX << (from % 64);
+        while w < end {
             let s = w / SPAN_WORDS;
             if header.spans() >> s & 1 == 0 {
                 return Some(from.max(w as u64 * 64));
             }
-            let words = &self.memory.words()[self.span_words(c, s)];
+            let stop = end.min((s + 1) * SPAN_WORDS);
             // A short run ends before vectors pay.
-            for (i, &word) in words.iter().enumerate().skip(w % SPAN_WORDS).take(8) {
-                let clear = !word & within;
+            let near = stop.min(w + 8);
+            while w < near {
+                let clear = !words[w] & within;
                 if clear != 0 {
-                    let word = (s * SPAN_WORDS + i) as u64;
-                    return Some(word * 64 + u64::from(clear.trailing_zeros()));
+                    return Some(w as u64 * 64 + u64::from(clear.trailing_zeros()));
                 }
-                within = u64::MAX;
+                (w, within) = (w + 1, u64::MAX);
             }
-            let rest = words.get(w % SPAN_WORDS + 8..).unwrap_or_default();
-            if let Some(i) = words::first_clear(rest) {
-                let word = (w + 8 + i) as u64;
-                return Some(word * 64 + u64::from(rest[i].trailing_ones()));
-            }
-            w = (s + 1) * SPAN_WORDS;
+            w += words::first_clear(&words[w..stop]).unwrap_or(stop - w);
         }
         None
     }
 
-    /// The words of span `s` of chunk `c`, which is stored, and which of them are not zero.
+    /// The words of span `s` of chunk `c`, and which of them are not zero, if it is stored.
     #[inline]
-    pub(super) fn stored_span(&self, c: usize, s: usize) -> (&[u64], u64) {
-        (&self.memory.words()[self.span_words(c, s)], self.summary[self.span(c, s)])
+    pub(super) fn stored_span(&self, c: usize, s: usize) -> Option<(&[u64], u64)> {
+        let is_stored = self.header(c).spans() >> s & 1 != 0;
+        is_stored.then(|| (&self.memory.words()[self.span_words(c, s)], self.summary[self.span(c, s)]))
     }
 
     #[inline(always)]
@@ -277,11 +253,11 @@ impl Chunks {
     /// How each chunk is stored: 0 empty, 1 full, 2 an array, 3 words. For tests.
     #[cfg(test)]
     pub(super) fn stores(&self) -> Vec<u8> {
-        let of = |c| match self.store(c) {
-            Store::Full => 1,
-            Store::Array(_) if self.count(c) == 0 => 0,
-            Store::Array(_) => 2,
-            Store::Words(_) => 3,
+        let of = |c| match self.header(c) {
+            header if header.is_full() => 1,
+            header if header.has_array() => 2,
+            header if header.spans() != 0 => 3,
+            _ => 0,
         };
         (0..self.len()).map(of).collect()
     }
@@ -298,9 +274,8 @@ impl Chunks {
         assert!(array.is_sorted_by(|a, b| a < b), "the array of chunk {c} does not ascend");
         assert!(array.iter().all(|&bit| bit < self.size_of(c)), "chunk {c} has bits past its end");
         let mut count = if header.is_full() { CHUNK_BITS } else { array.len() as u64 };
-        for s in (0..CHUNK_SPANS).filter(|s| header.spans() >> s & 1 != 0) {
-            assert!(s * SPAN_WORDS < self.words_of(c), "chunk {c} has a span past its end");
-            let (words, summary) = self.stored_span(c, s);
+        for s in 0..CHUNK_SPANS {
+            let Some((words, summary)) = self.stored_span(c, s) else { continue };
             assert_ne!(summary, 0, "span {s} of chunk {c} is stored, and empty");
             let nonzero = |i: usize| words.get(i).is_some_and(|&word| word != 0);
             let agree = (0..64).all(|i| (summary >> i & 1 != 0) == nonzero(i));
