@@ -137,12 +137,11 @@ impl Header {
         if self.0[ARRAY + ARRAY_LEN - 1] != 0 {
             return None;
         }
-        // Each slot keeps the lesser index, and no index, zero, is the greatest when it wraps.
-        let mut carried = (bit as u16 | PRESENT) - 1;
-        for slot in &mut self.0[ARRAY..ARRAY + ARRAY_LEN] {
-            let index = slot.wrapping_sub(1);
-            *slot = index.min(carried).wrapping_add(1);
-            carried = index.max(carried);
+        let (old, key) = (self.0, bit as u16 | PRESENT);
+        for slot in ARRAY..ARRAY + ARRAY_LEN {
+            let follows = slot == ARRAY || is_below(old[slot - 1], key);
+            let moved = if follows { key } else { old[slot - 1] };
+            self.0[slot] = if is_below(old[slot], key) { old[slot] } else { moved };
         }
         self.0[STORE] = HAS_ARRAY;
         self.0[COUNT] += 1;
@@ -155,14 +154,19 @@ impl Header {
         if !self.array_contains(bit) {
             return;
         }
-        let rank = self.array_rank(bit);
-        let after = |slot: usize| if slot + 1 < ARRAY + ARRAY_LEN { self.0[slot + 1] } else { 0 };
-        let mut header = *self;
-        for slot in ARRAY + rank..ARRAY + ARRAY_LEN {
-            header.0[slot] = after(slot);
+        let (old, key) = (self.0, bit as u16 | PRESENT);
+        for slot in ARRAY..ARRAY + ARRAY_LEN {
+            let next = if slot + 1 < ARRAY + ARRAY_LEN { old[slot + 1] } else { 0 };
+            self.0[slot] = if is_below(old[slot], key) { old[slot] } else { next };
         }
-        header.0[COUNT] -= 1;
-        header.0[STORE] = if header.0[COUNT] == 0 { 0 } else { HAS_ARRAY };
-        *self = header;
+        self.0[COUNT] -= 1;
+        self.0[STORE] = if self.0[COUNT] == 0 { 0 } else { HAS_ARRAY };
     }
+}
+
+/// Whether a slot has an index, and it is less than that of slot `key`. Free of branches.
+#[inline(always)]
+fn is_below(slot: u16, key: u16) -> bool {
+    // Zero, no index, wraps around.
+    slot.wrapping_sub(1) < key - 1
 }

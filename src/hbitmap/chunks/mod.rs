@@ -86,10 +86,11 @@ impl Chunks {
     /// neighbours are stored in different ways.
     #[inline(always)]
     pub(super) fn get(&self, bit: u64) -> bool {
-        let header = self.header((bit >> CHUNK_SHIFT) as usize);
-        let word = self.memory.word((bit / 64) as usize) & stored_mask(header, (bit / 64) as usize);
-        let in_array = header.array_contains(bit % CHUNK_BITS);
-        (word >> (bit % 64) & 1 != 0) | header.is_full() | in_array
+        let w = (bit / 64) as usize;
+        let header = self.header(w / CHUNK_WORDS);
+        let stored = (self.memory.word(w) & stored_mask(header, w)) >> (bit % 64) & 1;
+        let in_array = u64::from(header.array_contains(bit % CHUNK_BITS));
+        stored | in_array | u64::from(header.is_full()) != 0
     }
 
     /// Word `w` of the bitmap.
@@ -211,16 +212,10 @@ impl Chunks {
                 return Some(from.max(w as u64 * 64));
             }
             let stop = end.min((s + 1) * SPAN_WORDS);
-            // A short run ends before vectors pay.
-            let near = stop.min(w + 8);
-            while w < near {
-                let clear = !words[w] & within;
-                if clear != 0 {
-                    return Some(w as u64 * 64 + u64::from(clear.trailing_zeros()));
-                }
-                (w, within) = (w + 1, u64::MAX);
+            if let Some((i, clear)) = words::first_clear(&words[w..stop], within) {
+                return Some((w + i) as u64 * 64 + u64::from(clear.trailing_zeros()));
             }
-            w += words::first_clear(&words[w..stop]).unwrap_or(stop - w);
+            (w, within) = (stop, u64::MAX);
         }
         None
     }

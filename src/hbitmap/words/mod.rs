@@ -10,7 +10,7 @@ mod rescale;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::hbitmap) use portable::{from_little_endian, nonzero, to_little_endian, Summary};
+pub(in crate::hbitmap) use portable::{first_clear, from_little_endian, nonzero, to_little_endian, Summary};
 
 /// Defines `$name`, which runs `$body` compiled for AVX2 if the processor has it.
 macro_rules! kernel {
@@ -47,10 +47,6 @@ kernel!(
 kernel!(
     /// Bits that are set in the words of a chunk, and which words are not zero.
     summarize(words: &[u64]) -> Summary, portable::summarize
-);
-kernel!(
-    /// The first of `words` that has a clear bit.
-    first_clear(words: &[u64]) -> Option<usize>, portable::first_clear
 );
 kernel!(
     /// Ors `src` into `dst`, which is as long; returns how many bits `dst` gained.

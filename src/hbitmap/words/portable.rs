@@ -46,13 +46,17 @@ pub(super) fn or_into(dst: &mut [u64], src: &[u64]) -> u64 {
     gained
 }
 
-/// See [`super::first_clear`].
-#[inline(always)]
-pub(super) fn first_clear(words: &[u64]) -> Option<usize> {
-    let ones = |block: &&[u64]| block.iter().fold(u64::MAX, |all, word| all & word) == u64::MAX;
-    let skipped = words.chunks_exact(8).take_while(ones).count() * 8;
-    let rest = words[skipped..].iter().position(|&word| word != u64::MAX)?;
-    Some(skipped + rest)
+/// The first of `words` that has a clear bit, and its clear bits; those of the first word in `within`.
+#[inline]
+pub(in crate::hbitmap) fn first_clear(words: &[u64], within: u64) -> Option<(usize, u64)> {
+    let clear = !words.first()? & within;
+    if clear != 0 {
+        return Some((0, clear));
+    }
+    let ones = |four: &&[u64]| four.iter().fold(u64::MAX, |all, word| all & word) == u64::MAX;
+    let skipped = 1 + words[1..].chunks_exact(4).take_while(ones).count() * 4;
+    let i = skipped + words[skipped..].iter().position(|&word| word != u64::MAX)?;
+    Some((i, !words[i]))
 }
 
 /// Reads little-endian words from `bytes`, which is eight times as long as `words`.
