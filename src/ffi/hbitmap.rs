@@ -295,13 +295,14 @@ pub unsafe extern "C" fn hbitmap_next_dirty(hb: *const HBitmap, start: i64, coun
 pub unsafe extern "C" fn hbitmap_next_zero(hb: *const HBitmap, start: i64, count: i64) -> i64 {
     let hb = object!(hb, "hbitmap_next_zero");
     let (start, count) = range::search(start, count, "hbitmap_next_zero");
-    match hb.next_zero_in_word(start, count) {
-        Some(item) => item as i64,
+    match hb.next_zero_in_word(start) {
+        Some(item) if item - start < count && item < hb.size() => item as i64,
+        Some(_) => -1,
         None => next_zero_after(hb, start, count),
     }
 }
 
-/// [`hbitmap_next_zero`] past the word of `start`. A call of its own: the short way saves no register.
+/// [`hbitmap_next_zero`] past a word. A call of its own: the short way saves no register.
 #[inline(never)]
 fn next_zero_after(hb: &HBitmap, start: u64, count: u64) -> i64 {
     range::or_minus_one(hb.next_zero_after(start, count))

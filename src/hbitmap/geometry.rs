@@ -5,9 +5,9 @@
 //! state of a bitmap of three chunks; nothing else depends on their values.
 
 /// log2 of the bits in a chunk.
-pub(super) const CHUNK_SHIFT: u32 = if cfg!(qdb_tiny) { 8 } else { 15 };
+pub(super) const CHUNK_SHIFT: u32 = if cfg!(qdb_tiny) { 9 } else { 15 };
 /// log2 of the words in a span. A summary word has one bit for each, so there are at most 64.
-pub(super) const SPAN_SHIFT: u32 = if cfg!(qdb_tiny) { 1 } else { 6 };
+pub(super) const SPAN_SHIFT: u32 = if cfg!(qdb_tiny) { 2 } else { 6 };
 /// How many bit indices a header holds: at most 6.
 pub(super) const ARRAY_LEN: usize = if cfg!(qdb_tiny) { 2 } else { 6 };
 

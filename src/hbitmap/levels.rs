@@ -68,16 +68,21 @@ impl Levels {
     }
 
     /// The first chunk of `from..=last` that is not full.
-    #[inline]
+    #[inline(never)]
     pub(super) fn next_not_full(&self, from: usize, last: usize) -> Option<usize> {
-        let clear = !self.full.get(from / 64)? & (u64::MAX << (from % 64));
-        let rest = self.full.iter().enumerate().take(last / 64 + 1).skip(from / 64 + 1);
-        let c = if clear != 0 {
-            from / 64 * 64 + clear.trailing_zeros() as usize
-        } else {
-            let (k, word) = rest.into_iter().find(|(_, &word)| word != u64::MAX)?;
-            k * 64 + word.trailing_ones() as usize
-        };
+        if from > last {
+            return None;
+        }
+        let mut k = from / 64;
+        let mut clear = !self.full[k] & (u64::MAX << (from % 64));
+        while clear == 0 {
+            k += 1;
+            if k > last / 64 {
+                return None;
+            }
+            clear = !self.full[k];
+        }
+        let c = k * 64 + clear.trailing_zeros() as usize;
         (c <= last).then_some(c)
     }
 

@@ -22,7 +22,6 @@ impl HBitmap {
             Ordering::Greater => self.merge_coarser(src),
             Ordering::Less => self.merge_finer(src),
         }
-        self.generation += 1;
     }
 
     /// Makes this bitmap the union of `a` and `b`, whatever it was.

@@ -17,19 +17,20 @@ impl HBitmap {
     /// The first clean item of `start..start + count`, or `None`. The range may end past the end.
     #[inline]
     pub fn next_zero(&self, start: u64, count: u64) -> Option<u64> {
-        self.next_zero_in_word(start, count).or_else(|| self.next_zero_after(start, count))
+        match self.next_zero_in_word(start) {
+            Some(item) => (item - start < count && item < self.size).then_some(item),
+            None => self.next_zero_after(start, count),
+        }
     }
 
-    /// [`next_zero`](Self::next_zero) as far as the word of `start` goes, where most searches end.
+    /// The first clean item from `start` on, if it is near. It may be past the end.
     #[inline(always)]
-    pub(crate) fn next_zero_in_word(&self, start: u64, count: u64) -> Option<u64> {
-        let bit = start >> self.granularity;
+    pub(crate) fn next_zero_in_word(&self, start: u64) -> Option<u64> {
         if start >= self.size {
             return None;
         }
-        let bit = self.chunks.next_clear_in_word(bit)?;
-        let item = (bit << self.granularity).max(start);
-        (item - start < count && item < self.size).then_some(item)
+        let bit = self.chunks.next_clear_in_word(start >> self.granularity)?;
+        Some((bit << self.granularity).max(start))
     }
 
     /// [`next_zero`](Self::next_zero), if [`next_zero_in_word`](Self::next_zero_in_word) found none.
@@ -97,6 +98,7 @@ impl HBitmap {
     }
 
     /// The first clear bit of `from..=last`, which the bitmap has.
+    #[inline]
     pub(super) fn next_clear_bit(&self, from: u64, last: u64) -> Option<u64> {
         let (mut c, mut at) = ((from >> CHUNK_SHIFT) as usize, from % CHUNK_BITS);
         let end = (last >> CHUNK_SHIFT) as usize;
@@ -104,9 +106,6 @@ impl HBitmap {
             let stop = if c == end { last % CHUNK_BITS } else { CHUNK_BITS - 1 };
             if let Some(bit) = self.chunks.next_clear(c, at, stop) {
                 return (bit <= stop).then_some((c as u64) << CHUNK_SHIFT | bit);
-            }
-            if c == end {
-                return None;
             }
             // A long run passes full chunks 64 at a time.
             (c, at) = (self.levels.next_not_full(c + 1, end)?, 0);

@@ -104,16 +104,16 @@ impl Chunks {
         self.memory.word(w) & stored_mask(header, w) | full
     }
 
-    /// The first clear bit at or after bit `from` of the bitmap, if it is easily found: in its word, or
-    /// in an array. It may be past the end.
+    /// The first clear bit at or after bit `from` of the bitmap, if it is in the same word or in an
+    /// array. It may be past the end.
     #[inline(always)]
     pub(super) fn next_clear_in_word(&self, from: u64) -> Option<u64> {
         let w = (from / 64) as usize;
         let header = self.header(w / CHUNK_WORDS);
         if !header.is_words_or_empty() {
             let end = header.array_run_end(from % CHUNK_BITS);
-            let is_clear = header.has_array() && end < CHUNK_BITS;
-            return is_clear.then_some(from - from % CHUNK_BITS + end);
+            let is_here = header.has_array() && end < CHUNK_BITS;
+            return is_here.then_some(from - from % CHUNK_BITS + end);
         }
         let clear = !(self.memory.word(w) & stored_mask(header, w)) >> (from % 64);
         (clear != 0).then(|| from + u64::from(clear.trailing_zeros()))
@@ -193,7 +193,7 @@ impl Chunks {
 
     /// The first clear bit of bits `from..=last` of chunk `c`, or one past `last`. `None` if the bits
     /// are all set.
-    #[inline]
+    #[inline(never)]
     pub(super) fn next_clear(&self, c: usize, from: u64, last: u64) -> Option<u64> {
         let header = self.header(c);
         if header.count() == CHUNK_BITS {
@@ -205,17 +205,26 @@ impl Chunks {
         }
         let words = &self.memory.words()[c * CHUNK_WORDS..];
         let (mut w, end) = ((from / 64) as usize, (last / 64) as usize + 1);
-        let mut within = u64::MAX << (from % 64);
+        if header.spans() >> (w / SPAN_WORDS) & 1 != 0 {
+            let clear = !words[w] & (u64::MAX << (from % 64));
+            if clear != 0 {
+                return Some(w as u64 * 64 + u64::from(clear.trailing_zeros()));
+            }
+            w += 1;
+        }
         while w < end {
             let s = w / SPAN_WORDS;
             if header.spans() >> s & 1 == 0 {
                 return Some(from.max(w as u64 * 64));
             }
-            let stop = end.min((s + 1) * SPAN_WORDS);
-            if let Some((i, clear)) = words::first_clear(&words[w..stop], within) {
-                return Some((w + i) as u64 * 64 + u64::from(clear.trailing_zeros()));
+            // Where all spans are stored, all words lie in a row.
+            let is_row = header.spans() == ALL_SPANS;
+            let stop = if is_row { end } else { end.min((s + 1) * SPAN_WORDS) };
+            if let Some(i) = words::first_clear(&words[w..stop]) {
+                let (w, bit) = (w + i, words[w + i].trailing_ones());
+                return Some(w as u64 * 64 + u64::from(bit));
             }
-            (w, within) = (stop, u64::MAX);
+            w = stop;
         }
         None
     }
