@@ -147,9 +147,12 @@ impl Call {
                 hb.deserialize_ones(start, items);
                 hb.deserialize_finish();
             }
-            Call::Clone => *hb = hb.clone(),
+            Call::Clone => super::replace(hb, hb.clone()),
             Call::Merge(i) => hb.merge_from(partner(i)),
-            Call::Union(i) => *hb = HBitmap::union(hb, partner(i), shape.granularity),
+            Call::Union(i) => {
+                let union = HBitmap::union(hb, partner(i), shape.granularity);
+                super::replace(hb, union);
+            }
             Call::AssignUnion(i) => hb.assign_union(partner(i), partner(partners.next(i))),
         }
         None

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Every state of a small bitmap, and every call on each, beside a plain model.
 //!
-//! Built with `--cfg qdb_tiny`, a chunk has four words in two spans and its header holds two
-//! bit indices, so that three chunks, of which the last one is short, have few enough states to
-//! go through all of them. (Without, chunks are as large as ever, and a smaller part of the
+//! Built with `--cfg qdb_tiny`, a chunk has two spans of four words and its header holds two bit
+//! indices, so that three chunks, of which the last one is short, have few enough states to go
+//! through all of them. (Without, chunks are as large as ever, and a smaller part of the
 //! same is walked.)
 //!
 //! # States and calls
@@ -69,6 +69,12 @@ use walk::Walk;
 /// How each chunk is stored: a number below four.
 fn stores(hb: &HBitmap) -> Vec<u8> {
     hb.stores()
+}
+
+/// Gives a bitmap's place to another one, as the state machine does.
+fn replace(hb: &mut HBitmap, mut other: HBitmap) {
+    other.succeed(hb);
+    *hb = other;
 }
 
 /// Checks size, count, each bit, and the invariants.
