@@ -105,19 +105,19 @@ def watch(command, log: Path, env) -> int:
         return process.wait()
 
 
-def tell(score, mine, dead, unviable, reasons) -> None:
+def tell(score, mine, living, unviable, reasons) -> None:
     """Counts the mutants: killed or accepted, or not."""
     for each in mine:
-        if each.name in unviable:
+        if each in unviable:
             continue
-        if each.name in dead and each.key in reasons:
-            score.count(each.name, False, "is accepted as the same program, but a test kills it")
-        elif each.name in dead:
-            score.passed += 1
-        elif each.key in reasons:
+        if each in living and each.key in reasons:
             score.count(each.name, True, "the same program: " + reasons[each.key])
-        else:
+        elif each in living:
             score.count(each.name, False, f"lives: {each.code}")
+        elif each.key in reasons:
+            score.count(each.name, False, "is accepted as the same program, but a test kills it")
+        else:
+            score.passed += 1
 
 
 def tell_stale(score, mutants, reasons) -> None:
