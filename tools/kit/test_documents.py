@@ -91,6 +91,9 @@ class Documents(unittest.TestCase):
         self.assertGreater(len(names), 8)
         known = {file.name for file in (places.ROOT / "src").rglob("*.rs")}
         self.assertEqual(names - known, set())
+        # The same picture, drawn.
+        drawn = (places.ROOT / "docs/architecture.svg").read_text()
+        self.assertEqual(set(re.findall(r"\b([a-z_]+\.(?:rs|c))\b", drawn)), set(re.findall(r"\b([a-z_]+\.(?:rs|c))\b", picture)))
 
 
 if __name__ == "__main__":
