@@ -32,12 +32,13 @@ impl HBitmap {
     /// 2^63). QEMU: `hbitmap_alloc`.
     ///
     /// # Errors
-    /// [`Error::Granularity`]; [`Error::TooLarge`], for more than [`MAX_BITS`](crate::MAX_BITS) bits as well.
+    /// [`Error::Granularity`]; [`Error::TooLarge`], for more than [`MAX_BITS`](crate::MAX_BITS) bits as well. Memory for all bits is
+    /// asked for here, as in QEMU: 256 GiB of addresses for the most bits, of which Linux grants no more than the machine has memory.
     ///
     /// ```
     /// use qemu_dirty_bitmap::{Error, HBitmap};
     ///
-    /// assert!(HBitmap::new(1 << 50, 512).is_ok());
+    /// assert!(HBitmap::new(1 << 40, 65536).is_ok());
     /// assert_eq!(HBitmap::new(1 << 51, 512).unwrap_err(), Error::TooLarge { size: 1 << 51, granularity: 512 });
     /// assert!(matches!(HBitmap::new(1000, 3), Err(Error::Granularity { granularity: 3, .. })));
     /// ```
