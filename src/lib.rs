@@ -90,3 +90,8 @@ pub mod hbitmap;
 pub mod host;
 
 pub use api::*;
+
+/// The example in README.md is a test.
+#[cfg(all(doctest, feature = "standalone"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -18,7 +18,7 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
 def documents():
-    folders = [places.ROOT, *(places.ROOT / name for name in ("docs", "qemu", "fuzz", "packaging", "examples/c"))]
+    folders = [places.ROOT, *(places.ROOT / name for name in ("docs", "docs/notes", "qemu", "fuzz", "packaging", "examples", "examples/c"))]
     return sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.md"))
 
 
@@ -72,6 +72,11 @@ class Documents(unittest.TestCase):
             for link in LINK.findall(document.read_text()):
                 with self.subTest(document=document.name, link=link):
                     self.assertTrue((document.parent / link).exists(), f"{document.name}: there is no {link}")
+
+    def test_readme_is_short(self):
+        readme = (places.ROOT / "README.md").read_text()
+        self.assertLessEqual(len(readme.split()), 600)
+        self.assertEqual(readme.count("!["), 2)
 
     def test_functions_are_where_the_documents_say(self):
         seen = 0
