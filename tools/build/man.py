@@ -17,6 +17,31 @@ GROUPS = {
     "driver": "Dirty bitmaps that are stored in an image",
     "node": "Block nodes and errors, for programs that have no QEMU",
 }
+# Functions that belong together, and refer to each other. Each function is in the first family that
+# has its name.
+FAMILIES = [re.compile(names + "$") for names in (
+    r"hbitmap_(alloc|free|truncate|granularity)",
+    r"hbitmap_(set|reset|reset_all|get|count|empty)",
+    r"hbitmap_(next_\w+|status)",
+    r"hbitmap_iter_\w+",
+    r"hbitmap_merge",
+    r"hbitmap_(is_serializable|serial\w+|deserial\w+|sha256)",
+    r"bdrv_(create_dirty_bitmap|release\w+|find_dirty_bitmap|dirty_bitmap_(first|next|name|size|granularity|truncate)"
+    r"|get_default\w+|has_named_bitmaps|query\w+)",
+    r"bdrv_(set_dirty|(set|reset)_dirty_bitmap(_locked)?|clear_dirty_bitmap|restore_dirty_bitmap|get_dirty_count)",
+    r"bdrv_dirty_bitmap_(lock|unlock)",
+    r"bdrv_dirty_bitmap_(next_\w+|status|get|get_locked)",
+    r"bdrv_(dirty_iter_\w+|set_dirty_iter)",
+    r"bdrv_(merge_dirty_bitmap|dirty_bitmap_merge_internal)",
+    r"bdrv_(dirty_bitmap_(\w+_successor|abdicate)|reclaim_\w+)",
+    r"bdrv_dirty_bitmap_(serial\w+|deserial\w+|sha256)",
+    r"bdrv_(enable|disable)_dirty_bitmap(_locked)?",
+    r"bdrv_(dirty_bitmap_(enabled|check|readonly|inconsistent|set_busy|set_inconsistent|set_readonly)|has_readonly_bitmaps)",
+    r"bdrv_(dirty_bitmap_(get_persistence|set_persistence|skip_store)|\w+_persistent_dirty_bitmap|\w*can_store\w+"
+    r"|supports\w+)",
+    r"qdb_(node_\w+|version|dirty_info\w+)",
+    r"qdb_error_\w+",
+)]
 
 
 def literal(code):
@@ -86,6 +111,9 @@ class Writer:
         # Indented here, because not every program that shows pages knows .EX.
         self.lines += [".nf", "\\fB" + "\n".join(literal(line) for line in text.splitlines()) + "\\fP", ".fi"]
 
+    def program(self, text):
+        self.lines += [".nf", *(literal(line) for line in text.splitlines()), ".fi"]
+
     def see_also(self, names):
         self.section('"SEE ALSO"')
         names = sorted(names)
@@ -130,8 +158,16 @@ def split_off(texts):
     return kept, found["Lock"], found["QEMU"]
 
 
-def page(writer, entry):
-    """The page of a function."""
+def family(name):
+    """The number of the family that a function is in."""
+    for number, names in enumerate(FAMILIES):
+        if names.match(name):
+            return number
+    raise SystemExit(f"{name} is in no family: see FAMILIES")
+
+
+def page(writer, entry, relatives, example):
+    """The page of a function, with references to its relatives, and a program if there is one."""
     texts, lock, qemu = split_off(entry.text)
     writer.start(entry.name)
     writer.section("NAME")
@@ -154,7 +190,10 @@ def page(writer, entry):
     if qemu:
         writer.section('"IN QEMU"')
         writer.say(qemu[0].upper() + qemu[1:] if "/" not in qemu.split()[0] else qemu)
-    writer.see_also(writer.seen - {entry.name} | {OVERVIEW})
+    if example:
+        writer.section("EXAMPLE")
+        writer.program(example)
+    writer.see_also((writer.seen | relatives | {OVERVIEW}) - {entry.name})
     return writer.text()
 
 
@@ -192,11 +231,24 @@ def overview_page(writer, overview, entries, groups):
     return writer.text()
 
 
+def examples(folder, names):
+    """The programs in a folder by the functions that they show, each without its first line, the licence."""
+    found = {}
+    for file in sorted(os.listdir(folder)):
+        name = file.removesuffix(".c")
+        if name not in names:
+            raise SystemExit(f"{folder}/{file} is named after no function")
+        with open(os.path.join(folder, file), encoding="utf-8") as lines:
+            found[name] = lines.read().partition("\n")[2]
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--header", required=True)
     parser.add_argument("--symbols", required=True)
     parser.add_argument("--version", required=True)
+    parser.add_argument("--examples", required=True, help="folder with a program NAME.c for some of the functions")
     parser.add_argument("output", help="folder; what is in it goes")
     arguments = parser.parse_args()
 
@@ -211,7 +263,12 @@ def main():
     functions = [entry for entry in entries if entry.kind == "function"]
     writer = Writer({entry.name for entry in functions} | {OVERVIEW}, arguments.version, date)
 
-    pages = {entry.name: page(writer, entry) for entry in functions}
+    families = {entry.name: family(entry.name) for entry in functions}
+    programs = examples(arguments.examples, families)
+    pages = {}
+    for entry in functions:
+        relatives = {name for name in families if families[name] == families[entry.name]}
+        pages[entry.name] = page(writer, entry, relatives, programs.get(entry.name))
     groups = {group: [name for name in names if names[name] == group] for group in GROUPS}
     pages[OVERVIEW] = overview_page(writer, overview, entries, groups)
     shutil.rmtree(arguments.output, ignore_errors=True)
