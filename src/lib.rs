@@ -4,8 +4,9 @@
 //! This is QEMU's changed-block tracking (its `util/hbitmap.c` and `block/dirty-bitmap.c`) as a Rust library, with the same behaviour,
 //! the same stored bytes, and a C ABI that lets it take the place of the two files. From Rust it looks like this:
 //!
-//! * [`HBitmap`] is a bitmap by itself: ranges of a large space, dirty or clean, with a granularity. It can be searched, iterated
-//!   over, merged, serialised and hashed. Where it is all clean or all dirty it takes no memory but a few bits for each 32768.
+//! * [`HBitmap`] is a bitmap by itself: ranges of a large space, dirty or clean, with a granularity.
+//!   It can be searched, iterated over, merged, serialised and hashed. Its memory is allocated when
+//!   it is made; where it is all clean or all dirty, it touches 16 bytes for each 32,768 bits.
 //! * [`Node`] is a disk, and [`DirtyBitmap`] a bitmap that records the writes to it: with a name, states, and a way to take a backup
 //!   while writes go on ([`DirtyBitmap::freeze`]).
 //!

@@ -78,6 +78,23 @@ class Documents(unittest.TestCase):
         self.assertLessEqual(len(readme.split()), 600)
         self.assertEqual(readme.count("!["), 2)
 
+    def test_what_ci_runs(self):
+        """docs/testing.md: what is said to run in CI is a step of tools/test, and what is done by hand is none."""
+        steps = (places.ROOT / "tools" / "test").read_text()
+        rows = re.findall(r"^\| .+ \| .+ \| (.+) \| (.+) \|$", (places.ROOT / "docs/testing.md").read_text(), re.M)
+        seen = 0
+        for command, when in rows:
+            for tool in re.findall(r"`((?:tools|fuzz|c-tests/on-qemu)[\w/-]*)", command):
+                if tool == "tools/test":
+                    continue
+                seen += 1
+                with self.subTest(tool=tool, when=when):
+                    step = '"' + tool.rstrip("/") + '"'
+                    self.assertEqual(step in steps, when != "by hand")
+            for step in re.findall(r'\("([^"]+)"\)', command):
+                self.assertIn(f'"{step}"', steps)
+        self.assertGreater(seen, 15, "the table was not read")
+
     def test_functions_are_where_the_documents_say(self):
         seen = 0
         for document in documents():
