@@ -437,7 +437,7 @@ void bdrv_dirty_bitmap_lock(BdrvDirtyBitmap *bitmap);
 /**
  * Releases the lock of the bitmap's node.
  *
- * Lock: held by the calling thread; a lock that nobody holds aborts. QEMU: block/dirty-bitmap.c.
+ * Lock: held by the calling thread, or it aborts. QEMU: block/dirty-bitmap.c.
  */
 void bdrv_dirty_bitmap_unlock(BdrvDirtyBitmap *bitmap);
 
@@ -622,9 +622,9 @@ void bdrv_enable_dirty_bitmap(BdrvDirtyBitmap *bitmap);
 struct BlockDirtyInfoList *bdrv_query_dirty_bitmaps(BlockDriverState *bs);
 
 /**
- * bdrv_dirty_bitmap_get() for a caller who holds the lock.
+ * bdrv_dirty_bitmap_get() for a caller who may hold the lock.
  *
- * Lock: held. QEMU: block/dirty-bitmap.c.
+ * Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
  */
 bool bdrv_dirty_bitmap_get_locked(BdrvDirtyBitmap *bitmap, int64_t offset);
 
@@ -818,8 +818,8 @@ void bdrv_dirty_bitmap_deserialize_finish(BdrvDirtyBitmap *bitmap);
  *
  * @param bytes  0 does nothing.
  *
- * Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one. Lock: taken here, if the node has
- * a bitmap. QEMU: block/dirty-bitmap.c.
+ * Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one. Lock: taken here, unless the
+ * node has no bitmap, or all enabled ones are known to have the write. QEMU: block/dirty-bitmap.c.
  */
 void bdrv_set_dirty(BlockDriverState *bs,
                     int64_t offset,
@@ -859,7 +859,7 @@ void bdrv_dirty_bitmap_set_readonly(BdrvDirtyBitmap *bitmap,
 /**
  * Whether a bitmap of a node is read-only.
  *
- * Lock: taken here, if the node has a bitmap. QEMU: block/dirty-bitmap.c.
+ * Lock: none. QEMU: block/dirty-bitmap.c.
  */
 bool bdrv_has_readonly_bitmaps(BlockDriverState *bs);
 
@@ -920,11 +920,11 @@ BdrvDirtyBitmap *bdrv_dirty_bitmap_first(BlockDriverState *bs);
 BdrvDirtyBitmap *bdrv_dirty_bitmap_next(BdrvDirtyBitmap *bitmap);
 
 /**
- * The SHA-256 of what a bitmap records, as hbitmap_sha256().
+ * The SHA-256 of what a bitmap records, as hbitmap_sha256(). A copy is hashed, so nobody waits for that.
  *
  * @return  A string from malloc(); free it with free() or g_free().
  *
- * Lock: taken here. QEMU: block/dirty-bitmap.c.
+ * Lock: taken here, to copy. QEMU: block/dirty-bitmap.c.
  */
 char *bdrv_dirty_bitmap_sha256(const BdrvDirtyBitmap *bitmap, Error **errp);
 
@@ -934,7 +934,7 @@ char *bdrv_dirty_bitmap_sha256(const BdrvDirtyBitmap *bitmap, Error **errp);
  * @param offset  Not negative. One past the end finds nothing.
  * @param bytes   Not negative; cut at the end of the bitmap, so INT64_MAX means up to the end.
  *
- * Aborts on negative arguments. Lock: held (or nobody changes the bitmap meanwhile). QEMU: block/dirty-bitmap.c.
+ * Aborts on negative arguments. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
  */
 int64_t bdrv_dirty_bitmap_next_dirty(BdrvDirtyBitmap *bitmap,
                                      int64_t offset,
@@ -943,7 +943,7 @@ int64_t bdrv_dirty_bitmap_next_dirty(BdrvDirtyBitmap *bitmap,
 /**
  * The first clean byte in a range, or -1. Arguments and aborts as bdrv_dirty_bitmap_next_dirty().
  *
- * Lock: held (or nobody changes the bitmap meanwhile). QEMU: block/dirty-bitmap.c.
+ * Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
  */
 int64_t bdrv_dirty_bitmap_next_zero(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes);
 
@@ -957,7 +957,7 @@ int64_t bdrv_dirty_bitmap_next_zero(BdrvDirtyBitmap *bitmap, int64_t offset, int
  * @param dirty_count      Its length; untouched if there is none.
  * @return                 Whether there is one.
  *
- * Aborts on arguments out of range. Lock: held (or nobody changes the bitmap meanwhile). QEMU: block/dirty-bitmap.c.
+ * Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
  */
 bool bdrv_dirty_bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap,
                                        int64_t start,
@@ -974,7 +974,7 @@ bool bdrv_dirty_bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap,
  * @param count   How many bytes, 1 to `bytes`, are as the first one.
  * @return        Whether the byte at `offset` is dirty.
  *
- * Aborts on arguments out of range. Lock: held (or nobody changes the bitmap meanwhile). QEMU: block/dirty-bitmap.c (10.0; 7.2
+ * Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c (10.0; 7.2
  * returned false for a dirty run that ends inside the range).
  */
 bool bdrv_dirty_bitmap_status(BdrvDirtyBitmap *bitmap,
