@@ -33,7 +33,7 @@ impl HBitmap {
     ///
     /// # Errors
     /// [`Error::Granularity`]; [`Error::TooLarge`], for more than [`MAX_BITS`](crate::MAX_BITS) bits as well. Memory for all bits is
-    /// asked for here, as in QEMU: 256 GiB of addresses for the most bits, of which Linux grants no more than the machine has memory.
+    /// asked for here, as in QEMU: some 260 GiB of addresses for the most bits, of which Linux grants no more than the machine has memory.
     ///
     /// ```
     /// use qemu_dirty_bitmap::{Error, HBitmap};
