@@ -23,7 +23,6 @@ bool skipped_on_qemu(Difference difference)
         [DIFF_MERGE_RESULT] = "QEMU's C has no return value for a merge of different sizes",
         [DIFF_UNDEFINED_IN_C] = "undefined in QEMU's C",
         [DIFF_EMPTY_FINISH] = "QEMU's C asserts when a bitmap of no bits is finished",
-        [DIFF_MEMORY] = "QEMU's C allocates too much for this",
         [DIFF_HOST] = "a rule of the stand-alone host",
     };
 

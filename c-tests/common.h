@@ -31,7 +31,6 @@ typedef enum Difference {
     DIFF_MERGE_RESULT,        /* C aborts on a size mismatch and returns nothing; here false */
     DIFF_UNDEFINED_IN_C,      /* an index that wraps, an iterator over memory that moved, a data race */
     DIFF_EMPTY_FINISH,        /* C asserts in deserialize_finish of a bitmap of no bits; here nothing to do */
-    DIFF_MEMORY,              /* C allocates a bit for each group at once: too much for a test machine */
     DIFF_HOST,                /* a rule of the stand-alone host that QEMU has no counterpart for */
 } Difference;
 
