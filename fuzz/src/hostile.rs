@@ -13,7 +13,7 @@ use crate::runs::Runs;
 const MOST: [u64; 2] = [1 << 12, 1 << 17];
 /// Bits of bitmaps that are too large to be written out; only a part of these is loaded.
 const FAR: [u64; 8] =
-    [1 << 41, (1 << 41) - 1, (1 << 40) + 12345, (1 << 35) + 5, (1 << 30) - 1, 3 << 24, (1 << 24) + 3, (1 << 21) + 64];
+    [10 << 30, (10 << 30) - 1, (1 << 33) + 12345, (1 << 32) + 5, (1 << 30) - 1, 3 << 24, (1 << 24) + 3, (1 << 21) + 64];
 /// Bits up to which a bitmap from [`FAR`] is written out as a whole.
 const WHOLE: u64 = 1 << 26;
 /// Bits up to which the engine's invariants are checked.
@@ -143,7 +143,7 @@ unsafe fn check(api: &Api, hb: Handle, loaded: &Loaded) {
     }
 }
 
-/// One part of a bitmap of up to 2^41 bits, which is clean but for it, or dirty but for it; `choice`: its size, where the part is, its
+/// One part of a bitmap of up to ten times 2^30 bits, which is clean but for it, or dirty but for it; `choice`: its size, where the part is, its
 /// granularity.
 fn in_far_hbitmap(api: &Api, choice: [u8; 3], place: u64, data: &[u8]) {
     let granularity = u32::from(choice[2] % 23);

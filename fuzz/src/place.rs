@@ -204,12 +204,12 @@ const SIZES: &[u64] = &[
     3 << 24,
     1 << 30,
     (1 << 35) - CHUNK,
-    (1 << 40) + 12345,
-    (1 << 41) - 1,
-    1 << 41,
+    (1 << 33) + 12345,
+    (10 << 30) - 1,
+    10 << 30,
     i64::MAX as u64,
 ];
-/// From here on [`Extent::exact`] allows a bitmap to be as large as one can be.
+/// From here on [`Extent::exact`] allows a bitmap to be as large as the limits have it.
 const HUGE: u8 = 0xf8;
 const GRANULARITIES: &[u32] = &[0, 0, 0, 1, 2, 3, 6, 7, 9, 15, 16, 22, 40, 57, 58, 63];
 
@@ -237,14 +237,14 @@ impl Extent {
         (size, granularity as i32)
     }
 
-    /// A size for a bitmap that has a granularity.
+    /// A size for a bitmap that has a granularity. Not as large as a new one may be: zeroes are written to what it grows by.
     #[must_use]
     pub fn size_for(self, granularity: u32, limits: Limits) -> u64 {
         match self.exact {
             0 => self.resolve(limits).0,
             1..=60 => u64::from(self.size) << granularity.min(50),
             _ => SIZES[self.size as usize % SIZES.len()]
-                .min(self.most(limits).saturating_mul(1 << granularity))
+                .min(limits.usual_bits.saturating_mul(1 << granularity))
                 .min(i64::MAX as u64),
         }
     }

@@ -43,9 +43,9 @@ impl Limits {
     /// For comparisons with QEMU's C, which needs memory for every bit.
     pub const WITH_QEMU: Limits =
         Limits { max_bits: 33 << 20, usual_bits: 5 << 20, readable_bits: 33 << 20, max_part: 1 << 13 };
-    /// For this library alone.
+    /// For this library alone: more bits than a word stands for in the level over 2^33 of them.
     pub const ALONE: Limits =
-        Limits { max_bits: 1 << 41, usual_bits: 1 << 34, readable_bits: 1 << 22, max_part: 1 << 13 };
+        Limits { max_bits: 10 << 30, usual_bits: 1 << 28, readable_bits: 1 << 22, max_part: 1 << 13 };
 }
 
 /// A dirty bitmap.

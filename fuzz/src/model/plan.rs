@@ -21,7 +21,7 @@ const LENGTHS: &[i64] = &[
     64 << 20,
     (64 << 20) + 512 * 7 + 3,
     (2 << 30) - 77,
-    1 << 40,
+    1 << 37,
     i64::MAX,
     -(libc::ENOMEDIUM as i64),
     -(libc::EIO as i64),
