@@ -115,16 +115,6 @@ def disk_of_no_bytes(build, folder: Path) -> str:
         return survives(vm, act)
 
 
-def bitmap_of_1_pib(build, folder: Path) -> str:
-    """An image of some hundred kilobytes, on a machine that gives a process 64 GiB."""
-    bitmap = qcow2.Stored(name=b"first", granularity_bits=9, table=[0], flags=qcow2.IN_USE)
-    hostile_images.image(bitmap, size=1 << 50, cluster_bits=21).write(folder / "disk.qcow2")
-    done = hostile_tries.run(build, folder, "qemu-img", ["info", "--output=json", "disk.qcow2"])
-    if done.code == 0:
-        return "opens"
-    return f"dies of {DIED.get(done.code, done.code)}" if done.died else f"{done.code}: {done.said}"
-
-
 # (entry of docs/differences.md, fault, scene, what stock comes to, what the drop-in comes to)
 SCENES = [
     (13, "transaction, enable of a missing name", transaction, "dies of SIGSEGV", "Dirty bitmap 'nobody' not found; running"),
@@ -138,7 +128,6 @@ SCENES = [
      "dies of serialization_chunk: Assertion `(last >> hb->granularity) < hb->size' failed"),
     (20, "migration of a disk of no bytes", disk_of_no_bytes, "dies of SIGABRT: hbitmap_iter_init: Assertion `pos < hb->size' failed",
      "arrives; running"),
-    (24, "image: a bitmap of 2^41 bits in use", bitmap_of_1_pib, "dies of SIGTRAP", "opens"),
 ]
 
 
