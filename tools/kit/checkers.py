@@ -158,8 +158,6 @@ class Valgrind(Checker):
         ("uninitialised", "depends on uninitialised value", "deserialize|HBitmap"),
     ]
     timeout = 7200
-    # The words of 2^41 bits are 256 GiB of addresses, of which few are ever used. valgrind has not so many to give.
-    out_of_reach = {"test-hbitmap": ["/hbitmap/limits/most-bits-full", "/hbitmap/limits/most-bits-merge"]}
 
     def environment(self):
         # Threads take turns in valgrind, so one that waits for others waits long.
@@ -171,7 +169,6 @@ class Valgrind(Checker):
             # "Possibly lost" is no error: C knows a bitmap by an address in the middle of its block (behind the reference count), and in
             # a process that aborts on purpose bitmaps live to the end. What nothing points to any more is an error there, too.
             "--errors-for-leak-kinds=definite",
-            # valgrind's processor has no AVX-512 and says so to the library, which takes the kernels that there are.
             f"--suppressions={SUPPRESSIONS}", f"--log-file={self.reports}/{label}.%p", program,
         ]
 
