@@ -147,8 +147,7 @@ impl HBitmap {
         Ok(self.0.reset(range.start, count))
     }
 
-    /// Makes everything clean and gives the memory back, but for a bitmap of less than 2^24 bits, which keeps it for the next writes.
-    /// QEMU: `hbitmap_reset_all`.
+    /// Makes everything clean. Memory that was touched stays with the bitmap. QEMU: `hbitmap_reset_all`.
     pub fn clear(&mut self) {
         self.0.reset_all();
     }
