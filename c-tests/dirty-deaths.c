@@ -116,7 +116,50 @@ static void every_death(void)
     }
 }
 
+static void do_unlock(void *opaque)
+{
+    bdrv_dirty_bitmap_unlock(((Doomed *)opaque)->bitmap);
+}
+
+static gpointer unlock_elsewhere(gpointer opaque)
+{
+    do_unlock(opaque);
+    return NULL;
+}
+
+static void do_unlock_by_another(void *opaque)
+{
+    bdrv_dirty_bitmap_lock(((Doomed *)opaque)->bitmap);
+    g_thread_join(g_thread_new("other", unlock_elsewhere, opaque));
+}
+
+static void do_unlock_twice(void *opaque)
+{
+    bdrv_dirty_bitmap_lock(((Doomed *)opaque)->bitmap);
+    do_unlock(opaque);
+    do_unlock(opaque);
+}
+
+/* Of a lock that the thread does not hold: another one may rely on it. */
+static void unlock_not_held(void)
+{
+    void (*const bodies[])(void *) = { do_unlock, do_unlock_by_another, do_unlock_twice };
+    Doomed d;
+
+    if (skipped_on_qemu(DIFF_UNDEFINED_IN_C)) {
+        return;
+    }
+    d.bs = qdb_node_new(SIZE, 0, "node");
+    d.bitmap = bitmap_new(d.bs, "b", GRANULARITY, DIRTY, 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(bodies); i++) {
+        expect_abort(bodies[i], &d,
+                     "*bdrv_dirty_bitmap_unlock: the node's bitmaps are not locked by this thread*");
+    }
+    node_discard(d.bs);
+}
+
 void add_dirty_death_tests(void)
 {
+    g_test_add_func("/dirty-bitmap/unlock-not-held", unlock_not_held);
     g_test_add_func("/dirty-bitmap/states/every-death", every_death);
 }
