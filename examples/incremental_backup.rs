@@ -102,7 +102,9 @@ pub fn run(arguments: &[OsString], out: &mut dyn Write) -> Result<(), Failure> {
     let paths: Vec<&Path> = words.iter().map(Path::new).collect();
     let report = match (command.to_str(), &paths[..]) {
         (Some("full"), [image, backup]) => full(image, backup)?,
-        (Some("write"), [image, ..]) if words.len() > 2 && words.len() % 2 == 1 => write(image, &words[1..])?,
+        (Some("write"), [image, ..]) if words.len() > 2 && words.len() % 2 == 1 => {
+            write(image, &words[1..])?
+        }
         (Some("status"), [image]) => status(image)?,
         (Some("incremental"), [image, increment]) => incremental(image, increment)?,
         (Some("restore"), [image, backup, increments @ ..]) => restore(image, backup, increments)?,
@@ -137,7 +139,9 @@ impl Tracked {
         let size = image.metadata().map_err(on(path))?.len();
         let bitmap_path = bitmap_path(path);
         let stored = fs::read(&bitmap_path).map_err(on(&bitmap_path))?;
-        let damaged = |what: &str| Failure::file(&bitmap_path, format!("{what}; a new full backup is needed"));
+        let damaged = |what: &str| {
+            Failure::file(&bitmap_path, format!("{what}; a new full backup is needed"))
+        };
 
         let split = stored.len().checked_sub(32).ok_or_else(|| damaged("the file is cut"))?;
         let (content, checksum) = stored.split_at(split);
@@ -145,17 +149,22 @@ impl Tracked {
             return Err(damaged("the checksum is wrong"));
         }
         let mut rest = content;
-        let (magic, stored_size, granularity, parent) =
-            (|| Ok((array(&mut rest)?, number(&mut rest)?, number(&mut rest)?, array(&mut rest)?)))()
-                .map_err(|_: io::Error| damaged("the file is cut"))?;
+        let (magic, stored_size, granularity, parent) = (|| {
+            Ok((array(&mut rest)?, number(&mut rest)?, number(&mut rest)?, array(&mut rest)?))
+        })()
+        .map_err(|_: io::Error| damaged("the file is cut"))?;
         if magic != *BITMAP_MAGIC {
             return Err(damaged("this is no bitmap of this program"));
         }
         if stored_size != size {
-            return Err(damaged(&format!("it is for an image of {stored_size} bytes, the image has {size}")));
+            return Err(damaged(&format!(
+                "it is for an image of {stored_size} bytes, the image has {size}"
+            )));
         }
         let disk = Node::new(size)?;
-        let bitmap = disk.create_bitmap("backup", granularity).map_err(|error| damaged(&error.to_string()))?;
+        let bitmap = disk
+            .create_bitmap("backup", granularity)
+            .map_err(|error| damaged(&error.to_string()))?;
         bitmap.deserialize(0..size, rest).map_err(|error| damaged(&error.to_string()))?;
         bitmap.set_persistent(true)?;
         Ok(Self { path: path.into(), image, disk, bitmap, parent })
@@ -191,7 +200,10 @@ fn write(image: &Path, words: &[&OsStr]) -> Result<String, Failure> {
     let mut writes = Vec::new();
     for pair in words.chunks_exact(2) {
         let offset: u64 = pair[0].to_str().and_then(|word| word.parse().ok()).ok_or_else(|| {
-            Failure::Usage(format!("{} is not an offset: a number of bytes is", pair[0].to_string_lossy()))
+            Failure::Usage(format!(
+                "{} is not an offset: a number of bytes is",
+                pair[0].to_string_lossy()
+            ))
         })?;
         writes.push((offset, pair[1].as_encoded_bytes()));
     }
@@ -209,8 +221,12 @@ fn write(image: &Path, words: &[&OsStr]) -> Result<String, Failure> {
 
 fn status(image: &Path) -> Result<String, Failure> {
     let Tracked { disk, bitmap, .. } = Tracked::load(image)?;
-    let mut report =
-        format!("{} of {} bytes are dirty, in units of {}", bitmap.count(), disk.length(), bitmap.granularity());
+    let mut report = format!(
+        "{} of {} bytes are dirty, in units of {}",
+        bitmap.count(),
+        disk.length(),
+        bitmap.granularity()
+    );
     for area in bitmap.areas(0..disk.length()) {
         report += &format!("\n{:>16} .. {}", area.start, area.end);
     }
@@ -246,7 +262,10 @@ fn incremental(image: &Path, increment: &Path) -> Result<String, Failure> {
             tracked.bitmap = frozen.abdicate();
             tracked.parent = id;
             tracked.save()?;
-            Ok(format!("{} bytes copied", areas.iter().map(|area| area.end - area.start).sum::<u64>()))
+            Ok(format!(
+                "{} bytes copied",
+                areas.iter().map(|area| area.end - area.start).sum::<u64>()
+            ))
         }
         Err(failure) => {
             // What the successor recorded comes back, so that nothing is lost for the next try.
@@ -260,15 +279,23 @@ fn restore(image: &Path, backup: &Path, increments: &[&Path]) -> Result<String, 
     must_be_new(image, image)?;
     let bitmap = bitmap_path(image);
     if bitmap.symlink_metadata().is_ok() {
-        return Err(Failure::file(&bitmap, "is the bitmap of another image of this name; move it away"));
+        return Err(Failure::file(
+            &bitmap,
+            "is the bitmap of another image of this name; move it away",
+        ));
     }
     let source = File::open(backup).map_err(on(backup))?;
     let size = source.metadata().map_err(on(backup))?.len();
     // Into a file beside it, which gets the image's name when all went well.
     let new = with_suffix(image, UNFINISHED);
     let restored = (|| {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new).map_err(on(&new))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&new)
+            .map_err(on(&new))?;
         let mut hashed = Hashed::new(&file);
         copy(&source, &mut hashed).map_err(on(backup))?;
         let mut id = hashed.id();
@@ -297,7 +324,9 @@ fn apply(path: &Path, image: &File, size: u64, parent: Id) -> Result<Id, Failure
     }
     let its_size = number(&mut input).map_err(cut)?;
     if its_size != size {
-        return Err(damaged(&format!("it is for an image of {its_size} bytes, this one has {size}")));
+        return Err(damaged(&format!(
+            "it is for an image of {its_size} bytes, this one has {size}"
+        )));
     }
     if array(&mut input).map_err(cut)? != parent {
         return Err(damaged("it does not follow the backup before it"));
@@ -334,10 +363,15 @@ fn verify(one: &Path, other: &Path) -> Result<String, Failure> {
     let (mut a, mut b) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     let mut offset = 0;
     loop {
-        let (in_a, in_b) =
-            (fill(&mut files[0], &mut a).map_err(on(one))?, fill(&mut files[1], &mut b).map_err(on(other))?);
+        let (in_a, in_b) = (
+            fill(&mut files[0], &mut a).map_err(on(one))?,
+            fill(&mut files[1], &mut b).map_err(on(other))?,
+        );
         if let Some(at) = a[..in_a].iter().zip(&b[..in_b]).position(|(x, y)| x != y) {
-            return Err(Failure::file(other, format!("differs from {} at byte {}", one.display(), offset + at)));
+            return Err(Failure::file(
+                other,
+                format!("differs from {} at byte {}", one.display(), offset + at),
+            ));
         }
         if in_a != in_b {
             return Err(Failure::file(other, format!("is not as long as {}", one.display())));
@@ -366,8 +400,9 @@ fn must_be_new(output: &Path, image: &Path) -> Result<(), Failure> {
         return Err(Failure::file(output, "exists already"));
     }
     let bitmap = bitmap_path(image);
-    let place =
-        |path: &Path| folder(path).canonicalize().map(|folder| folder.join(path.file_name().unwrap_or_default()));
+    let place = |path: &Path| {
+        folder(path).canonicalize().map(|folder| folder.join(path.file_name().unwrap_or_default()))
+    };
     if place(output).map_err(on(output))? == place(&bitmap).map_err(on(&bitmap))? {
         return Err(Failure::file(output, "is where the bitmap of the image belongs"));
     }
@@ -379,7 +414,10 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// Writes a file as a whole, with its SHA-256 at the end, which is returned: there is the old file or the new one, whatever happens.
-fn replace(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Id, Failure> {
+fn replace(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<Id, Failure> {
     replace_with(path, true, content)
 }
 

@@ -23,8 +23,10 @@ fn main() {
     ] {
         let file = source.join(file);
         // Not all of it is called: src/api, the interface for Rust programs, is not here.
-        modules
-            .push_str(&format!("#[allow(dead_code)]\n#[path = {:?}]\npub mod {name};\n", file.display().to_string()));
+        modules.push_str(&format!(
+            "#[allow(dead_code)]\n#[path = {:?}]\npub mod {name};\n",
+            file.display().to_string()
+        ));
     }
     let output = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("library.rs");
     fs::write(output, modules).expect("OUT_DIR is writable");

@@ -21,7 +21,8 @@ impl Folder {
     fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("qemu-dirty-bitmap-{}-{number}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("qemu-dirty-bitmap-{}-{number}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         let folder = Self(folder);
         folder.write("disk", &(0..SIZE).map(|i| (i / 7) as u8).collect::<Vec<_>>());
@@ -42,7 +43,8 @@ impl Folder {
 
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -81,15 +83,27 @@ impl Drop for Folder {
 #[test]
 fn a_chain_of_backups_restores_bit_for_bit() {
     let folder = Folder::new();
-    assert_eq!(folder.run("full @disk @full"), format!("{SIZE} bytes copied; writes are tracked from here on\n"));
+    assert_eq!(
+        folder.run("full @disk @full"),
+        format!("{SIZE} bytes copied; writes are tracked from here on\n")
+    );
     assert_eq!(folder.read("full"), folder.read("disk"));
 
     // Each line is a run of its own: the bitmap comes from the file each time.
-    assert_eq!(folder.run("write @disk 10 first 65530 across-the-border"), "written; 131072 bytes are dirty\n");
-    assert_eq!(folder.run("write @disk 327690 in-the-short-last-unit"), "written; 196608 bytes are dirty\n");
+    assert_eq!(
+        folder.run("write @disk 10 first 65530 across-the-border"),
+        "written; 131072 bytes are dirty\n"
+    );
+    assert_eq!(
+        folder.run("write @disk 327690 in-the-short-last-unit"),
+        "written; 196608 bytes are dirty\n"
+    );
     let status = folder.run("status @disk");
     assert_eq!(status.lines().next(), Some("196608 of 328680 bytes are dirty, in units of 65536"));
-    assert_eq!(status.lines().skip(1).map(str::trim).collect::<Vec<_>>(), ["0 .. 131072", "327680 .. 328680"]);
+    assert_eq!(
+        status.lines().skip(1).map(str::trim).collect::<Vec<_>>(),
+        ["0 .. 131072", "327680 .. 328680"]
+    );
 
     assert_eq!(folder.run("incremental @disk @one"), "132072 bytes copied\n");
     let at_one = folder.read("disk");
@@ -102,8 +116,15 @@ fn a_chain_of_backups_restores_bit_for_bit() {
     folder.run("restore @restored2 @full @one @two");
     assert_eq!(folder.read("restored2"), folder.read("disk"));
     assert_eq!(folder.run("verify @disk @restored2"), format!("identical, {SIZE} bytes\n"));
-    assert_eq!(folder.fails("verify @disk @restored1"), "restored1: differs from disk at byte 131072");
-    assert!(!folder.names().iter().any(|name| name.ends_with(".unfinished")), "{:?}", folder.names());
+    assert_eq!(
+        folder.fails("verify @disk @restored1"),
+        "restored1: differs from disk at byte 131072"
+    );
+    assert!(
+        !folder.names().iter().any(|name| name.ends_with(".unfinished")),
+        "{:?}",
+        folder.names()
+    );
 }
 
 #[test]
@@ -117,7 +138,10 @@ fn increments_follow_each_other() {
     for wrong in ["@full @two", "@full @two @one", "@full @one @one", "@disk @one"] {
         let message = folder.fails(&format!("restore @new {wrong}"));
         assert!(message.ends_with("it does not follow the backup before it"), "{wrong}: {message}");
-        assert!(!folder.names().iter().any(|name| name.starts_with("new")), "nothing is left of it");
+        assert!(
+            !folder.names().iter().any(|name| name.starts_with("new")),
+            "nothing is left of it"
+        );
     }
 }
 
@@ -182,7 +206,10 @@ fn a_damaged_increment_is_noticed_wherever_it_is_damaged() {
     let damaged = |bytes: &[u8]| {
         folder.write("one", bytes);
         assert!(folder.fails("restore @new @full @one").starts_with("one: "));
-        assert!(!folder.names().iter().any(|name| name.starts_with("new")), "nothing is left of it");
+        assert!(
+            !folder.names().iter().any(|name| name.starts_with("new")),
+            "nothing is left of it"
+        );
     };
     for byte in 0..good.len() {
         // Header and checksum closely, the data here and there.
@@ -254,10 +281,15 @@ fn files_are_not_written_over() {
         assert!(folder.fails(command).ends_with(": exists already"), "{command}");
     }
     fs::remove_file(folder.path("disk.bitmap")).unwrap();
-    assert_eq!(folder.fails("full @disk @disk.bitmap"), "disk.bitmap: is where the bitmap of the image belongs");
+    assert_eq!(
+        folder.fails("full @disk @disk.bitmap"),
+        "disk.bitmap: is where the bitmap of the image belongs"
+    );
     folder.run("full @disk @full2");
     fs::remove_file(folder.path("disk")).unwrap();
-    assert!(folder.fails("restore @disk @full").starts_with("disk.bitmap: is the bitmap of another image"));
+    assert!(folder
+        .fails("restore @disk @full")
+        .starts_with("disk.bitmap: is the bitmap of another image"));
 }
 
 #[test]
@@ -266,7 +298,10 @@ fn an_image_that_changed_its_length_is_another_one() {
     folder.run("full @disk @full");
     folder.write("disk", b"short");
     let message = folder.fails("status @disk");
-    assert!(message.starts_with("disk.bitmap: it is for an image of 328680 bytes, the image has 5;"), "{message}");
+    assert!(
+        message.starts_with("disk.bitmap: it is for an image of 328680 bytes, the image has 5;"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -302,11 +337,22 @@ fn commands_that_make_no_sense() {
             format!("{offset} is not an offset: a number of bytes is")
         );
     }
-    for command in
-        ["full @no @b", "status @no", "incremental @no @b", "restore @n @no", "verify @no @disk", "verify @disk @no"]
-    {
+    for command in [
+        "full @no @b",
+        "status @no",
+        "incremental @no @b",
+        "restore @n @no",
+        "verify @no @disk",
+        "verify @disk @no",
+    ] {
         let message = folder.fails(command);
-        assert!(message.starts_with("no: ") && message.contains("os error 2"), "{command}: {message}");
+        assert!(
+            message.starts_with("no: ") && message.contains("os error 2"),
+            "{command}: {message}"
+        );
     }
-    assert!(folder.fails("incremental @full @b").starts_with("full.bitmap: "), "an image that is not tracked");
+    assert!(
+        folder.fails("incremental @full @b").starts_with("full.bitmap: "),
+        "an image that is not tracked"
+    );
 }

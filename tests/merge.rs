@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::thread;
 
 use common::{asserts, bitmap, clean, dirty, node, set, LENGTH, UNIT};
-use qemu_dirty_bitmap::dirty_bitmap::{lock_pair, truncate, Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter};
+use qemu_dirty_bitmap::dirty_bitmap::{
+    lock_pair, truncate, Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter,
+};
 
 /// Brings a bitmap into the states of the flags 1 (busy), 2 (read-only), 4 (inconsistent).
 fn enter(bitmap: &BdrvDirtyBitmap, states: u32) {
@@ -31,7 +33,9 @@ fn leave(bitmap: &BdrvDirtyBitmap) {
 fn every_pair_of_states() {
     for same_node in [true, false] {
         for backup in [Backup::None, Backup::Keep] {
-            for (dest_states, src_states) in (0..8).flat_map(|dest| (0..8).map(move |src| (dest, src))) {
+            for (dest_states, src_states) in
+                (0..8).flat_map(|dest| (0..8).map(move |src| (dest, src)))
+            {
                 let (one, two) = (node(), node());
                 let dest = bitmap(&one, "dest");
                 let src = bitmap(if same_node { &one } else { &two }, "src");
@@ -43,13 +47,19 @@ fn every_pair_of_states() {
                 match dest.merge(&src, backup) {
                     Ok(old) => {
                         assert!(!refused);
-                        assert_eq!(old.map(|old| old.count()), (backup == Backup::Keep).then_some(2 * UNIT));
+                        assert_eq!(
+                            old.map(|old| old.count()),
+                            (backup == Backup::Keep).then_some(2 * UNIT)
+                        );
                         assert_eq!(dirty(&dest), [1, 2, 3]);
                     }
                     Err(error) => {
                         assert!(refused);
                         let culprit = if dest_states != 0 { "dest" } else { "src" };
-                        assert!(error.to_string().starts_with(&format!("Bitmap '{culprit}' is ")), "{error}");
+                        assert!(
+                            error.to_string().starts_with(&format!("Bitmap '{culprit}' is ")),
+                            "{error}"
+                        );
                         assert_eq!(dirty(&dest), [1, 2]);
                     }
                 }
@@ -115,7 +125,10 @@ fn granularities_that_differ() {
             let step = dest_unit.max(src_unit);
             let locked = dest.lock();
             let start = 100 * UNIT / step * step;
-            assert_eq!(dest.next_dirty_area(&locked, 0, LENGTH as u64, u64::MAX), Some((start, step)));
+            assert_eq!(
+                dest.next_dirty_area(&locked, 0, LENGTH as u64, u64::MAX),
+                Some((start, step))
+            );
             assert_eq!((dest.granularity(), dest.dirty_count()), (dest_unit as u32, step));
             drop(locked);
             clean(&node);
@@ -157,7 +170,9 @@ fn backup_and_restore() {
     drop(dest.restore(&mut dest.lock(), old));
     assert_eq!(dirty(&dest), [1]);
     let coarse = Box::new(qemu_dirty_bitmap::hbitmap::HBitmap::new(LENGTH as u64, 32));
-    asserts("bdrv_restore_dirty_bitmap", "hbitmap_granularity(backup) < 32", || dest.restore(&mut dest.lock(), coarse));
+    asserts("bdrv_restore_dirty_bitmap", "hbitmap_granularity(backup) < 32", || {
+        dest.restore(&mut dest.lock(), coarse)
+    });
     clean(&node);
 }
 

@@ -12,7 +12,8 @@ struct Numbers(u64);
 
 impl Numbers {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 20
     }
 }
@@ -57,7 +58,8 @@ fn build(case: &Case) -> HBitmap {
         if change % 4 == 3 {
             // A reset ends and begins between bits.
             let unit = 1 << case.granularity;
-            let (first, end) = (start / unit * unit, (start + count).next_multiple_of(unit).min(case.size));
+            let (first, end) =
+                (start / unit * unit, (start + count).next_multiple_of(unit).min(case.size));
             bitmap.reset(first, end - first);
         } else {
             bitmap.set(start, count);
@@ -83,7 +85,13 @@ fn serialised_bytes_are_those_of_qemu() {
     assert!(cases.len() >= 8);
     for case in cases {
         let bytes = serialised(&build(&case));
-        assert_eq!(hexadecimal(&Sha256::digest(bytes)), case.serialised, "size {} seed {}", case.size, case.seed);
+        assert_eq!(
+            hexadecimal(&Sha256::digest(bytes)),
+            case.serialised,
+            "size {} seed {}",
+            case.size,
+            case.seed
+        );
     }
 }
 

@@ -8,8 +8,8 @@ use std::ffi::CString;
 
 use common::{asserts, bitmap, clean, dirty, names, node, set, text, LENGTH, UNIT};
 use qemu_dirty_bitmap::dirty_bitmap::{
-    self, default_granularity, find, has_named, has_readonly, lock_node, query, set_dirty, truncate, BdrvDirtyBitmap,
-    BdrvDirtyBitmapIter, BitmapCheckFlags, ListAccess,
+    self, default_granularity, find, has_named, has_readonly, lock_node, query, set_dirty,
+    truncate, BdrvDirtyBitmap, BdrvDirtyBitmapIter, BitmapCheckFlags, ListAccess,
 };
 use qemu_dirty_bitmap::host::BlockDriverState;
 
@@ -20,7 +20,11 @@ type Enter = fn(&BdrvDirtyBitmap);
 
 /// The three states that an operation can be refused for: what makes them, the flag that asks for them, the words.
 const STATES: [(Enter, u32, &str); 3] = [
-    (|b| b.set_busy(&b.lock(), true), 1, "is currently in use by another operation and cannot be used"),
+    (
+        |b| b.set_busy(&b.lock(), true),
+        1,
+        "is currently in use by another operation and cannot be used",
+    ),
     (|b| b.set_readonly(&b.lock(), true), 2, "is readonly and cannot be modified"),
     (
         |b| {
@@ -44,7 +48,14 @@ fn new_bitmap() {
     let b = bitmap(&node, "b");
     assert_eq!((b.size(), b.granularity(), b.dirty_count()), (LENGTH, UNIT as u32, 0));
     assert!(b.enabled() && b.recording() && b.is_named());
-    assert!(!b.busy() && !b.readonly() && !b.persistent() && !b.stored() && !b.inconsistent() && !b.has_successor());
+    assert!(
+        !b.busy()
+            && !b.readonly()
+            && !b.persistent()
+            && !b.stored()
+            && !b.inconsistent()
+            && !b.has_successor()
+    );
     assert_eq!(b.name().as_deref(), Some(c"b"));
     clean(&node);
 }
@@ -53,9 +64,11 @@ fn new_bitmap() {
 fn granularity_of_no_bitmap() {
     let node = node();
     for granularity in [0, 1, 256, 511, 513, 4095, 0xffff_ffff] {
-        asserts("bdrv_create_dirty_bitmap", "is_power_of_2(granularity) && granularity >= BDRV_SECTOR_SIZE", || {
-            BdrvDirtyBitmap::create(&node, granularity, None)
-        });
+        asserts(
+            "bdrv_create_dirty_bitmap",
+            "is_power_of_2(granularity) && granularity >= BDRV_SECTOR_SIZE",
+            || BdrvDirtyBitmap::create(&node, granularity, None),
+        );
     }
     for granularity in [512, 65536, 1 << 31] {
         let b = BdrvDirtyBitmap::create(&node, granularity, Some(c"b")).unwrap();
@@ -69,8 +82,9 @@ fn names_taken_and_too_long() {
     let node = node();
     let longest = CString::new(vec![b'n'; 1023]).unwrap();
     let longer = CString::new(vec![b'n'; 1024]).unwrap();
-    let create =
-        |name: &std::ffi::CStr| BdrvDirtyBitmap::create(&node, UNIT as u32, Some(name)).map_err(|e| e.to_string());
+    let create = |name: &std::ffi::CStr| {
+        BdrvDirtyBitmap::create(&node, UNIT as u32, Some(name)).map_err(|e| e.to_string())
+    };
     create(&longest).unwrap();
     assert_eq!(create(&longest).unwrap_err(), format!("Bitmap already exists: {}", text(&longest)));
     assert_eq!(create(&longer).unwrap_err(), format!("Bitmap name too long: {}", text(&longer)));
@@ -95,7 +109,10 @@ fn length_that_cannot_be_read() {
     let node = BlockDriverState::new(-i64::from(libc::EIO), 0, None);
     let error = BdrvDirtyBitmap::create(&node, UNIT as u32, Some(c"b")).unwrap_err();
     assert_eq!(error.message(), c"could not get length of device");
-    assert_eq!((error.os_errno(), error.hint(), error.function()), (libc::EIO, None, c"bdrv_create_dirty_bitmap"));
+    assert_eq!(
+        (error.os_errno(), error.hint(), error.function()),
+        (libc::EIO, None, c"bdrv_create_dirty_bitmap")
+    );
     assert!(names(&node).is_empty());
 }
 
@@ -113,7 +130,9 @@ fn list_is_newest_first_and_keeps_its_order() {
     let node = node();
     let all: Vec<_> = ["a", "b", "c", "d"].map(|name| bitmap(&node, name)).into();
     assert_eq!(names(&node), ["d", "c", "b", "a"]);
-    for (index, left) in [(1, vec!["d", "c", "a"]), (3, vec!["c", "a"]), (0, vec!["c"]), (2, vec![])] {
+    for (index, left) in
+        [(1, vec!["d", "c", "a"]), (3, vec!["c", "a"]), (0, vec!["c"]), (2, vec![])]
+    {
         drop(all[index].release(&mut all[index].lock()));
         assert_eq!(names(&node), left);
     }
@@ -156,8 +175,9 @@ fn check_refuses_states_in_order() {
                 Some((_, flag, words)) => {
                     let error = result.unwrap_err();
                     assert_eq!(error.to_string(), format!("Bitmap 'b' {words}"));
-                    let hint =
-                        (*flag == 4).then_some(c"Try block-dirty-bitmap-remove to delete this bitmap from disk\n");
+                    let hint = (*flag == 4).then_some(
+                        c"Try block-dirty-bitmap-remove to delete this bitmap from disk\n",
+                    );
                     assert_eq!((error.hint(), error.os_errno()), (hint, 0));
                 }
             }
@@ -234,7 +254,9 @@ fn persistence_and_skip_store() {
 fn only_persistent_bitmaps_can_be_inconsistent() {
     let node = node();
     let b = bitmap(&node, "b");
-    asserts("bdrv_dirty_bitmap_set_inconsistent", "bitmap->persistent == true", || b.set_inconsistent(&b.lock()));
+    asserts("bdrv_dirty_bitmap_set_inconsistent", "bitmap->persistent == true", || {
+        b.set_inconsistent(&b.lock())
+    });
     assert!(!b.inconsistent() && b.enabled());
     b.set_persistent(&b.lock(), true);
     b.set_inconsistent(&b.lock());
@@ -314,7 +336,11 @@ fn default_granularities() {
         (65536, 65536),
         (i64::MAX, 65536),
     ] {
-        assert_eq!(default_granularity(&BlockDriverState::new(0, cluster, None)), expected, "cluster size {cluster}");
+        assert_eq!(
+            default_granularity(&BlockDriverState::new(0, cluster, None)),
+            expected,
+            "cluster size {cluster}"
+        );
     }
 }
 

@@ -23,7 +23,10 @@ fn parent_is_frozen_and_successor_records() {
         let child = b.successor().unwrap();
         assert!(b.busy() && !b.enabled() && b.has_successor());
         assert_eq!((child.enabled(), b.recording()), (enabled, enabled));
-        assert_eq!((child.granularity(), child.size(), child.name()), (b.granularity(), b.size(), None));
+        assert_eq!(
+            (child.granularity(), child.size(), child.name()),
+            (b.granularity(), b.size(), None)
+        );
         set_dirty(&node, 2 * UNIT, 1);
         let recorded = if enabled { vec![2] } else { vec![] };
         assert_eq!((dirty(&b), dirty(&child)), (vec![1], recorded.clone()));
@@ -45,7 +48,9 @@ fn refusals_change_nothing() {
     assert_eq!(error.message(), c"Cannot reclaim a successor when none is present");
     let error = b.abdicate().unwrap_err();
     assert_eq!(error.message(), c"Cannot relinquish control if there's no successor present");
-    asserts("bdrv_dirty_bitmap_enable_successor", "bitmap->successor != NULL", || b.enable_successor(&b.lock()));
+    asserts("bdrv_dirty_bitmap_enable_successor", "bitmap->successor != NULL", || {
+        b.enable_successor(&b.lock())
+    });
 
     node.set_length(-i64::from(libc::EIO));
     let error = b.create_successor().unwrap_err();
@@ -55,7 +60,10 @@ fn refusals_change_nothing() {
 
     b.create_successor().unwrap();
     let error = b.create_successor().unwrap_err();
-    assert_eq!(error.message(), c"Bitmap 'b' is currently in use by another operation and cannot be used");
+    assert_eq!(
+        error.message(),
+        c"Bitmap 'b' is currently in use by another operation and cannot be used"
+    );
     b.set_busy(&b.lock(), false);
     let error = b.create_successor().unwrap_err();
     assert_eq!(error.message(), c"Cannot create a successor for a bitmap that already has one");
@@ -75,10 +83,17 @@ fn abdication_moves_name_and_persistence() {
     b.create_successor().unwrap();
     set_dirty(&node, 5 * UNIT, 1);
     let heir = b.abdicate().unwrap();
-    assert_eq!(heir.name().unwrap().as_ptr(), name.as_ptr(), "pointers that C has to the name stay good");
+    assert_eq!(
+        heir.name().unwrap().as_ptr(),
+        name.as_ptr(),
+        "pointers that C has to the name stay good"
+    );
     assert!(heir.persistent() && heir.stored(), "skip-store does not move");
     assert_eq!(dirty(&heir), [5]);
-    assert_eq!((b.name(), b.persistent(), b.busy(), b.has_successor()), (None, false, false, false));
+    assert_eq!(
+        (b.name(), b.persistent(), b.busy(), b.has_successor()),
+        (None, false, false, false)
+    );
     assert_eq!(names(&node), ["b"]);
     clean(&node);
 }

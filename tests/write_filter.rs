@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::{asserts, panic_of};
-use qemu_dirty_bitmap::dirty_bitmap::{has_readonly, lock_node, set_dirty, truncate, Backup, BdrvDirtyBitmap};
+use qemu_dirty_bitmap::dirty_bitmap::{
+    has_readonly, lock_node, set_dirty, truncate, Backup, BdrvDirtyBitmap,
+};
 use qemu_dirty_bitmap::host::{BlockDriverState, NodeHandle};
 
 /// Bytes of a node, at most: small, so that writes meet.
@@ -91,7 +93,8 @@ impl Machine {
         let pair = &mut self.pairs[choice];
         let bitmap = Arc::clone(&pair.bitmap);
         let unit = u64::from(bitmap.granularity());
-        let (start, end) = (a.min(b) / unit * unit, (a.max(b) / unit * unit + unit).min(self.length));
+        let (start, end) =
+            (a.min(b) / unit * unit, (a.max(b) / unit * unit + unit).min(self.length));
         match self.random.below(9) {
             0 => {
                 bitmap.reset(&mut bitmap.lock(), start, end - start);
@@ -125,7 +128,8 @@ impl Machine {
             }
             5 => {
                 let align = bitmap.serialization_align();
-                let (start, end) = (start / align * align, end.next_multiple_of(align).min(self.length));
+                let (start, end) =
+                    (start / align * align, end.next_multiple_of(align).min(self.length));
                 bitmap.deserialize_zeroes(&mut bitmap.lock(), start, end - start);
                 pair.dirty.retain(|at| !(start..end).contains(&(at * unit)));
             }
@@ -185,7 +189,8 @@ fn writes_to_many_bitmaps_are_those_of_the_model() {
     for seed in 1..=12 {
         let mut machine = Machine::new(seed * 0x9e37_79b9);
         for step in 0..400 {
-            if machine.pairs.is_empty() || machine.pairs.len() < 20 && machine.random.below(16) == 0 {
+            if machine.pairs.is_empty() || machine.pairs.len() < 20 && machine.random.below(16) == 0
+            {
                 machine.create();
             }
             match machine.random.below(12) {
@@ -218,7 +223,9 @@ fn a_write_that_is_in_the_filter_still_dies_of_a_readonly_bitmap() {
     let bitmap = &machine.pairs[1].bitmap;
     bitmap.set_readonly(&bitmap.lock(), true);
     assert!(has_readonly(&machine.node));
-    asserts("bdrv_set_dirty", "!bdrv_dirty_bitmap_readonly(bitmap)", || set_dirty(&machine.node, 0, 1));
+    asserts("bdrv_set_dirty", "!bdrv_dirty_bitmap_readonly(bitmap)", || {
+        set_dirty(&machine.node, 0, 1)
+    });
     bitmap.disable(&bitmap.lock());
     write_often(&machine.node, 0);
     assert!(has_readonly(&machine.node));

@@ -40,7 +40,10 @@ fn measure(criterion: &mut Criterion, row: &Row, engines: &[Engine]) {
     turn(&mut cases, 0);
     turns::compare(row, engines, &cases);
     let mut group = criterion.benchmark_group(&row.id);
-    group.sample_size(SAMPLES).sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(row.operations));
+    group
+        .sample_size(SAMPLES)
+        .sampling_mode(SamplingMode::Flat)
+        .throughput(Throughput::Elements(row.operations));
     for (index, engine) in engines.iter().enumerate() {
         if cases[index].is_none() {
             continue;

@@ -133,7 +133,9 @@ impl Hb {
     pub fn next_dirty_each(&self, caller: &mut Caller, offsets: &[u64], bytes: u64) -> u64 {
         let (next_dirty, bitmap) = (self.api.hbitmap_next_dirty, self.raw);
         // SAFETY: own bitmap.
-        caller.sum(offsets, move |&offset| unsafe { next_dirty(bitmap, offset as i64, bytes as i64) } as u64)
+        caller
+            .sum(offsets, move |&offset| unsafe { next_dirty(bitmap, offset as i64, bytes as i64) }
+                as u64)
     }
     /// The first marked offset in a range, or -1.
     #[inline]
@@ -153,7 +155,14 @@ impl Hb {
         let end = self.size as i64;
         // SAFETY: own bitmap, and the results go to two live integers.
         while unsafe {
-            (self.api.hbitmap_next_dirty_area)(self.raw, start + length, end, i64::MAX, &mut start, &mut length)
+            (self.api.hbitmap_next_dirty_area)(
+                self.raw,
+                start + length,
+                end,
+                i64::MAX,
+                &mut start,
+                &mut length,
+            )
         } {
             mixed = mixed.wrapping_add(1 + (length as u64).rotate_left(17));
         }
@@ -177,7 +186,9 @@ impl Hb {
     /// Loads a part; `offset` and `bytes` cover exactly what `serialised` holds.
     pub fn load_part(&mut self, serialised: &[u8], offset: u64, bytes: u64) {
         // SAFETY: own bitmap; the callers give eight bytes for each 64 granules of the range, which is what is read.
-        unsafe { (self.api.hbitmap_deserialize_part)(self.raw, serialised.as_ptr(), offset, bytes, false) }
+        unsafe {
+            (self.api.hbitmap_deserialize_part)(self.raw, serialised.as_ptr(), offset, bytes, false)
+        }
     }
     /// Loads zeroes.
     pub fn load_zeroes(&mut self, offset: u64, bytes: u64) {

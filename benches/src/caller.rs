@@ -17,7 +17,9 @@ const TURN: usize = 1 << 12;
 #[inline(always)]
 fn shift<const PLACE: usize>() {
     // SAFETY: they change no register and no memory.
-    unsafe { asm!(".rept 4 * {place}", "nop", ".endr", place = const PLACE, options(nomem, nostack, preserves_flags)) }
+    unsafe {
+        asm!(".rept 4 * {place}", "nop", ".endr", place = const PLACE, options(nomem, nostack, preserves_flags))
+    }
 }
 
 /// The copies of a function, one for each place: its first generic argument.

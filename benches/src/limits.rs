@@ -29,7 +29,10 @@ impl Limits {
         let mut target = source.clone();
         let copy_ns = median(|| target.copy_from_slice(black_box(&source)));
         let words = |bytes: Vec<u8>| -> Vec<u64> {
-            bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes"))).collect()
+            bytes
+                .chunks_exact(8)
+                .map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")))
+                .collect()
         };
         let (source, mut target) = (words(source), words(target));
         let or_count_ns = median(|| {

@@ -159,9 +159,12 @@ pub fn measure_all(program: &Path, oracle: &Path, library: &Path) -> io::Result<
         .into_iter()
         .map(|case| {
             let usage = |path: &Path| -> io::Result<Usage> {
-                let output = Command::new(program).arg("memory-child").arg(path).arg(case.id).output()?;
+                let output =
+                    Command::new(program).arg("memory-child").arg(path).arg(case.id).output()?;
                 if !output.status.success() {
-                    return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+                    return Err(io::Error::other(
+                        String::from_utf8_lossy(&output.stderr).into_owned(),
+                    ));
                 }
                 Ok(serde_json::from_slice(&output.stdout)?)
             };
@@ -181,7 +184,9 @@ fn field(file: &str, name: &str) -> io::Result<u64> {
     let text = fs::read_to_string(format!("/proc/self/{file}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.map(|number| number << 10).ok_or_else(|| io::Error::other(format!("no {name} in {file}")))
+    kilobytes
+        .map(|number| number << 10)
+        .ok_or_else(|| io::Error::other(format!("no {name} in {file}")))
 }
 
 /// Exact, from the page tables.

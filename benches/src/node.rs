@@ -29,7 +29,12 @@ impl Node {
         Node::with(api, length, bitmaps, |number| (1 << 16) >> (number % 5))
     }
 
-    fn with(api: &'static Api, length: u64, bitmaps: usize, granularity: impl Fn(usize) -> u32) -> Node {
+    fn with(
+        api: &'static Api,
+        length: u64,
+        bitmaps: usize,
+        granularity: impl Fn(usize) -> u32,
+    ) -> Node {
         // SAFETY: a length and no name are valid arguments.
         let node = unsafe { (api.qdb_node_new)(length as i64, 0, ptr::null()) };
         let bitmaps = (0..bitmaps)
@@ -37,7 +42,12 @@ impl Node {
                 let name = CString::new(format!("bitmap{number}")).expect("no zero byte");
                 // SAFETY: an own node, a C string that lives over the call, and no wish for an error.
                 let bitmap = unsafe {
-                    (api.bdrv_create_dirty_bitmap)(node, granularity(number), name.as_ptr(), ptr::null_mut())
+                    (api.bdrv_create_dirty_bitmap)(
+                        node,
+                        granularity(number),
+                        name.as_ptr(),
+                        ptr::null_mut(),
+                    )
                 };
                 assert!(!bitmap.is_null());
                 bitmap
@@ -70,7 +80,9 @@ impl Node {
     /// Marks a range of one bitmap.
     pub fn set(&self, bitmap: usize, offset: u64, bytes: u64) {
         // SAFETY: an own bitmap; takes the lock itself.
-        unsafe { (self.api.bdrv_set_dirty_bitmap)(self.bitmaps[bitmap], offset as i64, bytes as i64) }
+        unsafe {
+            (self.api.bdrv_set_dirty_bitmap)(self.bitmaps[bitmap], offset as i64, bytes as i64)
+        }
     }
 
     /// Unmarks everything in one bitmap.
@@ -83,7 +95,12 @@ impl Node {
     pub fn merge(&self, into: usize, from: usize) {
         // SAFETY: own bitmaps of one node; takes the lock itself; no wish for a backup or an error.
         let merged = unsafe {
-            (self.api.bdrv_merge_dirty_bitmap)(self.bitmaps[into], self.bitmaps[from], ptr::null_mut(), ptr::null_mut())
+            (self.api.bdrv_merge_dirty_bitmap)(
+                self.bitmaps[into],
+                self.bitmaps[from],
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
         };
         assert!(merged);
     }
@@ -98,7 +115,13 @@ impl Node {
     pub fn load(&mut self, bitmap: usize, serialised: &[u8], length: u64) {
         // SAFETY: an own bitmap, exclusively borrowed, and eight bytes for each 64 granules of the length.
         unsafe {
-            (self.api.bdrv_dirty_bitmap_deserialize_part)(self.bitmaps[bitmap], serialised.as_ptr(), 0, length, true);
+            (self.api.bdrv_dirty_bitmap_deserialize_part)(
+                self.bitmaps[bitmap],
+                serialised.as_ptr(),
+                0,
+                length,
+                true,
+            );
         }
     }
 

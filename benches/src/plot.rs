@@ -36,8 +36,20 @@ pub fn draw(path: &Path, known: &[Row], measured: &Rows) -> Result<()> {
     let (above, below) = root.split_vertically(bars);
     draw_goals(&above, &goals)?;
     let halves = below.split_evenly((1, 2));
-    draw_growth(&halves[0], known, measured, "grow/set-clean/", "set, 4 KiB random, clean: ns by size of the disk")?;
-    draw_growth(&halves[1], known, measured, "grow/clear/", "reset_all after 100,000 writes: ns by size of the disk")?;
+    draw_growth(
+        &halves[0],
+        known,
+        measured,
+        "grow/set-clean/",
+        "set, 4 KiB random, clean: ns by size of the disk",
+    )?;
+    draw_growth(
+        &halves[1],
+        known,
+        measured,
+        "grow/clear/",
+        "reset_all after 100,000 writes: ns by size of the disk",
+    )?;
     root.present()?;
     drop((root, above, below, halves));
     let licence = "<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n";
@@ -48,7 +60,8 @@ pub fn draw(path: &Path, known: &[Row], measured: &Rows) -> Result<()> {
 /// One bar a row, on a logarithmic scale, with a mark where the goal is.
 fn draw_goals(area: &Area, goals: &[(&Row, &RowResult)]) -> Result<()> {
     const LEFT: i32 = 330;
-    let widest = goals.iter().map(|(row, result)| result.ratio().max(row.target)).fold(10.0, f64::max) * 2.0;
+    let widest =
+        goals.iter().map(|(row, result)| result.ratio().max(row.target)).fold(10.0, f64::max) * 2.0;
     let least = goals.iter().map(|(_, result)| result.ratio()).fold(1.0, f64::min);
     let decades = (widest / least).log10();
     let x = |ratio: f64| LEFT + (640.0 * (ratio / least).log10() / decades) as i32;
@@ -60,8 +73,15 @@ fn draw_goals(area: &Area, goals: &[(&Row, &RowResult)]) -> Result<()> {
     let bottom = 50 + BAR * goals.len() as i32;
     let mut line = 1.0;
     while line <= widest {
-        area.draw(&PathElement::new(vec![(x(line), 45), (x(line), bottom)], RGBColor(210, 210, 210)))?;
-        area.draw(&Text::new(format!("{line}"), (x(line), bottom + 14), text(12.0, &BLACK, HPos::Center)))?;
+        area.draw(&PathElement::new(
+            vec![(x(line), 45), (x(line), bottom)],
+            RGBColor(210, 210, 210),
+        ))?;
+        area.draw(&Text::new(
+            format!("{line}"),
+            (x(line), bottom + 14),
+            text(12.0, &BLACK, HPos::Center),
+        ))?;
         line *= 10.0;
     }
     for (index, (row, result)) in goals.iter().enumerate() {
@@ -72,7 +92,11 @@ fn draw_goals(area: &Area, goals: &[(&Row, &RowResult)]) -> Result<()> {
         let goal = x(row.target);
         area.draw(&Rectangle::new([(goal - 1, y + 1), (goal + 1, y + BAR - 1)], BLACK.filled()))?;
         let middle = y + BAR / 2;
-        area.draw(&Text::new(row.what.clone(), (LEFT - 8, middle), text(12.0, &BLACK, HPos::Right)))?;
+        area.draw(&Text::new(
+            row.what.clone(),
+            (LEFT - 8, middle),
+            text(12.0, &BLACK, HPos::Right),
+        ))?;
         let value = three_digits(result.ratio());
         // Beside the bar, or beside the mark where that would cross the number.
         let end = if (to..to + 60).contains(&goal) { goal } else { to };
@@ -81,7 +105,13 @@ fn draw_goals(area: &Area, goals: &[(&Row, &RowResult)]) -> Result<()> {
     Ok(())
 }
 
-fn draw_growth(area: &Area, known: &[Row], measured: &Rows, prefix: &str, title: &str) -> Result<()> {
+fn draw_growth(
+    area: &Area,
+    known: &[Row],
+    measured: &Rows,
+    prefix: &str,
+    title: &str,
+) -> Result<()> {
     // The series by size has plain names; the one by granularity has a dash.
     let points: Vec<(String, &RowResult)> = known
         .iter()
@@ -106,16 +136,22 @@ fn draw_growth(area: &Area, known: &[Row], measured: &Rows, prefix: &str, title:
         .x_labels(points.len())
         .x_label_formatter(&|x| {
             let whole = (x - x.round()).abs() < 0.01;
-            points.get(x.round().max(0.0) as usize).filter(|_| whole).map_or(String::new(), |(name, _)| name.clone())
+            points
+                .get(x.round().max(0.0) as usize)
+                .filter(|_| whole)
+                .map_or(String::new(), |(name, _)| name.clone())
         })
         .y_label_formatter(&|y| format!("{y}"))
         .light_line_style(WHITE)
         .draw()?;
-    let times = |of: fn(&RowResult) -> f64| points.iter().map(|(_, result)| of(result)).collect::<Vec<f64>>();
+    let times = |of: fn(&RowResult) -> f64| {
+        points.iter().map(|(_, result)| of(result)).collect::<Vec<f64>>()
+    };
     let qemu = ("QEMU's C", C, times(|result| result.qemu_ns));
     let ours = ("this library", GOOD, times(|result| result.ours_ns));
     for (name, color, times) in [qemu, ours] {
-        let line: Vec<(f64, f64)> = times.into_iter().enumerate().map(|(index, time)| (index as f64, time)).collect();
+        let line: Vec<(f64, f64)> =
+            times.into_iter().enumerate().map(|(index, time)| (index as f64, time)).collect();
         chart
             .draw_series(LineSeries::new(line.clone(), color.stroke_width(2)))?
             .label(name)

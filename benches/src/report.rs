@@ -75,7 +75,10 @@ fn measured_rows<'a>(
     measured: &'a Rows,
     table: Table,
 ) -> impl Iterator<Item = (&'a Row, &'a RowResult)> {
-    known.iter().filter(move |row| row.table == table).filter_map(|row| Some((row, measured.rows.get(&row.id)?)))
+    known
+        .iter()
+        .filter(move |row| row.table == table)
+        .filter_map(|row| Some((row, measured.rows.get(&row.id)?)))
 }
 
 fn machine(measured: &Rows) -> String {
@@ -128,7 +131,10 @@ fn goals(known: &[Row], measured: &Rows) -> String {
     }
     let count = ratios.len();
     let mean = three_digits(geometric_mean(ratios.into_iter()));
-    let _ = writeln!(text, "\n{good} of {count} rows reach their goal; geometric mean of C ÷ ours: **{mean}**.");
+    let _ = writeln!(
+        text,
+        "\n{good} of {count} rows reach their goal; geometric mean of C ÷ ours: **{mean}**."
+    );
     text
 }
 
@@ -164,17 +170,33 @@ fn memory_table(results: &[MemoryResult]) -> String {
     };
     for result in results {
         let (c, ours) = (result.qemu, result.ours);
-        let cells = [c.peak, ours.peak, c.clear_peak, ours.clear_peak, c.cleared, ours.cleared].map(size).join(" | ");
+        let cells = [c.peak, ours.peak, c.clear_peak, ours.clear_peak, c.cleared, ours.cleared]
+            .map(size)
+            .join(" | ");
         let target = result.target.map_or("≤ C".into(), |target| format!("≤ {}", size(target)));
-        let _ = writeln!(text, "| {} | {} | {} | {target} | {cells} |", result.what, size(c.held), size(ours.held));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {target} | {cells} |",
+            result.what,
+            size(c.held),
+            size(ours.held)
+        );
     }
     text
 }
 
 fn waits_table(results: &[WaitResult]) -> String {
-    let mut text = String::from("| another thread does | longest wait: QEMU C | ours |\n| --- | --- | --- |\n");
+    let mut text = String::from(
+        "| another thread does | longest wait: QEMU C | ours |\n| --- | --- | --- |\n",
+    );
     for result in results {
-        let _ = writeln!(text, "| {} | {} | {} |", result.what, duration(result.qemu_ns), duration(result.ours_ns));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} |",
+            result.what,
+            duration(result.qemu_ns),
+            duration(result.ours_ns)
+        );
     }
     text
 }
@@ -209,7 +231,10 @@ pub fn medians(criterion: &Path) -> io::Result<BTreeMap<String, BTreeMap<String,
                 let benchmark: Benchmark = read(&new.join("benchmark.json"))?;
                 let estimates: Estimates = read(&new.join("estimates.json"))?;
                 let engine = benchmark.function_id.unwrap_or_default();
-                medians.entry(benchmark.group_id).or_default().insert(engine, estimates.median.point_estimate);
+                medians
+                    .entry(benchmark.group_id)
+                    .or_default()
+                    .insert(engine, estimates.median.point_estimate);
             }
         }
     }

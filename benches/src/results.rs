@@ -34,11 +34,15 @@ impl Machine {
     pub fn ask() -> Machine {
         let first_line = |program: &str, argument: &str| {
             let output = Command::new(program).arg(argument).output().ok();
-            let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            let text = output
+                .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+                .unwrap_or_default();
             text.lines().next().unwrap_or_default().to_string()
         };
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let field = |name| cpuinfo.lines().find_map(|line: &str| line.strip_prefix(name)?.split(": ").nth(1));
+        let field = |name| {
+            cpuinfo.lines().find_map(|line: &str| line.strip_prefix(name)?.split(": ").nth(1))
+        };
         // A hypervisor may give all processors of a maker one name.
         let [name, family, model] =
             ["model name", "cpu family", "model\t"].map(|name| field(name).unwrap_or("unknown"));
@@ -121,7 +125,9 @@ impl RowResult {
             Verdict::SlowerThanC
         } else if self.ratio() < row.target * tolerance {
             Verdict::BelowTarget
-        } else if self.roaring_ns.is_some_and(|roaring| goal && !row.roaring_differs && roaring < self.ours_ns * NOISE)
+        } else if self
+            .roaring_ns
+            .is_some_and(|roaring| goal && !row.roaring_differs && roaring < self.ours_ns * NOISE)
         {
             Verdict::SlowerThanRoaring
         } else {
@@ -131,8 +137,15 @@ impl RowResult {
 
     /// From times in the order of the engines; `None` unless both C and this library were measured.
     pub fn from_times(id: &str, engines: &[Engine], times: &[Option<f64>]) -> Option<RowResult> {
-        let of = |name: &str| engines.iter().position(|engine| engine.name() == name).and_then(|index| times[index]);
-        Some(RowResult { id: id.into(), qemu_ns: of("qemu")?, ours_ns: of("ours")?, roaring_ns: of("roaring") })
+        let of = |name: &str| {
+            engines.iter().position(|engine| engine.name() == name).and_then(|index| times[index])
+        };
+        Some(RowResult {
+            id: id.into(),
+            qemu_ns: of("qemu")?,
+            ours_ns: of("ours")?,
+            roaring_ns: of("roaring"),
+        })
     }
 }
 
@@ -202,7 +215,8 @@ mod tests {
         assert_eq!(verdict(10.0, 10.1, None), Verdict::SlowerThanC);
         assert_eq!(verdict(10.0, 2.0, Some(1.8)), Verdict::SlowerThanRoaring);
         let row = Row::new("x", "x", 1, 5.0, c_only(|_| unreachable!("not run"))).roaring_differs();
-        let result = RowResult { id: "x".into(), qemu_ns: 10.0, ours_ns: 2.0, roaring_ns: Some(0.1) };
+        let result =
+            RowResult { id: "x".into(), qemu_ns: 10.0, ours_ns: 2.0, roaring_ns: Some(0.1) };
         assert_eq!(result.verdict(&row), Verdict::Ok);
     }
 

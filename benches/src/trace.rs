@@ -124,7 +124,10 @@ mod tests {
         for workload in Workload::ALL {
             let writes = workload.writes();
             assert!(writes.len() > 100_000, "{workload:?}: {}", writes.len());
-            assert!(writes.iter().all(|&(at, bytes)| bytes > 0 && at + bytes <= DISK), "{workload:?}");
+            assert!(
+                writes.iter().all(|&(at, bytes)| bytes > 0 && at + bytes <= DISK),
+                "{workload:?}"
+            );
             assert_eq!(writes, workload.writes());
         }
     }

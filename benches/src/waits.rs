@@ -129,7 +129,12 @@ pub fn measure(qemu: &'static Api, ours: &'static Api) -> Vec<WaitResult> {
                 c.push(longest_wait(qemu, work));
                 rust.push(longest_wait(ours, work));
             }
-            WaitResult { id: work.id.into(), what: work.what.into(), qemu_ns: median(c), ours_ns: median(rust) }
+            WaitResult {
+                id: work.id.into(),
+                what: work.what.into(),
+                qemu_ns: median(c),
+                ours_ns: median(rust),
+            }
         })
         .collect()
 }

@@ -18,7 +18,9 @@ fn both() -> [&'static Api; 2] {
 /// Whichever way the bits come there.
 #[test]
 fn a_bitmap_has_its_content() {
-    for pattern in [Pattern::Random, Pattern::SetEach, Pattern::Remains, Pattern::AllBut, Pattern::ResetEach] {
+    for pattern in
+        [Pattern::Random, Pattern::SetEach, Pattern::Remains, Pattern::AllBut, Pattern::ResetEach]
+    {
         for density in [0, 1, 8, 300] {
             let shape = Shape { pattern, density, bits: 1 << 17, granularity: 16 };
             let content = Content::new(shape, 1);
@@ -41,7 +43,9 @@ fn operations_do_the_same() {
     let small = |shape: Shape| shape.bits <= 1 << 20 && copies(shape) >= 4;
     let mut operations = 0;
     for row in &rows {
-        let Some(cell) = row.cells.iter().filter(|cell| small(cell.shape)).nth(1).or(row.cells.first()) else {
+        let Some(cell) =
+            row.cells.iter().filter(|cell| small(cell.shape)).nth(1).or(row.cells.first())
+        else {
             continue;
         };
         if !small(cell.shape) {

@@ -84,7 +84,8 @@ macro_rules! api {
 
 /// Loads a shared object whose names stay its own.
 fn open(path: &Path) -> Result<Handle, String> {
-    let name = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
+    let name =
+        CString::new(path.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
     // SAFETY: the name is a C string; the shared objects run no code of their own when they are loaded.
     let library = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
     if library.is_null() {

@@ -53,7 +53,9 @@ impl CLibrary {
             origin,
             hbs: [null_mut(); HBS],
             // SAFETY: by the rules above.
-            nodes: std::array::from_fn(|node| unsafe { (api.qdb_node_new)(0, [0, 8192][node], names[node].as_ptr()) }),
+            nodes: std::array::from_fn(|node| unsafe {
+                (api.qdb_node_new)(0, [0, 8192][node], names[node].as_ptr())
+            }),
             bitmaps: [null_mut(); BITMAPS],
             node_of: [0; BITMAPS],
             successors: [None; BITMAPS],
@@ -76,7 +78,9 @@ impl CLibrary {
         unsafe {
             match target {
                 Target::Hb(slot) => (*self.hbs[slot].cast::<HBitmap>()).check_invariants(),
-                Target::Bm(slot) => (*self.bitmaps[slot].cast::<BdrvDirtyBitmap>()).check_invariants(),
+                Target::Bm(slot) => {
+                    (*self.bitmaps[slot].cast::<BdrvDirtyBitmap>()).check_invariants()
+                }
             }
         }
     }
@@ -99,7 +103,13 @@ impl CLibrary {
         unsafe { (self.api.bdrv_dirty_bitmap_unlock)(self.bitmaps[bitmap]) }
     }
 
-    fn locked<R>(&self, bitmap: Slot, lock: Lock, inside: impl FnOnce() -> R, around: impl FnOnce() -> R) -> R {
+    fn locked<R>(
+        &self,
+        bitmap: Slot,
+        lock: Lock,
+        inside: impl FnOnce() -> R,
+        around: impl FnOnce() -> R,
+    ) -> R {
         match lock {
             Lock::Inside => inside(),
             Lock::Around => self.hold(bitmap, around),
@@ -134,7 +144,8 @@ impl CLibrary {
         }
         // SAFETY: by the rules above: an error object that a function left in a local.
         unsafe {
-            let message = string((self.api.qdb_error_message)(error)).expect("errors have a message");
+            let message =
+                string((self.api.qdb_error_message)(error)).expect("errors have a message");
             let hint = string((self.api.qdb_error_hint)(error));
             (self.api.qdb_error_free)(error);
             Some((message, hint))
@@ -158,9 +169,19 @@ impl CLibrary {
         }
     }
 
-    fn deserialize(&mut self, target: Target, start: u64, count: u64, bytes: &[u8], tail: Option<u64>, finish: bool) {
+    fn deserialize(
+        &mut self,
+        target: Target,
+        start: u64,
+        count: u64,
+        bytes: &[u8],
+        tail: Option<u64>,
+        finish: bool,
+    ) {
         let mut buffer: Box<[u8]> = bytes.into();
-        if let (Origin::Qemu, Some(tail), Some(last)) = (self.origin, tail, buffer.len().checked_sub(8)) {
+        if let (Origin::Qemu, Some(tail), Some(last)) =
+            (self.origin, tail, buffer.len().checked_sub(8))
+        {
             // Entry 8: QEMU would keep the bits past the end.
             for (byte, valid) in buffer[last..].iter_mut().zip(tail.to_le_bytes()) {
                 *byte &= valid;
@@ -170,9 +191,17 @@ impl CLibrary {
         // SAFETY: by the rules above.
         unsafe {
             match target {
-                Target::Hb(slot) => (api.hbitmap_deserialize_part)(self.hbs[slot], buffer, start, count, finish),
+                Target::Hb(slot) => {
+                    (api.hbitmap_deserialize_part)(self.hbs[slot], buffer, start, count, finish)
+                }
                 Target::Bm(slot) => {
-                    (api.bdrv_dirty_bitmap_deserialize_part)(self.bitmaps[slot], buffer, start, count, finish);
+                    (api.bdrv_dirty_bitmap_deserialize_part)(
+                        self.bitmaps[slot],
+                        buffer,
+                        start,
+                        count,
+                        finish,
+                    );
                 }
             }
         }
@@ -181,7 +210,11 @@ impl CLibrary {
 
     fn note_deserialized(&mut self, target: Target, count: u64, finish: bool) {
         self.unfinished.retain(|&other| other != target || !(finish && count != 0));
-        if self.origin == Origin::Qemu && count != 0 && !finish && !self.unfinished.contains(&target) {
+        if self.origin == Origin::Qemu
+            && count != 0
+            && !finish
+            && !self.unfinished.contains(&target)
+        {
             self.unfinished.push(target);
         }
     }
@@ -218,11 +251,17 @@ impl CLibrary {
             match property {
                 Property::Size => Outcome::I64((api.bdrv_dirty_bitmap_size)(bitmap)),
                 Property::Name => Outcome::Bytes(string((api.bdrv_dirty_bitmap_name)(bitmap))),
-                Property::HasSuccessor => Outcome::Bool((api.bdrv_dirty_bitmap_has_successor)(bitmap)),
+                Property::HasSuccessor => {
+                    Outcome::Bool((api.bdrv_dirty_bitmap_has_successor)(bitmap))
+                }
                 Property::Enabled => Outcome::Bool((api.bdrv_dirty_bitmap_enabled)(bitmap)),
                 Property::Readonly => Outcome::Bool((api.bdrv_dirty_bitmap_readonly)(bitmap)),
-                Property::Persistence => Outcome::Bool((api.bdrv_dirty_bitmap_get_persistence)(bitmap)),
-                Property::Inconsistent => Outcome::Bool((api.bdrv_dirty_bitmap_inconsistent)(bitmap)),
+                Property::Persistence => {
+                    Outcome::Bool((api.bdrv_dirty_bitmap_get_persistence)(bitmap))
+                }
+                Property::Inconsistent => {
+                    Outcome::Bool((api.bdrv_dirty_bitmap_inconsistent)(bitmap))
+                }
             }
         }
     }
@@ -234,10 +273,14 @@ impl CLibrary {
             match change {
                 Change::Busy(busy) => (api.bdrv_dirty_bitmap_set_busy)(bitmap, busy),
                 Change::Enable => (api.bdrv_enable_dirty_bitmap)(bitmap),
-                Change::EnableLocked => self.hold(slot, || (api.bdrv_enable_dirty_bitmap_locked)(bitmap)),
+                Change::EnableLocked => {
+                    self.hold(slot, || (api.bdrv_enable_dirty_bitmap_locked)(bitmap))
+                }
                 Change::Disable => (api.bdrv_disable_dirty_bitmap)(bitmap),
                 Change::Readonly(value) => (api.bdrv_dirty_bitmap_set_readonly)(bitmap, value),
-                Change::Persistence(value) => (api.bdrv_dirty_bitmap_set_persistence)(bitmap, value),
+                Change::Persistence(value) => {
+                    (api.bdrv_dirty_bitmap_set_persistence)(bitmap, value)
+                }
                 Change::SkipStore(value) => (api.bdrv_dirty_bitmap_skip_store)(bitmap, value),
                 Change::SetInconsistent => (api.bdrv_dirty_bitmap_set_inconsistent)(bitmap),
             }
@@ -245,7 +288,11 @@ impl CLibrary {
     }
 
     /// Gives the caller's room for a backup to a call, and keeps what comes.
-    fn with_backup(&mut self, backup: Option<Slot>, call: impl FnOnce(&Self, *mut Handle) -> i64) -> i64 {
+    fn with_backup(
+        &mut self,
+        backup: Option<Slot>,
+        call: impl FnOnce(&Self, *mut Handle) -> i64,
+    ) -> i64 {
         let mut old: Handle = null_mut();
         let result = call(self, if backup.is_some() { &raw mut old } else { null_mut() });
         if let Some(slot) = backup.filter(|_| !old.is_null()) {
@@ -269,7 +316,9 @@ impl CLibrary {
             match (target, dirty) {
                 (Target::Hb(slot), true) => (api.hbitmap_set)(self.hbs[slot], item, 1),
                 (Target::Hb(slot), false) => (api.hbitmap_reset)(self.hbs[slot], item, unit),
-                (Target::Bm(slot), true) => (api.bdrv_set_dirty_bitmap)(self.bitmaps[slot], item as i64, 1),
+                (Target::Bm(slot), true) => {
+                    (api.bdrv_set_dirty_bitmap)(self.bitmaps[slot], item as i64, 1)
+                }
                 (Target::Bm(slot), false) => {
                     (api.bdrv_reset_dirty_bitmap)(self.bitmaps[slot], item as i64, unit as i64)
                 }
@@ -313,10 +362,13 @@ impl CLibrary {
                     Outcome::Nothing
                 }
                 Call::Comb { target, start, step, times, unit, dirty } => {
-                    (0..times).for_each(|tooth| self.tooth(target, start + tooth * step, unit, dirty));
+                    (0..times)
+                        .for_each(|tooth| self.tooth(target, start + tooth * step, unit, dirty));
                     Outcome::Nothing
                 }
-                Call::Get { target: Target::Hb(slot), item, .. } => Outcome::Bool((api.hbitmap_get)(hb(slot), item)),
+                Call::Get { target: Target::Hb(slot), item, .. } => {
+                    Outcome::Bool((api.hbitmap_get)(hb(slot), item))
+                }
                 Call::Get { target: Target::Bm(slot), item, lock } => Outcome::Bool(self.locked(
                     slot,
                     lock,
@@ -342,24 +394,41 @@ impl CLibrary {
                 }
                 Call::NextDirty { target, start, count } => Outcome::I64(match target {
                     Target::Hb(slot) => (api.hbitmap_next_dirty)(hb(slot), start, count),
-                    Target::Bm(slot) => self.hold(slot, || (api.bdrv_dirty_bitmap_next_dirty)(bm(slot), start, count)),
+                    Target::Bm(slot) => self
+                        .hold(slot, || (api.bdrv_dirty_bitmap_next_dirty)(bm(slot), start, count)),
                 }),
                 Call::NextZero { target, start, count } => Outcome::I64(match target {
                     Target::Hb(slot) => (api.hbitmap_next_zero)(hb(slot), start, count),
-                    Target::Bm(slot) => self.hold(slot, || (api.bdrv_dirty_bitmap_next_zero)(bm(slot), start, count)),
+                    Target::Bm(slot) => self
+                        .hold(slot, || (api.bdrv_dirty_bitmap_next_zero)(bm(slot), start, count)),
                 }),
                 Call::NextDirtyArea { target, start, end, max } => {
                     let (mut from, mut length) = (-7, -7);
                     let (from_out, length_out) = (&raw mut from, &raw mut length);
                     let found = match target {
-                        Target::Hb(slot) => {
-                            (api.hbitmap_next_dirty_area)(hb(slot), start, end, max, from_out, length_out)
-                        }
+                        Target::Hb(slot) => (api.hbitmap_next_dirty_area)(
+                            hb(slot),
+                            start,
+                            end,
+                            max,
+                            from_out,
+                            length_out,
+                        ),
                         Target::Bm(slot) => self.hold(slot, || {
-                            (api.bdrv_dirty_bitmap_next_dirty_area)(bm(slot), start, end, max, from_out, length_out)
+                            (api.bdrv_dirty_bitmap_next_dirty_area)(
+                                bm(slot),
+                                start,
+                                end,
+                                max,
+                                from_out,
+                                length_out,
+                            )
                         }),
                     };
-                    assert!(found || (from, length) == (-7, -7), "an area that was not found was written");
+                    assert!(
+                        found || (from, length) == (-7, -7),
+                        "an area that was not found was written"
+                    );
                     Outcome::Area(found.then_some((from, length)))
                 }
                 Call::Status { target, start, count } => {
@@ -367,9 +436,9 @@ impl CLibrary {
                     let same_out = &raw mut same;
                     let dirty = match target {
                         Target::Hb(slot) => (api.hbitmap_status)(hb(slot), start, count, same_out),
-                        Target::Bm(slot) => {
-                            self.hold(slot, || (api.bdrv_dirty_bitmap_status)(bm(slot), start, count, same_out))
-                        }
+                        Target::Bm(slot) => self.hold(slot, || {
+                            (api.bdrv_dirty_bitmap_status)(bm(slot), start, count, same_out)
+                        }),
                     };
                     Outcome::Status(dirty, same)
                 }
@@ -379,14 +448,20 @@ impl CLibrary {
                 }),
                 Call::SerializationSize { target, start, count } => Outcome::U64(match target {
                     Target::Hb(slot) => (api.hbitmap_serialization_size)(hb(slot), start, count),
-                    Target::Bm(slot) => (api.bdrv_dirty_bitmap_serialization_size)(bm(slot), start, count),
+                    Target::Bm(slot) => {
+                        (api.bdrv_dirty_bitmap_serialization_size)(bm(slot), start, count)
+                    }
                 }),
                 Call::SerializePart { target, start, count, length } => {
                     let mut buffer = vec![0xa5; length].into_boxed_slice();
                     let out = buffer.as_mut_ptr();
                     match target {
-                        Target::Hb(slot) => (api.hbitmap_serialize_part)(hb(slot), out, start, count),
-                        Target::Bm(slot) => (api.bdrv_dirty_bitmap_serialize_part)(bm(slot), out, start, count),
+                        Target::Hb(slot) => {
+                            (api.hbitmap_serialize_part)(hb(slot), out, start, count)
+                        }
+                        Target::Bm(slot) => {
+                            (api.bdrv_dirty_bitmap_serialize_part)(bm(slot), out, start, count)
+                        }
                     }
                     Outcome::Bytes(Some(buffer.into_vec()))
                 }
@@ -396,9 +471,16 @@ impl CLibrary {
                 }
                 Call::DeserializeZeroes { target, start, count, finish } => {
                     match target {
-                        Target::Hb(slot) => (api.hbitmap_deserialize_zeroes)(hb(slot), start, count, finish),
+                        Target::Hb(slot) => {
+                            (api.hbitmap_deserialize_zeroes)(hb(slot), start, count, finish)
+                        }
                         Target::Bm(slot) => {
-                            (api.bdrv_dirty_bitmap_deserialize_zeroes)(bm(slot), start, count, finish);
+                            (api.bdrv_dirty_bitmap_deserialize_zeroes)(
+                                bm(slot),
+                                start,
+                                count,
+                                finish,
+                            );
                         }
                     }
                     self.note_deserialized(target, count, finish);
@@ -411,8 +493,12 @@ impl CLibrary {
                         return Some(Outcome::Nothing);
                     }
                     match target {
-                        Target::Hb(slot) => (api.hbitmap_deserialize_ones)(hb(slot), start, count, finish),
-                        Target::Bm(slot) => (api.bdrv_dirty_bitmap_deserialize_ones)(bm(slot), start, count, finish),
+                        Target::Hb(slot) => {
+                            (api.hbitmap_deserialize_ones)(hb(slot), start, count, finish)
+                        }
+                        Target::Bm(slot) => {
+                            (api.bdrv_dirty_bitmap_deserialize_ones)(bm(slot), start, count, finish)
+                        }
                     }
                     self.note_deserialized(target, count, finish);
                     Outcome::Nothing
@@ -454,12 +540,16 @@ impl CLibrary {
                     (api.hbitmap_reset_all)(self.hbs[slot]);
                     Outcome::Nothing
                 }
-                Call::IsSerializable { slot } => Outcome::Bool((api.hbitmap_is_serializable)(self.hbs[slot])),
+                Call::IsSerializable { slot } => {
+                    Outcome::Bool((api.hbitmap_is_serializable)(self.hbs[slot]))
+                }
                 Call::IterInit { iter, slot, first } => {
                     (api.hbitmap_iter_init)(&raw mut self.iters[iter], self.hbs[slot], first);
                     Outcome::Nothing
                 }
-                Call::IterNext { iter } => Outcome::I64((api.hbitmap_iter_next)(&raw mut self.iters[iter])),
+                Call::IterNext { iter } => {
+                    Outcome::I64((api.hbitmap_iter_next)(&raw mut self.iters[iter]))
+                }
                 _ => return None,
             }
         })
@@ -489,7 +579,9 @@ impl CLibrary {
                         *api.bdrv_can_store_new_dirty_bitmap
                     };
                     let name = c_string(name);
-                    self.reported(errp, |errp| i64::from(ask(self.nodes[node], name.as_ptr(), granularity, errp)))
+                    self.reported(errp, |errp| {
+                        i64::from(ask(self.nodes[node], name.as_ptr(), granularity, errp))
+                    })
                 }
                 Call::RemovePersistent { node, ref name, coroutine, errp } => {
                     let remove = if coroutine {
@@ -498,11 +590,14 @@ impl CLibrary {
                         *api.bdrv_remove_persistent_dirty_bitmap
                     };
                     let name = c_string(name);
-                    self.reported(errp, |errp| i64::from(remove(self.nodes[node], name.as_ptr(), errp)))
+                    self.reported(errp, |errp| {
+                        i64::from(remove(self.nodes[node], name.as_ptr(), errp))
+                    })
                 }
-                Call::DefaultGranularity { node } => {
-                    Outcome::U64(u64::from((api.bdrv_get_default_bitmap_granularity)(self.nodes[node])))
-                }
+                Call::DefaultGranularity { node } => Outcome::U64(u64::from((api
+                    .bdrv_get_default_bitmap_granularity)(
+                    self.nodes[node]
+                ))),
                 Call::Write { node, offset, bytes } => {
                     (api.bdrv_set_dirty)(self.nodes[node], offset, bytes);
                     Outcome::Nothing
@@ -526,17 +621,25 @@ impl CLibrary {
                     }
                     Outcome::Nothing
                 }
-                Call::HasReadonly { node } => Outcome::Bool((api.bdrv_has_readonly_bitmaps)(self.nodes[node])),
-                Call::HasNamed { node } => Outcome::Bool((api.bdrv_has_named_bitmaps)(self.nodes[node])),
+                Call::HasReadonly { node } => {
+                    Outcome::Bool((api.bdrv_has_readonly_bitmaps)(self.nodes[node]))
+                }
+                Call::HasNamed { node } => {
+                    Outcome::Bool((api.bdrv_has_named_bitmaps)(self.nodes[node]))
+                }
                 Call::Query { node } => Outcome::Infos(self.query(node)),
                 Call::Find { node, ref name } => {
                     let name = c_string(name);
-                    Outcome::Object(self.slot_of((api.bdrv_find_dirty_bitmap)(self.nodes[node], name.as_ptr())))
+                    Outcome::Object(
+                        self.slot_of((api.bdrv_find_dirty_bitmap)(self.nodes[node], name.as_ptr())),
+                    )
                 }
-                Call::First { node } => Outcome::Object(self.slot_of((api.bdrv_dirty_bitmap_first)(self.nodes[node]))),
-                Call::Next { bitmap } => {
-                    Outcome::Object(self.slot_of((api.bdrv_dirty_bitmap_next)(self.bitmaps[bitmap])))
+                Call::First { node } => {
+                    Outcome::Object(self.slot_of((api.bdrv_dirty_bitmap_first)(self.nodes[node])))
                 }
+                Call::Next { bitmap } => Outcome::Object(
+                    self.slot_of((api.bdrv_dirty_bitmap_next)(self.bitmaps[bitmap])),
+                ),
                 _ => return None,
             }
         })
@@ -552,7 +655,12 @@ impl CLibrary {
                     let name = name.as_ref().map_or(null(), |name| name.as_ptr());
                     let mut made: Handle = null_mut();
                     let outcome = self.reported(errp, |errp| {
-                        made = (api.bdrv_create_dirty_bitmap)(self.nodes[node], granularity, name, errp);
+                        made = (api.bdrv_create_dirty_bitmap)(
+                            self.nodes[node],
+                            granularity,
+                            name,
+                            errp,
+                        );
                         i64::from(!made.is_null())
                     });
                     self.bitmaps[slot] = made;
@@ -570,11 +678,15 @@ impl CLibrary {
                     self.change(bitmap, change);
                     Outcome::Nothing
                 }
-                Call::Check { bitmap, flags, errp } => self
-                    .reported(errp, |errp| i64::from((api.bdrv_dirty_bitmap_check)(self.bitmaps[bitmap], flags, errp))),
+                Call::Check { bitmap, flags, errp } => self.reported(errp, |errp| {
+                    i64::from((api.bdrv_dirty_bitmap_check)(self.bitmaps[bitmap], flags, errp))
+                }),
                 Call::CreateSuccessor { bitmap, slot, errp } => {
                     let outcome = self.reported(errp, |errp| {
-                        i64::from((api.bdrv_dirty_bitmap_create_successor)(self.bitmaps[bitmap], errp))
+                        i64::from((api.bdrv_dirty_bitmap_create_successor)(
+                            self.bitmaps[bitmap],
+                            errp,
+                        ))
                     });
                     if matches!(outcome, Outcome::Reported(0, _)) {
                         let node = self.node_of[bitmap];
@@ -628,22 +740,34 @@ impl CLibrary {
                     self.hbs[backup] = null_mut();
                     Outcome::Nothing
                 }
-                Call::Coverage { bitmap, chunk } => {
-                    Outcome::U64((api.bdrv_dirty_bitmap_serialization_coverage)(chunk, self.bitmaps[bitmap]))
-                }
+                Call::Coverage { bitmap, chunk } => Outcome::U64((api
+                    .bdrv_dirty_bitmap_serialization_coverage)(
+                    chunk, self.bitmaps[bitmap]
+                )),
                 Call::Merge { dest, src, backup, errp } => {
                     let mut error: Handle = null_mut();
                     let errp = if errp { &raw mut error } else { null_mut() };
                     let result = self.with_backup(backup, |this, old| {
-                        i64::from((api.bdrv_merge_dirty_bitmap)(this.bitmaps[dest], this.bitmaps[src], old, errp))
+                        i64::from((api.bdrv_merge_dirty_bitmap)(
+                            this.bitmaps[dest],
+                            this.bitmaps[src],
+                            old,
+                            errp,
+                        ))
                     });
                     Outcome::Reported(result, self.take(error))
                 }
                 Call::MergeInternal { dest, src, backup, lock } => {
                     let both = self.node_of[dest] != self.node_of[src];
                     Outcome::I64(self.with_backup(backup, |this, old| {
-                        let merge =
-                            || (api.bdrv_dirty_bitmap_merge_internal)(this.bitmaps[dest], this.bitmaps[src], old, lock);
+                        let merge = || {
+                            (api.bdrv_dirty_bitmap_merge_internal)(
+                                this.bitmaps[dest],
+                                this.bitmaps[src],
+                                old,
+                                lock,
+                            )
+                        };
                         this.merged(match (lock, both) {
                             (true, _) => merge(),
                             (false, true) => this.hold(dest, || this.hold(src, merge)),
@@ -660,7 +784,9 @@ impl CLibrary {
                     self.dirty_iters[iter] = null_mut();
                     Outcome::Nothing
                 }
-                Call::DirtyIterNext { iter } => Outcome::I64((api.bdrv_dirty_iter_next)(self.dirty_iters[iter])),
+                Call::DirtyIterNext { iter } => {
+                    Outcome::I64((api.bdrv_dirty_iter_next)(self.dirty_iters[iter]))
+                }
                 Call::DirtyIterSeek { iter, offset } => {
                     (api.bdrv_set_dirty_iter)(self.dirty_iters[iter], offset);
                     Outcome::Nothing

@@ -72,7 +72,9 @@ fn become_child(stderr: &OwnedFd) {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: plain system calls on this process's own state.
     unsafe {
-        for signal in [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGALRM] {
+        for signal in
+            [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGALRM]
+        {
             libc::signal(signal, libc::SIG_DFL);
         }
         libc::setrlimit(libc::RLIMIT_CORE, &raw const none);

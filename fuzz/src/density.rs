@@ -101,12 +101,22 @@ impl Chunk {
 
     fn set(self, start: u64, end: u64) -> Option<Call> {
         let (from, count) = self.items(start, end);
-        (start < end).then_some(Call::Set { target: self.target, start: from, count, lock: Lock::Inside })
+        (start < end).then_some(Call::Set {
+            target: self.target,
+            start: from,
+            count,
+            lock: Lock::Inside,
+        })
     }
 
     fn reset(self, start: u64, end: u64) -> Option<Call> {
         let (from, count) = self.items(start, end);
-        (start < end).then_some(Call::Reset { target: self.target, start: from, count, lock: Lock::Inside })
+        (start < end).then_some(Call::Reset {
+            target: self.target,
+            start: from,
+            count,
+            lock: Lock::Inside,
+        })
     }
 
     fn comb(self, start: u64, step: u64, times: u64, dirty: bool) -> Call {
@@ -141,9 +151,14 @@ impl Chunk {
                 }
             }
             Fill::FullByBit => vec![self.comb(start, 1, length, true)],
-            Fill::EmptyByBit => self.set(start, end).into_iter().chain([self.comb(start, 1, length, false)]).collect(),
+            Fill::EmptyByBit => self
+                .set(start, end)
+                .into_iter()
+                .chain([self.comb(start, 1, length, false)])
+                .collect(),
             Fill::AcrossStart(before, after, dirty) => {
-                let (from, to) = (start - u64::from(before).min(start), start + u64::from(after) % (length + 1));
+                let (from, to) =
+                    (start - u64::from(before).min(start), start + u64::from(after) % (length + 1));
                 let run = if dirty { self.set(from, to) } else { self.reset(from, to) };
                 run.into_iter().collect()
             }

@@ -12,12 +12,14 @@ pub const DRIVERS: u8 = 3;
 #[repr(C)]
 struct Table {
     supports_persistent: Option<unsafe extern "C" fn(Handle, *mut c_void) -> bool>,
-    can_store: Option<unsafe extern "C" fn(Handle, *const c_char, u32, *mut c_void, *mut Handle) -> bool>,
+    can_store:
+        Option<unsafe extern "C" fn(Handle, *const c_char, u32, *mut c_void, *mut Handle) -> bool>,
     remove: Option<unsafe extern "C" fn(Handle, *const c_char, *mut c_void, *mut Handle) -> c_int>,
 }
 
 static WITHOUT: Table = Table { supports_persistent: None, can_store: None, remove: None };
-static WITH: Table = Table { supports_persistent: Some(supports), can_store: Some(can_store), remove: Some(remove) };
+static WITH: Table =
+    Table { supports_persistent: Some(supports), can_store: Some(can_store), remove: Some(remove) };
 
 /// The table of a driver, for `qdb_node_set_driver`.
 #[must_use]
@@ -67,7 +69,12 @@ unsafe extern "C" fn can_store(
     stores(granularity).map_err(|message| unsafe { complain(opaque, errp, message) }).is_ok()
 }
 
-unsafe extern "C" fn remove(_bs: Handle, name: *const c_char, opaque: *mut c_void, errp: *mut Handle) -> c_int {
+unsafe extern "C" fn remove(
+    _bs: Handle,
+    name: *const c_char,
+    opaque: *mut c_void,
+    errp: *mut Handle,
+) -> c_int {
     // SAFETY: the name is the caller's C string.
     let name = unsafe { CStr::from_ptr(name) };
     removes(name).unwrap_or_else(|message| {

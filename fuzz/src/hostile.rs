@@ -12,8 +12,16 @@ use crate::runs::Runs;
 /// The most bits of a small bitmap, which most are, and of a large one.
 const MOST: [u64; 2] = [1 << 12, 1 << 17];
 /// Bits of bitmaps that are too large to be written out; only a part of these is loaded.
-const FAR: [u64; 8] =
-    [10 << 30, (10 << 30) - 1, (1 << 33) + 12345, (1 << 32) + 5, (1 << 30) - 1, 3 << 24, (1 << 24) + 3, (1 << 21) + 64];
+const FAR: [u64; 8] = [
+    10 << 30,
+    (10 << 30) - 1,
+    (1 << 33) + 12345,
+    (1 << 32) + 5,
+    (1 << 30) - 1,
+    3 << 24,
+    (1 << 24) + 3,
+    (1 << 21) + 64,
+];
 /// Bits up to which a bitmap from [`FAR`] is written out as a whole.
 const WHOLE: u64 = 1 << 26;
 /// Bits up to which the engine's invariants are checked.
@@ -50,9 +58,16 @@ struct Loaded {
 /// # Panics
 /// If a bit past the end is set, or one before it is not what the bytes say.
 pub fn run(api: &Api, input: &[u8]) {
-    let Some((&[a, b, c, granularity, cut_low, cut_high], data)) = input.split_first_chunk() else { return };
+    let Some((&[a, b, c, granularity, cut_low, cut_high], data)) = input.split_first_chunk() else {
+        return;
+    };
     if c >= 0xf4 {
-        in_far_hbitmap(api, [a, b, granularity], u16::from_le_bytes([cut_low, cut_high]).into(), data);
+        in_far_hbitmap(
+            api,
+            [a, b, granularity],
+            u16::from_le_bytes([cut_low, cut_high]).into(),
+            data,
+        );
         return;
     }
     let bits = u64::from(u32::from_le_bytes([a, b, c, 0])) % MOST[usize::from(c >= 0xe0)];
@@ -120,10 +135,21 @@ unsafe fn check(api: &Api, hb: Handle, loaded: &Loaded) {
         let mut areas = Plain::clean(words);
         let (mut start, mut count) = (0, 0);
         let mut from = 0;
-        while (api.hbitmap_next_dirty_area)(hb, from, i64::MAX, i64::MAX, &raw mut start, &raw mut count) {
-            assert!(count > 0 && (start + count) as u64 <= size, "an area past the end: {start} {count}");
+        while (api.hbitmap_next_dirty_area)(
+            hb,
+            from,
+            i64::MAX,
+            i64::MAX,
+            &raw mut start,
+            &raw mut count,
+        ) {
+            assert!(
+                count > 0 && (start + count) as u64 <= size,
+                "an area past the end: {start} {count}"
+            );
             from = start + count;
-            (start as u64 >> granularity..(from as u64).div_ceil(1 << granularity)).for_each(|bit| areas.set(bit));
+            (start as u64 >> granularity..(from as u64).div_ceil(1 << granularity))
+                .for_each(|bit| areas.set(bit));
         }
         assert_eq!(areas, *expected);
 
@@ -147,7 +173,8 @@ unsafe fn check(api: &Api, hb: Handle, loaded: &Loaded) {
 /// granularity.
 fn in_far_hbitmap(api: &Api, choice: [u8; 3], place: u64, data: &[u8]) {
     let granularity = u32::from(choice[2] % 23);
-    let size = (u128::from(FAR[usize::from(choice[0] % 8)]) << granularity).min(i64::MAX as u128) as u64;
+    let size =
+        (u128::from(FAR[usize::from(choice[0] % 8)]) << granularity).min(i64::MAX as u128) as u64;
     let shape = Shape { size, granularity };
     let (bits, words) = (shape.bits(), shape.bits().div_ceil(64));
     let mut bytes = data.to_vec();
@@ -210,7 +237,13 @@ fn in_far_hbitmap(api: &Api, choice: [u8; 3], place: u64, data: &[u8]) {
 ///
 /// # Safety
 /// `hb` is an HBitmap of `api`'s.
-unsafe fn copy_whole(api: &Api, hb: Handle, shape: Shape, expected: &Runs, part: &std::ops::Range<u64>) {
+unsafe fn copy_whole(
+    api: &Api,
+    hb: Handle,
+    shape: Shape,
+    expected: &Runs,
+    part: &std::ops::Range<u64>,
+) {
     let Shape { size, granularity } = shape;
     let mut bytes = vec![0xa5; shape.bits().div_ceil(64) as usize * 8];
     // SAFETY: as the caller promises; the buffers are as long as what is written to them.
@@ -232,7 +265,13 @@ unsafe fn copy_whole(api: &Api, hb: Handle, shape: Shape, expected: &Runs, part:
 
 /// # Safety
 /// `hb` is an HBitmap of `api`'s.
-unsafe fn check_far(api: &Api, hb: Handle, shape: Shape, expected: &Runs, part: &std::ops::Range<u64>) {
+unsafe fn check_far(
+    api: &Api,
+    hb: Handle,
+    shape: Shape,
+    expected: &Runs,
+    part: &std::ops::Range<u64>,
+) {
     let Shape { size, granularity } = shape;
     let end_of = |bit: u64| ((u128::from(bit) << granularity) as u64).min(size);
     // SAFETY: as the caller promises; out-parameters are locals.
@@ -243,11 +282,25 @@ unsafe fn check_far(api: &Api, hb: Handle, shape: Shape, expected: &Runs, part: 
         assert_eq!((api.hbitmap_count)(hb), expected.count() << granularity);
         let (mut start, mut count, mut from) = (0, 0, 0);
         for run in expected.iter() {
-            assert!((api.hbitmap_next_dirty_area)(hb, from, i64::MAX, i64::MAX, &raw mut start, &raw mut count));
+            assert!((api.hbitmap_next_dirty_area)(
+                hb,
+                from,
+                i64::MAX,
+                i64::MAX,
+                &raw mut start,
+                &raw mut count
+            ));
             from = start + count;
             assert_eq!((start as u64, from as u64), (run.start << granularity, end_of(run.end)));
         }
-        assert!(!(api.hbitmap_next_dirty_area)(hb, from, i64::MAX, i64::MAX, &raw mut start, &raw mut count));
+        assert!(!(api.hbitmap_next_dirty_area)(
+            hb,
+            from,
+            i64::MAX,
+            i64::MAX,
+            &raw mut start,
+            &raw mut count
+        ));
 
         // From the bit before the part to the second one behind it, or the first.
         let mut iter: HBitmapIter = [0; 10];
@@ -255,7 +308,10 @@ unsafe fn check_far(api: &Api, hb: Handle, shape: Shape, expected: &Runs, part: 
         (api.hbitmap_iter_init)(&raw mut iter, hb, bit << granularity);
         while bit <= part.end * 64 {
             let next = expected.next_member(bit);
-            assert_eq!((api.hbitmap_iter_next)(&raw mut iter), next.map_or(-1, |bit| (bit << granularity) as i64));
+            assert_eq!(
+                (api.hbitmap_iter_next)(&raw mut iter),
+                next.map_or(-1, |bit| (bit << granularity) as i64)
+            );
             let Some(next) = next else { break };
             bit = next + 1;
         }
@@ -272,10 +328,19 @@ fn in_dirty_bitmap(api: &Api, loaded: &Loaded, parts: &[(u64, u64)], bytes: &[u8
         for (&part, last) in parts.iter().rev().zip([false, true]) {
             let (start, count) = items(part, size, granularity);
             let mut buffer: Box<[u8]> = bytes[part.0 as usize * 8..part.1 as usize * 8].into();
-            (api.bdrv_dirty_bitmap_deserialize_part)(bitmap, buffer.as_mut_ptr(), start, count, last);
+            (api.bdrv_dirty_bitmap_deserialize_part)(
+                bitmap,
+                buffer.as_mut_ptr(),
+                start,
+                count,
+                last,
+            );
         }
         (api.bdrv_dirty_bitmap_deserialize_finish)(bitmap);
-        assert_eq!((api.bdrv_get_dirty_count)(bitmap) as u64, loaded.expected.count() << granularity);
+        assert_eq!(
+            (api.bdrv_get_dirty_count)(bitmap) as u64,
+            loaded.expected.count() << granularity
+        );
         let mut content: Handle = null_mut();
         (api.bdrv_clear_dirty_bitmap)(bitmap, &raw mut content);
         (*content.cast::<HBitmap>()).check_invariants();

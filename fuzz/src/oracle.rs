@@ -23,14 +23,19 @@ pub fn ours() -> &'static Api {
 pub fn qemu() -> &'static Api {
     static QEMU: OnceLock<Api> = OnceLock::new();
     QEMU.get_or_init(|| {
-        let path = env::var_os("QDB_ORACLE").filter(|value| !value.is_empty()).map_or_else(build, PathBuf::from);
+        let path = env::var_os("QDB_ORACLE")
+            .filter(|value| !value.is_empty())
+            .map_or_else(build, PathBuf::from);
         let api = match Api::load(&path) {
             Ok(api) => api,
             Err(message) => panic!("QEMU's functions can't be loaded: {message}"),
         };
         assert_eq!(api.version(), "qemu", "{} is not QEMU's code", path.display());
         assert_ne!(ours().version(), "qemu");
-        assert!(!std::ptr::fn_addr_eq(*api.hbitmap_set, *ours().hbitmap_set), "both are one library");
+        assert!(
+            !std::ptr::fn_addr_eq(*api.hbitmap_set, *ours().hbitmap_set),
+            "both are one library"
+        );
         api
     })
 }

@@ -66,9 +66,10 @@ impl Place {
             }
             // Around a word's end, a chunk's end, and the ends of 64 and of 512 chunks.
             6 => near((value / 5 * 64).wrapping_mul(unit)),
-            7 | 8 => {
-                (value / 64 % (bits / CHUNK + 2) * CHUNK).wrapping_add(value % 64).wrapping_sub(32).wrapping_mul(unit)
-            }
+            7 | 8 => (value / 64 % (bits / CHUNK + 2) * CHUNK)
+                .wrapping_add(value % 64)
+                .wrapping_sub(32)
+                .wrapping_mul(unit),
             9 => near((value / 5 % 3 * (64 << (value / 16 % 2 * 3)) * CHUNK).wrapping_mul(unit)),
             // Around the end.
             10 | 11 => (bits.wrapping_sub(value % 130)).wrapping_mul(unit),
@@ -100,7 +101,8 @@ impl Place {
     /// if they are to be reset, the last is a whole bit.
     #[must_use]
     pub fn comb(self, shape: Shape, step: u8, times: u16, dirty: bool) -> (u64, u64, u64) {
-        const STEPS: [u64; 16] = [1, 1, 2, 3, 7, 30, 63, 64, 65, 100, 511, 513, 900, 4097, 5000, CHUNK + 1];
+        const STEPS: [u64; 16] =
+            [1, 1, 2, 3, 7, 30, 63, 64, 65, 100, 511, 513, 900, 4097, 5000, CHUNK + 1];
         let step = STEPS[usize::from(step) % STEPS.len()];
         let whole = if dirty { shape.bits() } else { shape.size >> shape.granularity };
         if whole == 0 {

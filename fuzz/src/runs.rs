@@ -127,12 +127,18 @@ mod tests {
                 runs.remove(range.clone());
                 set.retain(|number| !range.contains(number));
             }
-            assert_eq!(runs.iter().flatten().collect::<Vec<_>>(), set.iter().copied().collect::<Vec<_>>());
+            assert_eq!(
+                runs.iter().flatten().collect::<Vec<_>>(),
+                set.iter().copied().collect::<Vec<_>>()
+            );
             assert_eq!(runs.count(), set.len() as u64);
             for number in 0..90 {
                 assert_eq!(runs.contains(number), set.contains(&number));
                 assert_eq!(runs.next_member(number), set.range(number..).next().copied());
-                assert_eq!(Some(runs.next_gap(number)), (number..).find(|number| !set.contains(number)));
+                assert_eq!(
+                    Some(runs.next_gap(number)),
+                    (number..).find(|number| !set.contains(number))
+                );
             }
         }
     }

@@ -109,8 +109,9 @@ impl Session {
             return;
         }
         self.log.push(call.clone());
-        if let Verdict::OursReturns { entry, .. } | Verdict::OursAborts(entry) | Verdict::OracleAborts(_, entry) =
-            verdict
+        if let Verdict::OursReturns { entry, .. }
+        | Verdict::OursAborts(entry)
+        | Verdict::OracleAborts(_, entry) = verdict
         {
             self.tally.entries[usize::from(entry)] += 1;
         }
@@ -200,7 +201,8 @@ impl Session {
             return;
         }
         let ours = child::run(|| drop(self.ours.run(call)));
-        let message = ours.stderr.contains("Assertion `") || ours.stderr.contains("must not be NULL");
+        let message =
+            ours.stderr.contains("Assertion `") || ours.stderr.contains("must not be NULL");
         if ours.end != End::Killed(libc::SIGABRT) || !message {
             self.fail(&format!("this library must abort with a message: {ours:?}"));
         }
@@ -237,17 +239,31 @@ impl Session {
             | Call::DeserializeZeroes { target, .. }
             | Call::DeserializeOnes { target, .. }
             | Call::DeserializeFinish { target } => vec![target],
-            Call::Alloc { slot, .. } | Call::Truncate { slot, .. } | Call::ResetAll { slot } => vec![Target::Hb(slot)],
-            Call::MergeHb { a, b, result } => vec![Target::Hb(a), Target::Hb(b), Target::Hb(result)],
-            Call::Write { .. } | Call::TruncateAll { .. } => {
-                self.model.targets().into_iter().filter(|target| matches!(target, Target::Bm(_))).collect()
+            Call::Alloc { slot, .. } | Call::Truncate { slot, .. } | Call::ResetAll { slot } => {
+                vec![Target::Hb(slot)]
             }
-            Call::Abdicate { bitmap, .. } | Call::Reclaim { bitmap, .. } | Call::Restore { bitmap, .. } => {
+            Call::MergeHb { a, b, result } => {
+                vec![Target::Hb(a), Target::Hb(b), Target::Hb(result)]
+            }
+            Call::Write { .. } | Call::TruncateAll { .. } => self
+                .model
+                .targets()
+                .into_iter()
+                .filter(|target| matches!(target, Target::Bm(_)))
+                .collect(),
+            Call::Abdicate { bitmap, .. }
+            | Call::Reclaim { bitmap, .. }
+            | Call::Restore { bitmap, .. } => {
                 vec![Target::Bm(bitmap)]
             }
-            Call::Create { slot, .. } | Call::CreateSuccessor { slot, .. } => vec![Target::Bm(slot)],
-            Call::Clear { bitmap, out } => std::iter::once(Target::Bm(bitmap)).chain(out.map(Target::Hb)).collect(),
-            Call::Merge { dest, src, backup, .. } | Call::MergeInternal { dest, src, backup, .. } => {
+            Call::Create { slot, .. } | Call::CreateSuccessor { slot, .. } => {
+                vec![Target::Bm(slot)]
+            }
+            Call::Clear { bitmap, out } => {
+                std::iter::once(Target::Bm(bitmap)).chain(out.map(Target::Hb)).collect()
+            }
+            Call::Merge { dest, src, backup, .. }
+            | Call::MergeInternal { dest, src, backup, .. } => {
                 [dest, src].map(Target::Bm).into_iter().chain(backup.map(Target::Hb)).collect()
             }
             _ => return Vec::new(),

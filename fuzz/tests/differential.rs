@@ -24,7 +24,9 @@ use qemu_dirty_bitmap_fuzz::{hostile, oracle, random};
 const BATCH: u64 = 64;
 
 fn number(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number")))
+    env::var(name).map_or(default, |value| {
+        value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number"))
+    })
 }
 
 fn ours() -> &'static Api {
@@ -32,7 +34,8 @@ fn ours() -> &'static Api {
         // A table of its own for each test: they run at the same time, and count calls.
         None => Box::leak(Box::new(Api::ours())),
         Some(path) => {
-            let api = Api::load(Path::new(&path)).unwrap_or_else(|message| panic!("QDB_LIBRARY: {message}"));
+            let api = Api::load(Path::new(&path))
+                .unwrap_or_else(|message| panic!("QDB_LIBRARY: {message}"));
             assert_ne!(api.version(), "qemu", "QDB_LIBRARY is QEMU's code");
             Box::leak(Box::new(api))
         }
@@ -148,7 +151,8 @@ fn hostile_bytes() {
 /// The inputs that are kept for a fuzz target.
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
-    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let files =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let paths = files.map(|file| file.expect("a folder that can be read").path());
     paths.map(|path| (path.clone(), fs::read(&path).expect("a file that can be read"))).collect()
 }
@@ -170,11 +174,17 @@ impl Reached {
             let tally = run(setup, ops);
             let entries = (0..).zip(tally.entries).filter(|&(_, times)| times != 0);
             let told = reached(setup.ours).into_iter().map(|name| format!("function {name}\n"));
-            let told: String = told.chain(entries.map(|(entry, _): (u8, _)| format!("entry {entry}\n"))).collect();
+            let told: String =
+                told.chain(entries.map(|(entry, _): (u8, _)| format!("entry {entry}\n"))).collect();
             std::io::stderr().write_all(told.as_bytes()).expect("somebody listens");
         });
         if report.end != End::Returned {
-            fail(setup, &path.display().to_string(), ops.to_vec(), format!("{:?}\n{}", report.end, report.stderr));
+            fail(
+                setup,
+                &path.display().to_string(),
+                ops.to_vec(),
+                format!("{:?}\n{}", report.end, report.stderr),
+            );
         }
         for line in report.stderr.lines() {
             match line.split_once(' ') {
@@ -188,8 +198,12 @@ impl Reached {
     /// Checks that the corpus is worth its name.
     fn check(&self, target: &str, subject: Subject, entries: &[u8]) {
         all_reached(target, subject, &self.functions.iter().map(String::as_str).collect());
-        let never: Vec<&u8> = entries.iter().filter(|entry| !self.entries.contains(&entry.to_string())).collect();
-        assert!(never.is_empty(), "{target}: entries of docs/differences.md that were never met: {never:?}");
+        let never: Vec<&u8> =
+            entries.iter().filter(|entry| !self.entries.contains(&entry.to_string())).collect();
+        assert!(
+            never.is_empty(),
+            "{target}: entries of docs/differences.md that were never met: {never:?}"
+        );
     }
 }
 
@@ -199,7 +213,8 @@ fn corpus_of_sequences(target: &str, subject: Option<Subject>, entries: &[u8]) {
     let setup = both();
     let mut all = Reached::default();
     for (path, bytes) in corpus(target) {
-        let ops = subject.map_or_else(|| sequence_on_either(&bytes), |subject| sequence(subject, &bytes));
+        let ops =
+            subject.map_or_else(|| sequence_on_either(&bytes), |subject| sequence(subject, &bytes));
         all.run(setup, &path, &ops);
         // Alone too: larger bitmaps are possible then.
         all.run(Setup { qemu: None, ..setup }, &path, &ops);

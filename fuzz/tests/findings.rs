@@ -131,7 +131,8 @@ fn memory_behind_a_bitmap_is_left_alone() {
             (api.hbitmap_set)(hb, last + 3, 5000);
             let mut guards: Vec<&mut [u8]> = Vec::new();
             for (end, gap) in gaps().into_iter().filter(|(end, _)| !before.contains_key(end)) {
-                let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+                let (prot, flags) =
+                    (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
                 let at = std::ptr::without_provenance_mut(end);
                 let guard = libc::mmap(at, gap, prot, flags | libc::MAP_FIXED_NOREPLACE, -1, 0);
                 // Another test's thread may have been faster.
@@ -144,7 +145,10 @@ fn memory_behind_a_bitmap_is_left_alone() {
             (api.hbitmap_set)(hb, last + 3, 5000);
             (api.hbitmap_truncate)(hb, last);
             for guard in guards {
-                assert!(guard.iter().all(|&byte| byte == 0xa5), "somebody else's memory was lost, {chunks} chunks");
+                assert!(
+                    guard.iter().all(|&byte| byte == 0xa5),
+                    "somebody else's memory was lost, {chunks} chunks"
+                );
                 libc::munmap(guard.as_mut_ptr().cast(), guard.len());
             }
             (api.hbitmap_free)(hb);

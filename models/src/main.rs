@@ -50,13 +50,19 @@ fn main() -> ExitCode {
     let (mut passed, mut failed) = (0, 0);
     for scene in scenes::ALL {
         let program = std::env::current_exe().expect("this program has a name");
-        let done = Command::new(program).arg(scene.name).output().expect("this program can be started");
+        let done =
+            Command::new(program).arg(scene.name).output().expect("this program can be started");
         if done.status.success() {
             passed += 1;
             print!("pass  {}: {}", scene.name, String::from_utf8_lossy(&done.stdout));
         } else {
             failed += 1;
-            println!("FAIL  {}: {}\n{}", scene.name, done.status, String::from_utf8_lossy(&done.stderr));
+            println!(
+                "FAIL  {}: {}\n{}",
+                scene.name,
+                done.status,
+                String::from_utf8_lossy(&done.stderr)
+            );
         }
     }
     println!("models: {passed} passed, {failed} failed");

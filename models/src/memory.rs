@@ -20,7 +20,8 @@ struct Waiting {
 
 /// Where blocks wait until they are freed. The threads of a model take turns on one thread of the machine, and a process has one
 /// model.
-static mut WAITING: Waiting = Waiting { blocks: [(ptr::null_mut(), Layout::new::<u8>()); BLOCKS], next: 0 };
+static mut WAITING: Waiting =
+    Waiting { blocks: [(ptr::null_mut(), Layout::new::<u8>()); BLOCKS], next: 0 };
 
 // SAFETY: blocks come from the system's allocator and go back to it with the layout that they had, later than the caller wants.
 unsafe impl GlobalAlloc for Quarantine {

@@ -54,7 +54,9 @@ impl Node {
 
     pub fn bitmap(self, name: &CStr) -> Bitmap {
         // SAFETY: see above.
-        let bitmap = unsafe { c::bdrv_create_dirty_bitmap(self.0, UNIT as u32, name.as_ptr(), ptr::null_mut()) };
+        let bitmap = unsafe {
+            c::bdrv_create_dirty_bitmap(self.0, UNIT as u32, name.as_ptr(), ptr::null_mut())
+        };
         assert!(!bitmap.is_null());
         Bitmap(bitmap)
     }
@@ -62,7 +64,9 @@ impl Node {
     /// A bitmap of the same node that has one bit for two units.
     pub fn coarse_bitmap(self, name: &CStr) -> Bitmap {
         // SAFETY: see above.
-        let bitmap = unsafe { c::bdrv_create_dirty_bitmap(self.0, 2 * UNIT as u32, name.as_ptr(), ptr::null_mut()) };
+        let bitmap = unsafe {
+            c::bdrv_create_dirty_bitmap(self.0, 2 * UNIT as u32, name.as_ptr(), ptr::null_mut())
+        };
         assert!(!bitmap.is_null());
         Bitmap(bitmap)
     }
@@ -184,7 +188,14 @@ impl Bitmap {
         let (mut start, mut count) = (0, 0);
         // SAFETY: see above.
         unsafe {
-            let found = c::bdrv_dirty_bitmap_next_dirty_area(self.0, 0, SIZE, SIZE, &raw mut start, &raw mut count);
+            let found = c::bdrv_dirty_bitmap_next_dirty_area(
+                self.0,
+                0,
+                SIZE,
+                SIZE,
+                &raw mut start,
+                &raw mut count,
+            );
             let next = c::bdrv_dirty_bitmap_next_dirty(self.0, 0, SIZE) / UNIT;
             let zero = c::bdrv_dirty_bitmap_next_zero(self.0, 0, SIZE) / UNIT;
             let dirty = c::bdrv_dirty_bitmap_status(self.0, UNIT, UNIT, &raw mut count);
@@ -234,7 +245,15 @@ impl Bitmap {
     pub fn load_nothing(self) {
         let mut nothing = [0u8; 8];
         // SAFETY: see above; there are at most 64 bits.
-        unsafe { c::bdrv_dirty_bitmap_deserialize_part(self.0, nothing.as_mut_ptr(), 0, SIZE as u64, true) }
+        unsafe {
+            c::bdrv_dirty_bitmap_deserialize_part(
+                self.0,
+                nothing.as_mut_ptr(),
+                0,
+                SIZE as u64,
+                true,
+            )
+        }
     }
 
     /// Cleans one unit.

@@ -46,7 +46,9 @@ impl DirtyBitmap {
         self.check_states(BitmapCheckFlags::ALLOW_RO)?;
         match self.state.create_successor() {
             Ok(()) => Ok(Frozen { owner: Owner::new(self.clone()), open: true }),
-            Err(_) => unreachable!("a bitmap that is not busy, on a node with a length, got no successor"),
+            Err(_) => {
+                unreachable!("a bitmap that is not busy, on a node with a length, got no successor")
+            }
         }
     }
 }

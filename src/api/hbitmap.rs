@@ -102,7 +102,10 @@ impl HBitmap {
     /// ```
     pub fn get(&self, item: u64) -> Result<bool, Error> {
         if item >= self.size() {
-            return Err(Error::OutOfRange { range: item..item.saturating_add(1), size: self.size() });
+            return Err(Error::OutOfRange {
+                range: item..item.saturating_add(1),
+                size: self.size(),
+            });
         }
         Ok(self.0.get(item))
     }
@@ -220,7 +223,9 @@ impl HBitmap {
         if max == 0 {
             return None;
         }
-        self.0.next_dirty_area(range.start, range.end, max).map(|(start, count)| start..start + count)
+        self.0
+            .next_dirty_area(range.start, range.end, max)
+            .map(|(start, count)| start..start + count)
     }
 
     /// Whether the first item of a range is dirty, and how far into the range that goes on. QEMU: `hbitmap_status`.
@@ -433,7 +438,8 @@ impl PartialEq for HBitmap {
     /// Whether size, granularity and dirty items are the same.
     fn eq(&self, other: &Self) -> bool {
         let numbers = |bitmap: &Self| (bitmap.size(), bitmap.granularity(), bitmap.count());
-        numbers(self) == numbers(other) && self.areas(0..self.size()).eq(other.areas(0..other.size()))
+        numbers(self) == numbers(other)
+            && self.areas(0..self.size()).eq(other.areas(0..other.size()))
     }
 }
 

@@ -56,7 +56,9 @@ impl FusedIterator for Areas<'_> {}
 
 /// The first dirty area in what is left of a range, which is moved on behind it.
 pub(super) fn next_area(bitmap: &engine::HBitmap, left: &mut Range<u64>) -> Option<Range<u64>> {
-    let area = bitmap.next_dirty_area(left.start, left.end, u64::MAX).map(|(start, count)| start..start + count);
+    let area = bitmap
+        .next_dirty_area(left.start, left.end, u64::MAX)
+        .map(|(start, count)| start..start + count);
     left.start = area.as_ref().map_or(left.end, |area| area.end);
     area
 }

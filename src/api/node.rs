@@ -121,13 +121,17 @@ impl Node {
             return range::within(&range, self.length()).map(|_| ());
         }
         // What is in the bitmaps is within the node.
-        if range.start < range.end && is_recorded(self.state(), range.start, range.end - range.start) {
+        if range.start < range.end
+            && is_recorded(self.state(), range.start, range.end - range.start)
+        {
             return Ok(());
         }
         let mut locked = lock_node(self.state());
         // Under the lock, because a resize changes length and bitmaps together.
         let bytes = range::within(&range, self.length())?;
-        if let Some(bitmap) = locked.list().iter().find(|bitmap| bitmap.enabled() && bitmap.readonly()) {
+        if let Some(bitmap) =
+            locked.list().iter().find(|bitmap| bitmap.enabled() && bitmap.readonly())
+        {
             return Err(Error::ReadOnly { name: printed_name(bitmap) });
         }
         machine::record_write(&mut locked, range.start, bytes);
@@ -194,7 +198,9 @@ impl Node {
     /// # Errors
     /// As [`create_bitmap`](Self::create_bitmap).
     pub fn create_anonymous_bitmap(&self, granularity: u64) -> Result<DirtyBitmap, Error> {
-        self.create(None, granularity, |_| unreachable!("a bitmap without a name is refused for its name"))
+        self.create(None, granularity, |_| {
+            unreachable!("a bitmap without a name is refused for its name")
+        })
     }
 
     /// Makes a bitmap. The state machine refuses names alone; `refused` says how, from whether the name is too long.
@@ -208,7 +214,8 @@ impl Node {
         range::granularity_log2(granularity, min, max)?;
         let _control = self.control();
         range::size(self.length(), granularity)?;
-        match BdrvDirtyBitmap::create(self.state(), granularity as u32, name.map(CString::as_c_str)) {
+        match BdrvDirtyBitmap::create(self.state(), granularity as u32, name.map(CString::as_c_str))
+        {
             Ok(bitmap) => Ok(DirtyBitmap::new(self.clone(), bitmap)),
             Err(_) => Err(refused(name.is_some_and(|name| name.as_bytes().len() > MAX_NAME_SIZE))),
         }
@@ -238,8 +245,11 @@ impl Node {
     pub fn bitmaps(&self) -> Vec<DirtyBitmap> {
         let locked = lock_node(self.state());
         // A successor belongs to its parent's `Frozen`: nobody else may release it.
-        let successors: Vec<_> = locked.list().iter().filter_map(BdrvDirtyBitmap::successor).collect();
-        let is_successor = |bitmap: &BdrvDirtyBitmap| successors.iter().any(|other| std::ptr::eq(&**other, bitmap));
+        let successors: Vec<_> =
+            locked.list().iter().filter_map(BdrvDirtyBitmap::successor).collect();
+        let is_successor = |bitmap: &BdrvDirtyBitmap| {
+            successors.iter().any(|other| std::ptr::eq(&**other, bitmap))
+        };
         let own = locked.list().iter().filter(|bitmap| !is_successor(bitmap));
         own.map(|bitmap| DirtyBitmap::new(self.clone(), bitmap.handle())).collect()
     }
@@ -270,7 +280,8 @@ impl Node {
     pub fn release_named(&self) -> Result<(), Error> {
         let _control = self.control();
         let mut locked = lock_node(self.state());
-        if let Some(bitmap) = locked.list().iter().find(|bitmap| bitmap.is_named() && bitmap.busy()) {
+        if let Some(bitmap) = locked.list().iter().find(|bitmap| bitmap.is_named() && bitmap.busy())
+        {
             return Err(Error::Busy { name: printed_name(bitmap) });
         }
         let released = machine::release_named(&mut locked);

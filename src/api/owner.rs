@@ -59,7 +59,10 @@ impl Owner {
     /// # Errors
     /// [`Error::Inconsistent`].
     pub fn enable(&self) -> Result<(), Error> {
-        self.bitmap.change_flags(BitmapCheckFlags::BDRV_BITMAP_INCONSISTENT as u32, BdrvDirtyBitmap::enable)
+        self.bitmap.change_flags(
+            BitmapCheckFlags::BDRV_BITMAP_INCONSISTENT as u32,
+            BdrvDirtyBitmap::enable,
+        )
     }
 
     /// Stops the busy bitmap itself from recording writes. QEMU: `bdrv_disable_dirty_bitmap`.
@@ -67,7 +70,10 @@ impl Owner {
     /// # Errors
     /// [`Error::Inconsistent`].
     pub fn disable(&self) -> Result<(), Error> {
-        self.bitmap.change_flags(BitmapCheckFlags::BDRV_BITMAP_INCONSISTENT as u32, BdrvDirtyBitmap::disable)
+        self.bitmap.change_flags(
+            BitmapCheckFlags::BDRV_BITMAP_INCONSISTENT as u32,
+            BdrvDirtyBitmap::disable,
+        )
     }
 }
 
@@ -107,7 +113,9 @@ impl DirtyBitmap {
     pub fn claim(&self) -> Result<Claim, Error> {
         // Freezing looks whether the bitmap is busy before it takes the node's lock.
         let _control = self.node().control();
-        self.change_flags(BitmapCheckFlags::BDRV_BITMAP_BUSY as u32, |state, locked| state.set_busy(locked, true))?;
+        self.change_flags(BitmapCheckFlags::BDRV_BITMAP_BUSY as u32, |state, locked| {
+            state.set_busy(locked, true)
+        })?;
         Ok(Claim { owner: Owner::new(self.clone()) })
     }
 }

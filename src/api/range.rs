@@ -53,7 +53,11 @@ pub(super) fn serialization_align(bitmap: &engine::HBitmap) -> Result<u64, Error
 }
 
 /// Checks the length of a buffer for a part.
-pub(super) fn buffer(bitmap: &engine::HBitmap, range: &Range<u64>, actual: usize) -> Result<u64, Error> {
+pub(super) fn buffer(
+    bitmap: &engine::HBitmap,
+    range: &Range<u64>,
+    actual: usize,
+) -> Result<u64, Error> {
     let count = part(bitmap, range)?;
     match bitmap.serialization_size(range.start, count) as usize {
         expected if expected != actual => Err(Error::BufferLength { expected, actual }),

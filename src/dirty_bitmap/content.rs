@@ -38,7 +38,11 @@ impl BdrvDirtyBitmap {
     }
 
     /// Puts `new` in the content's place and gives back the old one. An iterator on the old one notices.
-    pub(super) fn replace_content(&self, locked: &mut Locked<'_>, mut new: Box<HBitmap>) -> Box<HBitmap> {
+    pub(super) fn replace_content(
+        &self,
+        locked: &mut Locked<'_>,
+        mut new: Box<HBitmap>,
+    ) -> Box<HBitmap> {
         new.bump_generation(self.content(locked));
         self.granularity_log2.store(new.granularity(), Ordering::Relaxed);
         self.note_content(&new);
@@ -76,7 +80,11 @@ impl BdrvDirtyBitmap {
     /// If the bitmap is read-only or the range ends past its end.
     #[inline]
     pub fn set(&self, locked: &mut Locked<'_>, offset: u64, bytes: u64) {
-        abi_assert!(!self.readonly(), "bdrv_set_dirty_bitmap_locked", "!bdrv_dirty_bitmap_readonly(bitmap)");
+        abi_assert!(
+            !self.readonly(),
+            "bdrv_set_dirty_bitmap_locked",
+            "!bdrv_dirty_bitmap_readonly(bitmap)"
+        );
         self.record(&mut locked.content, offset, bytes);
     }
 
@@ -95,7 +103,11 @@ impl BdrvDirtyBitmap {
     /// If the bitmap is read-only, the range ends past its end, or is not aligned to the granularity (the end of the bitmap is).
     #[inline]
     pub fn reset(&self, locked: &mut Locked<'_>, offset: u64, bytes: u64) {
-        abi_assert!(!self.readonly(), "bdrv_reset_dirty_bitmap_locked", "!bdrv_dirty_bitmap_readonly(bitmap)");
+        abi_assert!(
+            !self.readonly(),
+            "bdrv_reset_dirty_bitmap_locked",
+            "!bdrv_dirty_bitmap_readonly(bitmap)"
+        );
         self.change(&mut locked.content, Change::Cleans { offset, bytes }, |content| {
             trace::reset(content, offset, bytes);
             content.reset(offset, bytes)
@@ -123,7 +135,11 @@ impl BdrvDirtyBitmap {
     }
 
     fn assert_clearable(&self) {
-        abi_assert!(!self.readonly(), "bdrv_clear_dirty_bitmap", "!bdrv_dirty_bitmap_readonly(bitmap)");
+        abi_assert!(
+            !self.readonly(),
+            "bdrv_clear_dirty_bitmap",
+            "!bdrv_dirty_bitmap_readonly(bitmap)"
+        );
     }
 
     /// Puts back a content that [`clear_and_keep`](Self::clear_and_keep) or a merge gave, and returns the one that was there (C:
@@ -134,7 +150,11 @@ impl BdrvDirtyBitmap {
     pub fn restore(&self, locked: &mut Locked<'_>, content: Box<HBitmap>) -> Box<HBitmap> {
         const FUNCTION: &str = "bdrv_restore_dirty_bitmap";
         abi_assert!(!self.readonly(), FUNCTION, "!bdrv_dirty_bitmap_readonly(bitmap)");
-        abi_assert!(content.granularity() < u32::BITS, FUNCTION, "hbitmap_granularity(backup) < 32");
+        abi_assert!(
+            content.granularity() < u32::BITS,
+            FUNCTION,
+            "hbitmap_granularity(backup) < 32"
+        );
         self.replace_content(locked, content)
     }
 
@@ -154,7 +174,13 @@ impl BdrvDirtyBitmap {
 
     /// The first dirty run in `start..end`, cut to `max` bytes: its start and length (C: `bdrv_dirty_bitmap_next_dirty_area`).
     #[must_use]
-    pub fn next_dirty_area(&self, locked: &Locked<'_>, start: u64, end: u64, max: u64) -> Option<(u64, u64)> {
+    pub fn next_dirty_area(
+        &self,
+        locked: &Locked<'_>,
+        start: u64,
+        end: u64,
+        max: u64,
+    ) -> Option<(u64, u64)> {
         let content = self.content(locked);
         trace::search(content, start, end.saturating_sub(start));
         content.next_dirty_area(start, end, max)

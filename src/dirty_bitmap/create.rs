@@ -31,9 +31,8 @@ const SECTOR_SIZE: u32 = 512;
 pub(super) fn length(node: &BlockDriverState) -> Result<i64, Failure> {
     match Embedder::length(node) {
         // QEMU hands an errno of int range around as an int64_t; C narrows it in the same way.
-        length @ ..0 => {
-            Err(Failure::new(CREATE, &[b"could not get length of device"]).with_os_errno(length.wrapping_neg() as i32))
-        }
+        length @ ..0 => Err(Failure::new(CREATE, &[b"could not get length of device"])
+            .with_os_errno(length.wrapping_neg() as i32)),
         length => Ok(length),
     }
 }
@@ -49,7 +48,11 @@ impl BdrvDirtyBitmap {
     ///
     /// # Panics
     /// If the granularity is not allowed, or the node is too large for it.
-    pub fn create(node: &BlockDriverState, granularity: u32, name: Option<&CStr>) -> Result<Arc<Self>, Failure> {
+    pub fn create(
+        node: &BlockDriverState,
+        granularity: u32,
+        name: Option<&CStr>,
+    ) -> Result<Arc<Self>, Failure> {
         abi_assert!(
             granularity.is_power_of_two() && granularity >= SECTOR_SIZE,
             "bdrv_create_dirty_bitmap",
@@ -63,7 +66,8 @@ impl BdrvDirtyBitmap {
                 return Err(Failure::new(CREATE, &[b"Bitmap name too long: ", name.to_bytes()]));
             }
         }
-        let bitmap = Self::build(node, length(node)?, granularity, name.map(BitmapName::from), false);
+        let bitmap =
+            Self::build(node, length(node)?, granularity, name.map(BitmapName::from), false);
         lock_node(node).insert(Arc::clone(&bitmap));
         Ok(bitmap)
     }

@@ -88,8 +88,9 @@ pub enum BitmapCheckFlags {
 
 impl BitmapCheckFlags {
     /// Refuse a bitmap in any of the three states (C: `BDRV_BITMAP_DEFAULT`).
-    pub const DEFAULT: u32 =
-        Self::BDRV_BITMAP_BUSY as u32 | Self::BDRV_BITMAP_RO as u32 | Self::BDRV_BITMAP_INCONSISTENT as u32;
+    pub const DEFAULT: u32 = Self::BDRV_BITMAP_BUSY as u32
+        | Self::BDRV_BITMAP_RO as u32
+        | Self::BDRV_BITMAP_INCONSISTENT as u32;
     /// Refuse a busy or an inconsistent bitmap (C: `BDRV_BITMAP_ALLOW_RO`).
     pub const ALLOW_RO: u32 = Self::BDRV_BITMAP_BUSY as u32 | Self::BDRV_BITMAP_INCONSISTENT as u32;
 
@@ -203,7 +204,11 @@ impl BdrvDirtyBitmap {
     /// # Panics
     /// If the bitmap is not persistent.
     pub fn set_inconsistent(&self, locked: &Locked<'_>) {
-        abi_assert!(self.persistent(), "bdrv_dirty_bitmap_set_inconsistent", "bitmap->persistent == true");
+        abi_assert!(
+            self.persistent(),
+            "bdrv_dirty_bitmap_set_inconsistent",
+            "bitmap->persistent == true"
+        );
         self.flags.inconsistent.set(locked, true);
         self.flags.disabled.set(locked, true);
     }

@@ -33,7 +33,11 @@ pub struct NodeBitmaps {
 
 impl NodeBitmaps {
     pub(super) fn new(first: *mut BdrvDirtyBitmap) -> Self {
-        Self { first: AtomicPtr::new(first), owner: AtomicUsize::new(0), filter: AtomicPtr::new(ptr::null_mut()) }
+        Self {
+            first: AtomicPtr::new(first),
+            owner: AtomicUsize::new(0),
+            filter: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 }
 
@@ -93,7 +97,10 @@ impl<'n> Head<'n> {
 
     /// The write filter, for a reader without the lock.
     #[inline]
-    pub(super) fn filter_in(self, section: &<Embedder as Host>::ReadSection) -> Option<&WriteFilter> {
+    pub(super) fn filter_in(
+        self,
+        section: &<Embedder as Host>::ReadSection,
+    ) -> Option<&WriteFilter> {
         let _ = section;
         // SAFETY: both the object and its filter were found in this section, so they are kept as long as it lives.
         unsafe { self.bitmaps().as_ref()?.filter.load(Ordering::Acquire).as_ref() }

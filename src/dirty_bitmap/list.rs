@@ -81,28 +81,39 @@ impl<'n> ListAccess<'n> {
     #[inline]
     #[must_use]
     pub fn next(&self, bitmap: &BdrvDirtyBitmap) -> Option<&BdrvDirtyBitmap> {
-        abi_assert!(ptr::eq(bitmap.node(), self.node), "bdrv_dirty_bitmap_next", "bitmap->bs == bs");
+        abi_assert!(
+            ptr::eq(bitmap.node(), self.node),
+            "bdrv_dirty_bitmap_next",
+            "bitmap->bs == bs"
+        );
         self.resolve(bitmap.link.next.load(Ordering::Acquire))
     }
 
     /// All bitmaps, newest first.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &BdrvDirtyBitmap> {
-        std::iter::successors(self.first(), |bitmap| self.resolve(bitmap.link.next.load(Ordering::Acquire)))
+        std::iter::successors(self.first(), |bitmap| {
+            self.resolve(bitmap.link.next.load(Ordering::Acquire))
+        })
     }
 }
 
 impl Locked<'_> {
     /// Puts a new bitmap in front.
     pub(super) fn insert(&mut self, bitmap: Arc<BdrvDirtyBitmap>) {
-        abi_assert!(ptr::eq(bitmap.node(), self.node()), "bdrv_create_dirty_bitmap", "bitmap->bs == bs");
+        abi_assert!(
+            ptr::eq(bitmap.node(), self.node()),
+            "bdrv_create_dirty_bitmap",
+            "bitmap->bs == bs"
+        );
         abi_assert!(
             !bitmap.link.attached.swap(true, Ordering::Relaxed),
             "bdrv_create_dirty_bitmap",
             "!QLIST_IS_INSERTED(bitmap, list)"
         );
         let list = &self.list;
-        let old = list.bitmaps().map_or(ptr::null_mut(), |bitmaps| bitmaps.first.load(Ordering::Relaxed));
+        let old =
+            list.bitmaps().map_or(ptr::null_mut(), |bitmaps| bitmaps.first.load(Ordering::Relaxed));
         bitmap.link.next.store(old, Ordering::Relaxed);
         let raw = Arc::into_raw(bitmap).cast_mut();
         if let Some(old) = list.resolve(old) {
@@ -111,7 +122,9 @@ impl Locked<'_> {
         match list.bitmaps() {
             // Release: whoever loads the pointer finds a whole bitmap.
             Some(bitmaps) => bitmaps.first.store(raw, Ordering::Release),
-            None => Head::of(self.node()).set_bitmaps(Box::into_raw(Box::new(NodeBitmaps::new(raw)))),
+            None => {
+                Head::of(self.node()).set_bitmaps(Box::into_raw(Box::new(NodeBitmaps::new(raw))))
+            }
         }
         self.note_states();
     }
@@ -120,7 +133,11 @@ impl Locked<'_> {
     pub(super) fn remove(&mut self, bitmap: &BdrvDirtyBitmap) -> Arc<BdrvDirtyBitmap> {
         const FUNCTION: &str = "bdrv_release_dirty_bitmap_locked";
         abi_assert!(ptr::eq(bitmap.node(), self.node()), FUNCTION, "bitmap->bs == bs");
-        abi_assert!(bitmap.link.attached.swap(false, Ordering::Relaxed), FUNCTION, "QLIST_IS_INSERTED(bitmap, list)");
+        abi_assert!(
+            bitmap.link.attached.swap(false, Ordering::Relaxed),
+            FUNCTION,
+            "QLIST_IS_INSERTED(bitmap, list)"
+        );
         let list = &self.list;
         let next = bitmap.link.next.swap(ptr::null_mut(), Ordering::Relaxed);
         let previous = bitmap.link.previous.swap(ptr::null_mut(), Ordering::Relaxed);
@@ -131,7 +148,9 @@ impl Locked<'_> {
             Some(previous) => Some(&previous.link.next),
             None => list.bitmaps().map(|bitmaps| &bitmaps.first),
         };
-        let Some(to_bitmap) = to_bitmap else { unreachable!("a bitmap in the list of a node that has none") };
+        let Some(to_bitmap) = to_bitmap else {
+            unreachable!("a bitmap in the list of a node that has none")
+        };
         let raw = to_bitmap.swap(next, Ordering::AcqRel);
         self.note_states();
         if self.list.first().is_none() {

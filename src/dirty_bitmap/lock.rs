@@ -34,7 +34,12 @@ impl<'n> Locked<'n> {
     pub unsafe fn assume(node: &'n BlockDriverState) -> Self {
         // SAFETY: whoever holds the lock is alone with the list and with the contents, as the caller promises.
         unsafe {
-            Self { node, list: ListAccess::assume(node), content: ContentAccess::assume(node), _thread: PhantomData }
+            Self {
+                node,
+                list: ListAccess::assume(node),
+                content: ContentAccess::assume(node),
+                _thread: PhantomData,
+            }
         }
     }
 
@@ -114,7 +119,9 @@ pub(crate) fn lock_for_caller(bitmap: &BdrvDirtyBitmap) {
 /// Releases the lock that [`lock_for_caller`] took; a thread that does not hold it ends the process.
 pub(crate) fn unlock_for_caller(bitmap: &BdrvDirtyBitmap) {
     if !held_by_caller(bitmap) {
-        fail(format_args!("bdrv_dirty_bitmap_unlock: the node's bitmaps are not locked by this thread"));
+        fail(format_args!(
+            "bdrv_dirty_bitmap_unlock: the node's bitmaps are not locked by this thread"
+        ));
     }
     if let Some(bitmaps) = of_attached(bitmap).bitmaps() {
         bitmaps.owner.store(0, Ordering::Relaxed);
@@ -128,7 +135,9 @@ pub(crate) fn unlock_for_caller(bitmap: &BdrvDirtyBitmap) {
 #[inline]
 pub(crate) fn held_by_caller(bitmap: &BdrvDirtyBitmap) -> bool {
     // Relaxed: a thread sees its own number only if it was the last one to store it.
-    of_attached(bitmap).bitmaps().is_some_and(|bitmaps| bitmaps.owner.load(Ordering::Relaxed) == this_thread())
+    of_attached(bitmap)
+        .bitmaps()
+        .is_some_and(|bitmaps| bitmaps.owner.load(Ordering::Relaxed) == this_thread())
 }
 
 /// The proof that the locks of the nodes of two bitmaps are held, which may be one lock.
@@ -158,7 +167,9 @@ impl<'n> PairLocked<'n> {
         announced: Announced,
     ) -> Option<(&'a mut T, &'a T)> {
         match &self.src {
-            Some(other) => Some((dest.get_mut(&mut self.dest.content, announced), src.get(&other.content))),
+            Some(other) => {
+                Some((dest.get_mut(&mut self.dest.content, announced), src.get(&other.content)))
+            }
             None => dest.get_both(src, &mut self.dest.content, announced),
         }
     }
@@ -180,8 +191,11 @@ pub fn lock_pair<'n>(dest: &'n BlockDriverState, src: &'n BlockDriverState) -> P
     if ptr::eq(dest, src) {
         Embedder::lock(dest);
     } else {
-        let (first, second) =
-            if ptr::from_ref(dest).addr() < ptr::from_ref(src).addr() { (dest, src) } else { (src, dest) };
+        let (first, second) = if ptr::from_ref(dest).addr() < ptr::from_ref(src).addr() {
+            (dest, src)
+        } else {
+            (src, dest)
+        };
         Embedder::lock(first);
         Embedder::lock(second);
     }

@@ -69,7 +69,11 @@ impl<T> LockedCell<T> {
 
     /// The content, to change as it was announced.
     #[inline]
-    pub(super) fn get_mut<'a>(&'a self, access: &'a mut ContentAccess<'_>, _: Announced) -> &'a mut T {
+    pub(super) fn get_mut<'a>(
+        &'a self,
+        access: &'a mut ContentAccess<'_>,
+        _: Announced,
+    ) -> &'a mut T {
         self.check(access);
         // SAFETY: the one proof for this cell's node is borrowed mutably as long as the result lives, so no other reference into
         // this cell exists.

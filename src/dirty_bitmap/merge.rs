@@ -47,7 +47,12 @@ impl BdrvDirtyBitmap {
     /// # Panics
     /// If this bitmap is read-only or inconsistent, or `src` is inconsistent; or if they differ in size and the embedder is QEMU.
     #[must_use]
-    pub fn merge_internal(&self, src: &Self, pair: &mut PairLocked<'_>, backup: Backup) -> Option<Merged> {
+    pub fn merge_internal(
+        &self,
+        src: &Self,
+        pair: &mut PairLocked<'_>,
+        backup: Backup,
+    ) -> Option<Merged> {
         const FUNCTION: &str = "bdrv_dirty_bitmap_merge_internal";
         abi_assert!(!self.readonly(), FUNCTION, "!bdrv_dirty_bitmap_readonly(dest)");
         abi_assert!(!self.inconsistent(), FUNCTION, "!bdrv_dirty_bitmap_inconsistent(dest)");

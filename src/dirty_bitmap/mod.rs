@@ -62,7 +62,10 @@ pub use list::ListAccess;
 pub use lock::{lock_node, lock_pair, Locked, NodeGuard, PairGuard, PairLocked};
 pub use merge::{Backup, Merged};
 pub use name::BitmapName;
-pub use node::{default_granularity, find, has_named, has_readonly, record_write, release_named, set_dirty, truncate};
+pub use node::{
+    default_granularity, find, has_named, has_readonly, record_write, release_named, set_dirty,
+    truncate,
+};
 pub use query::{query, DirtyInfo};
 
 use flags::Flags;

@@ -44,7 +44,11 @@ pub fn record_write(locked: &mut Locked<'_>, offset: u64, bytes: u64) {
     let mut added = 0;
     for bitmap in list.iter() {
         if bitmap.enabled() {
-            abi_assert!(!bitmap.readonly(), "bdrv_set_dirty", "!bdrv_dirty_bitmap_readonly(bitmap)");
+            abi_assert!(
+                !bitmap.readonly(),
+                "bdrv_set_dirty",
+                "!bdrv_dirty_bitmap_readonly(bitmap)"
+            );
             let before = bitmap.dirty_count();
             bitmap.record(content, offset, bytes);
             added |= bitmap.dirty_count() - before;
@@ -98,7 +102,12 @@ pub fn truncate(locked: &mut Locked<'_>, bytes: i64) {
 /// # Panics
 /// If one of them has iterators, is busy, or has a successor.
 pub fn release_named(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
-    let named: Vec<_> = locked.list.iter().filter(|bitmap| bitmap.is_named()).map(BdrvDirtyBitmap::handle).collect();
+    let named: Vec<_> = locked
+        .list
+        .iter()
+        .filter(|bitmap| bitmap.is_named())
+        .map(BdrvDirtyBitmap::handle)
+        .collect();
     named.iter().map(|bitmap| bitmap.release(locked)).collect()
 }
 

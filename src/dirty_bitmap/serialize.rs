@@ -17,7 +17,12 @@ impl BdrvDirtyBitmap {
     }
 
     /// The same as C computes it, also for a range that wraps: see [`HBitmap::serialization_size_as_in_c`].
-    pub(crate) fn serialization_size_as_in_c(&self, locked: &Locked<'_>, offset: u64, bytes: u64) -> u64 {
+    pub(crate) fn serialization_size_as_in_c(
+        &self,
+        locked: &Locked<'_>,
+        offset: u64,
+        bytes: u64,
+    ) -> u64 {
         self.content(locked).serialization_size_as_in_c(offset, bytes)
     }
 
@@ -62,7 +67,13 @@ impl BdrvDirtyBitmap {
     ///
     /// # Panics
     /// As `serialization_size`.
-    pub fn deserialize_part(&self, locked: &mut Locked<'_>, buffer: &[u8], offset: u64, bytes: u64) {
+    pub fn deserialize_part(
+        &self,
+        locked: &mut Locked<'_>,
+        buffer: &[u8],
+        offset: u64,
+        bytes: u64,
+    ) {
         self.change(&mut locked.content, Change::Cleans { offset, bytes }, |content| {
             content.deserialize_part(buffer, offset, bytes)
         });
@@ -83,7 +94,9 @@ impl BdrvDirtyBitmap {
     /// # Panics
     /// As `serialization_size`.
     pub fn deserialize_ones(&self, locked: &mut Locked<'_>, offset: u64, bytes: u64) {
-        self.change(&mut locked.content, Change::Adds, |content| content.deserialize_ones(offset, bytes));
+        self.change(&mut locked.content, Change::Adds, |content| {
+            content.deserialize_ones(offset, bytes)
+        });
     }
 
     /// Ends a series of parts (C: `bdrv_dirty_bitmap_deserialize_finish`).

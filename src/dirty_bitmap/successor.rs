@@ -32,7 +32,10 @@ impl BdrvDirtyBitmap {
         const FUNCTION: &CStr = c"bdrv_dirty_bitmap_create_successor";
         self.check(BitmapCheckFlags::BDRV_BITMAP_BUSY as u32)?;
         if self.has_successor() {
-            return Err(Failure::new(FUNCTION, &[b"Cannot create a successor for a bitmap that already has one"]));
+            return Err(Failure::new(
+                FUNCTION,
+                &[b"Cannot create a successor for a bitmap that already has one"],
+            ));
         }
         let child = Self::build(&self.node, length(&self.node)?, self.granularity(), None, true);
 
@@ -58,7 +61,11 @@ impl BdrvDirtyBitmap {
         let successor = self.successor();
         abi_assert!(successor.is_some(), FUNCTION, "bitmap->successor != NULL");
         if let Some(successor) = successor {
-            abi_assert!(ptr::eq(self.node(), successor.node()), FUNCTION, "bitmap->bs == bitmap->successor->bs");
+            abi_assert!(
+                ptr::eq(self.node(), successor.node()),
+                FUNCTION,
+                "bitmap->bs == bitmap->successor->bs"
+            );
             successor.enable(locked);
         }
     }
@@ -77,7 +84,10 @@ impl BdrvDirtyBitmap {
         let (successor, old) = {
             let mut guard = lock_node(&node);
             let Some(successor) = self.successor() else {
-                return Err(Failure::new(FUNCTION, &[b"Cannot relinquish control if there's no successor present"]));
+                return Err(Failure::new(
+                    FUNCTION,
+                    &[b"Cannot relinquish control if there's no successor present"],
+                ));
             };
             // The one thing that can keep the bitmap from being released: checked before anything changes.
             self.assert_not_iterated();
@@ -105,12 +115,17 @@ impl BdrvDirtyBitmap {
     pub fn reclaim(&self, locked: &mut Locked<'_>) -> Result<(), Failure> {
         const FUNCTION: &CStr = c"bdrv_reclaim_dirty_bitmap_locked";
         let Some(successor) = self.successor() else {
-            return Err(Failure::new(FUNCTION, &[b"Cannot reclaim a successor when none is present"]));
+            return Err(Failure::new(
+                FUNCTION,
+                &[b"Cannot reclaim a successor when none is present"],
+            ));
         };
         // Checked before the merge, so that a panic that a Rust program survives leaves both bitmaps as they were.
         successor.assert_releasable();
         let announced = self.announce(&locked.content, Change::Adds);
-        if let Some((content, from)) = self.content.get_both(&successor.content, &mut locked.content, announced) {
+        if let Some((content, from)) =
+            self.content.get_both(&successor.content, &mut locked.content, announced)
+        {
             trace::merge(content, from, &raw const **content, content.granularity());
             content.merge_from(from);
             self.note_content(content);

@@ -72,7 +72,8 @@ impl WriteFilter {
     #[inline]
     fn blocks(&self, offset: u64, bytes: u64) -> Option<(u64, u64)> {
         let last_byte = offset.checked_add(bytes.checked_sub(1)?)?;
-        let (first, last) = (offset >> self.shape.granularity_log2, last_byte >> self.shape.granularity_log2);
+        let (first, last) =
+            (offset >> self.shape.granularity_log2, last_byte >> self.shape.granularity_log2);
         (last_byte < self.shape.size && last - first < LONGEST).then_some((first, last))
     }
 
@@ -115,13 +116,16 @@ impl WriteFilter {
 
     /// Forgets a range.
     fn forget(&self, offset: u64, bytes: u64) {
-        let Some(end) = bytes.checked_sub(1).map(|more| offset.saturating_add(more).min(self.shape.size - 1)) else {
+        let Some(end) =
+            bytes.checked_sub(1).map(|more| offset.saturating_add(more).min(self.shape.size - 1))
+        else {
             return;
         };
         if offset > end {
             return;
         }
-        let (first, last) = (offset >> self.shape.granularity_log2, end >> self.shape.granularity_log2);
+        let (first, last) =
+            (offset >> self.shape.granularity_log2, end >> self.shape.granularity_log2);
         if last - first >= LONGEST_FORGOTTEN {
             return self.forget_all();
         }
@@ -234,7 +238,9 @@ impl BdrvDirtyBitmap {
     pub(super) fn announce(&self, access: &ContentAccess<'_>, change: Change) -> Announced {
         match change {
             Change::Adds => (),
-            Change::Cleans { offset, bytes } => self.forget(access, |filter| filter.forget(offset, bytes)),
+            Change::Cleans { offset, bytes } => {
+                self.forget(access, |filter| filter.forget(offset, bytes))
+            }
             Change::Replaces => self.forget(access, WriteFilter::forget_all),
         }
         Announced(())
@@ -265,7 +271,10 @@ impl Locked<'_> {
                 fence_with_data();
             }
         }
-        head.set_flags(self.list.iter().any(BdrvDirtyBitmap::readonly), head.filter(&self.content).is_some());
+        head.set_flags(
+            self.list.iter().any(BdrvDirtyBitmap::readonly),
+            head.filter(&self.content).is_some(),
+        );
     }
 
     /// The filter that the node should have: none with one enabled bitmap, whose own content is as good, and none if a write must
@@ -274,10 +283,11 @@ impl Locked<'_> {
         let mut enabled = self.list.iter().filter(|bitmap| bitmap.enabled()).peekable();
         let first = shape_of(enabled.next()?.content(self));
         enabled.peek()?;
-        let shape = enabled.map(|bitmap| shape_of(bitmap.content(self))).fold(first, |a, b| Shape {
-            granularity_log2: a.granularity_log2.min(b.granularity_log2),
-            size: a.size.min(b.size),
-        });
+        let shape =
+            enabled.map(|bitmap| shape_of(bitmap.content(self))).fold(first, |a, b| Shape {
+                granularity_log2: a.granularity_log2.min(b.granularity_log2),
+                size: a.size.min(b.size),
+            });
         let refused = self.list.iter().any(|bitmap| bitmap.enabled() && bitmap.readonly());
         (shape.size > 0 && !refused).then_some(shape)
     }
@@ -287,7 +297,9 @@ impl Locked<'_> {
         let Some(filter) = Head::of(self.node()).filter(&self.content) else { return };
         let generation = filter.generation.load(Ordering::Relaxed);
         let chunks = filter.tags.iter().zip(filter.words.chunks(CHUNK)).enumerate();
-        for (chunk, (_, words)) in chunks.filter(|(_, (tag, _))| tag.load(Ordering::Relaxed) == generation) {
+        for (chunk, (_, words)) in
+            chunks.filter(|(_, (tag, _))| tag.load(Ordering::Relaxed) == generation)
+        {
             for (index, word) in words.iter().enumerate() {
                 let bits = word.load(Ordering::Relaxed);
                 for bit in (0..64).filter(|bit| bits >> bit & 1 != 0) {
@@ -347,7 +359,9 @@ mod tests {
     #[test]
     fn what_is_added_is_had_and_nothing_else() {
         let filter = filter();
-        for (offset, bytes) in [(0, 1), (511, 2), (63 * 512, 1025), (SIZE - 1, 1), (CHUNK_BLOCKS * 512 - 1, 2)] {
+        for (offset, bytes) in
+            [(0, 1), (511, 2), (63 * 512, 1025), (SIZE - 1, 1), (CHUNK_BLOCKS * 512 - 1, 2)]
+        {
             assert!(!filter.has(offset, bytes));
             filter.add(offset, bytes);
             assert!(filter.has(offset, bytes));
@@ -367,9 +381,15 @@ mod tests {
         let filter = filter();
         filter.add(0, LONGEST * 512);
         assert!(filter.has(0, LONGEST * 512) && filter.has(1, LONGEST * 512 - 1));
-        for (offset, bytes) in
-            [(0, 0), (0, LONGEST * 512 + 1), (1, LONGEST * 512), (SIZE, 1), (SIZE - 1, 2), (u64::MAX, 1), (1, u64::MAX)]
-        {
+        for (offset, bytes) in [
+            (0, 0),
+            (0, LONGEST * 512 + 1),
+            (1, LONGEST * 512),
+            (SIZE, 1),
+            (SIZE - 1, 2),
+            (u64::MAX, 1),
+            (1, u64::MAX),
+        ] {
             filter.add(offset, bytes);
             assert!(!filter.has(offset, bytes), "{offset} {bytes}");
         }

@@ -11,8 +11,8 @@ use super::hbitmap::{buffer, buffer_mut, hexadecimal};
 use super::{object, object_mut, optional_string, range, store};
 use crate::assertion::{abi_assert, assertion_failed, null_argument};
 use crate::dirty_bitmap::{
-    self, lock, lock_node, lock_pair, Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter, ListAccess, Locked, Merged,
-    PairLocked,
+    self, lock, lock_node, lock_pair, Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter, ListAccess,
+    Locked, Merged, PairLocked,
 };
 use crate::hbitmap::HBitmap;
 use crate::host::{BlockDirtyInfoList, BlockDriverState, Embedder, Error, Host};
@@ -104,7 +104,11 @@ pub unsafe extern "C" fn bdrv_create_dirty_bitmap(
     name: *const c_char,
     errp: *mut *mut Error,
 ) -> *mut BdrvDirtyBitmap {
-    let created = BdrvDirtyBitmap::create(object!(bs, "bdrv_create_dirty_bitmap"), granularity, optional_string(name));
+    let created = BdrvDirtyBitmap::create(
+        object!(bs, "bdrv_create_dirty_bitmap"),
+        granularity,
+        optional_string(name),
+    );
     // SAFETY: `errp` is NULL or writable, by the rules for all C functions. The node's list keeps the bitmap alive.
     unsafe { or_report(created, errp) }.map_or(ptr::null_mut(), |bitmap| address(&bitmap))
 }
@@ -218,7 +222,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_abdicate(
     // Alive during the call, although the node's list gives its reference up.
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_abdicate").handle();
     // SAFETY: `errp` is NULL or writable, by the rules for all C functions. The node's list keeps the successor alive.
-    unsafe { or_report(bitmap.abdicate(), errp) }.map_or(ptr::null_mut(), |successor| address(&successor))
+    unsafe { or_report(bitmap.abdicate(), errp) }
+        .map_or(ptr::null_mut(), |successor| address(&successor))
 }
 
 /// Takes what the successor of a bitmap recorded back into the bitmap, and releases the successor. The bitmap is no longer busy, and
@@ -280,7 +285,10 @@ pub unsafe extern "C" fn bdrv_release_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap)
 /// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_release_named_dirty_bitmaps(bs: *mut BlockDriverState) {
-    let released = dirty_bitmap::release_named(&mut lock_node(object!(bs, "bdrv_release_named_dirty_bitmaps")));
+    let released = dirty_bitmap::release_named(&mut lock_node(object!(
+        bs,
+        "bdrv_release_named_dirty_bitmaps"
+    )));
     drop(released);
 }
 
@@ -321,7 +329,9 @@ fn unless_null<'a>(bitmap: *mut BdrvDirtyBitmap, function: &str) -> Option<&'a B
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_query_dirty_bitmaps(bs: *mut BlockDriverState) -> *mut BlockDirtyInfoList {
+pub unsafe extern "C" fn bdrv_query_dirty_bitmaps(
+    bs: *mut BlockDriverState,
+) -> *mut BlockDirtyInfoList {
     let guard = lock_node(object!(bs, "bdrv_query_dirty_bitmaps"));
     let mut list = ptr::null_mut();
     let mut tail = &raw mut list;
@@ -336,7 +346,10 @@ pub unsafe extern "C" fn bdrv_query_dirty_bitmaps(bs: *mut BlockDriverState) -> 
 ///
 /// Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_dirty_bitmap_get_locked(bitmap: *mut BdrvDirtyBitmap, offset: i64) -> bool {
+pub unsafe extern "C" fn bdrv_dirty_bitmap_get_locked(
+    bitmap: *mut BdrvDirtyBitmap,
+    offset: i64,
+) -> bool {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_get_locked");
     reading(bitmap, |locked| bitmap.get(locked, offset as u64))
 }
@@ -375,7 +388,9 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_granularity(bitmap: *const BdrvDirtyB
 ///
 /// Aborts if the bitmap's size is 0. Lock: none. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_dirty_iter_new(bitmap: *mut BdrvDirtyBitmap) -> *mut BdrvDirtyBitmapIter {
+pub unsafe extern "C" fn bdrv_dirty_iter_new(
+    bitmap: *mut BdrvDirtyBitmap,
+) -> *mut BdrvDirtyBitmapIter {
     Box::into_raw(Box::new(BdrvDirtyBitmapIter::new(object!(bitmap, "bdrv_dirty_iter_new"))))
 }
 
@@ -406,7 +421,11 @@ pub unsafe extern "C" fn bdrv_dirty_iter_next(iter: *mut BdrvDirtyBitmapIter) ->
 ///
 /// Lock: held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_set_dirty_bitmap_locked(bitmap: *mut BdrvDirtyBitmap, offset: i64, bytes: i64) {
+pub unsafe extern "C" fn bdrv_set_dirty_bitmap_locked(
+    bitmap: *mut BdrvDirtyBitmap,
+    offset: i64,
+    bytes: i64,
+) {
     let bitmap = object!(bitmap, "bdrv_set_dirty_bitmap_locked");
     bitmap.set(&mut locked_by_caller(bitmap), offset as u64, bytes as u64);
 }
@@ -418,7 +437,11 @@ pub unsafe extern "C" fn bdrv_set_dirty_bitmap_locked(bitmap: *mut BdrvDirtyBitm
 ///
 /// Aborts if the bitmap is read-only, or the range is negative or ends past its end. Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_set_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap, offset: i64, bytes: i64) {
+pub unsafe extern "C" fn bdrv_set_dirty_bitmap(
+    bitmap: *mut BdrvDirtyBitmap,
+    offset: i64,
+    bytes: i64,
+) {
     let bitmap = object!(bitmap, "bdrv_set_dirty_bitmap");
     bitmap.set(&mut bitmap.lock(), offset as u64, bytes as u64);
 }
@@ -427,7 +450,11 @@ pub unsafe extern "C" fn bdrv_set_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap, off
 ///
 /// Lock: held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_reset_dirty_bitmap_locked(bitmap: *mut BdrvDirtyBitmap, offset: i64, bytes: i64) {
+pub unsafe extern "C" fn bdrv_reset_dirty_bitmap_locked(
+    bitmap: *mut BdrvDirtyBitmap,
+    offset: i64,
+    bytes: i64,
+) {
     let bitmap = object!(bitmap, "bdrv_reset_dirty_bitmap_locked");
     bitmap.reset(&mut locked_by_caller(bitmap), offset as u64, bytes as u64);
 }
@@ -440,7 +467,11 @@ pub unsafe extern "C" fn bdrv_reset_dirty_bitmap_locked(bitmap: *mut BdrvDirtyBi
 /// Aborts if the bitmap is read-only, or the range is not aligned so, is negative, or ends past the end. Lock: taken here. QEMU:
 /// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_reset_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap, offset: i64, bytes: i64) {
+pub unsafe extern "C" fn bdrv_reset_dirty_bitmap(
+    bitmap: *mut BdrvDirtyBitmap,
+    offset: i64,
+    bytes: i64,
+) {
     let bitmap = object!(bitmap, "bdrv_reset_dirty_bitmap");
     bitmap.reset(&mut bitmap.lock(), offset as u64, bytes as u64);
 }
@@ -452,7 +483,10 @@ pub unsafe extern "C" fn bdrv_reset_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap, o
 ///
 /// Aborts if the bitmap is read-only. Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_clear_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap, out: *mut *mut HBitmap) {
+pub unsafe extern "C" fn bdrv_clear_dirty_bitmap(
+    bitmap: *mut BdrvDirtyBitmap,
+    out: *mut *mut HBitmap,
+) {
     let bitmap = object!(bitmap, "bdrv_clear_dirty_bitmap");
     if out.is_null() {
         bitmap.clear(&mut bitmap.lock());
@@ -468,9 +502,16 @@ pub unsafe extern "C" fn bdrv_clear_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap, o
 ///
 /// Aborts if the bitmap is read-only. Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_restore_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap, backup: *mut HBitmap) {
+pub unsafe extern "C" fn bdrv_restore_dirty_bitmap(
+    bitmap: *mut BdrvDirtyBitmap,
+    backup: *mut HBitmap,
+) {
     let bitmap = object!(bitmap, "bdrv_restore_dirty_bitmap");
-    abi_assert!(!bitmap.readonly(), "bdrv_restore_dirty_bitmap", "!bdrv_dirty_bitmap_readonly(bitmap)");
+    abi_assert!(
+        !bitmap.readonly(),
+        "bdrv_restore_dirty_bitmap",
+        "!bdrv_dirty_bitmap_readonly(bitmap)"
+    );
     Embedder::assert_global_state(c"bdrv_restore_dirty_bitmap");
     if backup.is_null() {
         null_argument("bdrv_restore_dirty_bitmap", "backup");
@@ -501,7 +542,9 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_size(
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_align(bitmap: *const BdrvDirtyBitmap) -> u64 {
+pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_align(
+    bitmap: *const BdrvDirtyBitmap,
+) -> u64 {
     object!(bitmap, "bdrv_dirty_bitmap_serialization_align").serialization_align()
 }
 
@@ -515,7 +558,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_coverage(
     serialized_chunk_size: c_int,
     bitmap: *const BdrvDirtyBitmap,
 ) -> u64 {
-    object!(bitmap, "bdrv_dirty_bitmap_serialization_coverage").serialization_coverage(serialized_chunk_size)
+    object!(bitmap, "bdrv_dirty_bitmap_serialization_coverage")
+        .serialization_coverage(serialized_chunk_size)
 }
 
 /// Writes a part of a bitmap to memory, in the format of hbitmap_serialize_part().
@@ -681,7 +725,10 @@ pub unsafe extern "C" fn bdrv_has_named_bitmaps(bs: *mut BlockDriverState) -> bo
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_dirty_bitmap_set_persistence(bitmap: *mut BdrvDirtyBitmap, persistent: bool) {
+pub unsafe extern "C" fn bdrv_dirty_bitmap_set_persistence(
+    bitmap: *mut BdrvDirtyBitmap,
+    persistent: bool,
+) {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_set_persistence");
     bitmap.set_persistent(&bitmap.lock(), persistent);
 }
@@ -724,7 +771,9 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_inconsistent(bitmap: *const BdrvDirty
 ///
 /// Lock: the node's lock or the big lock. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_dirty_bitmap_first(bs: *mut BlockDriverState) -> *mut BdrvDirtyBitmap {
+pub unsafe extern "C" fn bdrv_dirty_bitmap_first(
+    bs: *mut BlockDriverState,
+) -> *mut BdrvDirtyBitmap {
     list_of(object!(bs, "bdrv_dirty_bitmap_first")).first().map_or(ptr::null_mut(), address)
 }
 
@@ -732,7 +781,9 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_first(bs: *mut BlockDriverState) -> *
 ///
 /// Lock: the node's lock or the big lock. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_dirty_bitmap_next(bitmap: *mut BdrvDirtyBitmap) -> *mut BdrvDirtyBitmap {
+pub unsafe extern "C" fn bdrv_dirty_bitmap_next(
+    bitmap: *mut BdrvDirtyBitmap,
+) -> *mut BdrvDirtyBitmap {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_next");
     list_of(bitmap.node()).next(bitmap).map_or(ptr::null_mut(), address)
 }
@@ -759,7 +810,11 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_sha256(
 ///
 /// Aborts on negative arguments. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty(bitmap: *mut BdrvDirtyBitmap, offset: i64, bytes: i64) -> i64 {
+pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty(
+    bitmap: *mut BdrvDirtyBitmap,
+    offset: i64,
+    bytes: i64,
+) -> i64 {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_next_dirty");
     let (offset, bytes) = range::search(offset, bytes, "hbitmap_next_dirty");
     range::or_minus_one(reading(bitmap, |locked| bitmap.next_dirty(locked, offset, bytes)))
@@ -769,7 +824,11 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty(bitmap: *mut BdrvDirtyBitm
 ///
 /// Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn bdrv_dirty_bitmap_next_zero(bitmap: *mut BdrvDirtyBitmap, offset: i64, bytes: i64) -> i64 {
+pub unsafe extern "C" fn bdrv_dirty_bitmap_next_zero(
+    bitmap: *mut BdrvDirtyBitmap,
+    offset: i64,
+    bytes: i64,
+) -> i64 {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_next_zero");
     let (offset, bytes) = range::search(offset, bytes, "hbitmap_next_zero");
     range::or_minus_one(reading(bitmap, |locked| bitmap.next_zero(locked, offset, bytes)))
@@ -877,7 +936,11 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_merge_internal(
         dest.merge_internal(src, &mut lock_pair(dest.node(), src.node()), backup_wanted(backup))
     } else {
         // SAFETY: the caller holds both locks, as it says by `lock`.
-        dest.merge_internal(src, &mut unsafe { PairLocked::assume(dest.node(), src.node()) }, backup_wanted(backup))
+        dest.merge_internal(
+            src,
+            &mut unsafe { PairLocked::assume(dest.node(), src.node()) },
+            backup_wanted(backup),
+        )
     };
     // SAFETY: `backup` is NULL or writable, by the rules for all C functions.
     unsafe { hand_out(merged, backup) }

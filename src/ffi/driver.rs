@@ -17,7 +17,9 @@ use crate::host::{BlockDriverState, Embedder, Error, Host};
 pub unsafe extern "C" fn bdrv_supports_persistent_dirty_bitmap(bs: *mut BlockDriverState) -> bool {
     match object!(bs, "bdrv_supports_persistent_dirty_bitmap").driver() {
         // SAFETY: the embedder's function gets the node and the opaque pointer that it was registered with.
-        Some((driver, opaque)) => driver.supports_persistent.is_some_and(|supports| unsafe { supports(bs, opaque) }),
+        Some((driver, opaque)) => {
+            driver.supports_persistent.is_some_and(|supports| unsafe { supports(bs, opaque) })
+        }
         None => false,
     }
 }
@@ -47,8 +49,10 @@ pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
             None => libc::ENOTSUP,
         },
     };
-    let parts: [&[u8]; 2] = [b"Can't store persistent bitmaps to ", node.name().map_or(b"", CStr::to_bytes)];
-    let failure = Failure::new(c"bdrv_co_can_store_new_dirty_bitmap", &parts).with_os_errno(os_errno);
+    let parts: [&[u8]; 2] =
+        [b"Can't store persistent bitmaps to ", node.name().map_or(b"", CStr::to_bytes)];
+    let failure =
+        Failure::new(c"bdrv_co_can_store_new_dirty_bitmap", &parts).with_os_errno(os_errno);
     // SAFETY: `errp` is NULL or writable, by the rules for all C functions.
     unsafe { Embedder::report(errp, &failure) };
     false
@@ -68,7 +72,9 @@ pub unsafe extern "C" fn bdrv_co_remove_persistent_dirty_bitmap(
 ) -> c_int {
     match object!(bs, "bdrv_co_remove_persistent_dirty_bitmap").driver() {
         // SAFETY: the embedder's function gets the arguments of this call and the pointer that it was registered with.
-        Some((driver, opaque)) => driver.remove.map_or(0, |remove| unsafe { remove(bs, name, opaque, errp) }),
+        Some((driver, opaque)) => {
+            driver.remove.map_or(0, |remove| unsafe { remove(bs, name, opaque, errp) })
+        }
         None => 0,
     }
 }

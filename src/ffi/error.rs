@@ -78,7 +78,9 @@ mod readers {
     /// @param message  The text, without a newline; it is copied.
     #[cfg_attr(feature = "capi", no_mangle)]
     pub unsafe extern "C" fn qdb_error_set(errp: *mut *mut Error, message: *const c_char) {
-        let Some(message) = optional_string(message) else { null_argument("qdb_error_set", "message") };
+        let Some(message) = optional_string(message) else {
+            null_argument("qdb_error_set", "message")
+        };
         // SAFETY: `errp` is NULL or writable, by the rules for all C functions.
         unsafe { host::report_message(errp, c"qdb_error_set", message.to_bytes().to_vec(), None) }
     }

@@ -65,7 +65,11 @@ pub unsafe extern "C" fn hbitmap_truncate(hb: *mut HBitmap, size: u64) {
 /// QEMU: util/hbitmap.c.
 // header: not with QEMU's headers
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn hbitmap_merge(a: *const HBitmap, b: *const HBitmap, result: *mut HBitmap) -> bool {
+pub unsafe extern "C" fn hbitmap_merge(
+    a: *const HBitmap,
+    b: *const HBitmap,
+    result: *mut HBitmap,
+) -> bool {
     // NULL is looked for in C's order; `result` becomes a reference last, and never beside one to the same bitmap.
     let (size_a, size_b) = (object!(a, "hbitmap_merge").size(), object!(b, "hbitmap_merge").size());
     let size = object!(result, "hbitmap_merge").size();
@@ -78,10 +82,15 @@ pub unsafe extern "C" fn hbitmap_merge(a: *const HBitmap, b: *const HBitmap, res
     trace::merge(object!(a, "hbitmap_merge"), object!(b, "hbitmap_merge"), result, granularity);
     match (ptr::eq(a, result), ptr::eq(b, result)) {
         (true, true) => {}
-        (true, false) => object_mut!(result, "hbitmap_merge").merge_from(object!(b, "hbitmap_merge")),
-        (false, true) => object_mut!(result, "hbitmap_merge").merge_from(object!(a, "hbitmap_merge")),
+        (true, false) => {
+            object_mut!(result, "hbitmap_merge").merge_from(object!(b, "hbitmap_merge"))
+        }
+        (false, true) => {
+            object_mut!(result, "hbitmap_merge").merge_from(object!(a, "hbitmap_merge"))
+        }
         (false, false) => {
-            object_mut!(result, "hbitmap_merge").assign_union(object!(a, "hbitmap_merge"), object!(b, "hbitmap_merge"));
+            object_mut!(result, "hbitmap_merge")
+                .assign_union(object!(a, "hbitmap_merge"), object!(b, "hbitmap_merge"));
         }
     }
     true
@@ -170,7 +179,11 @@ pub unsafe extern "C" fn hbitmap_serialization_align(hb: *const HBitmap) -> u64 
 /// Aborts if the part is not aligned to hbitmap_serialization_align(), or ends past the last bit. A part across 2^64 gives a number
 /// that no buffer has, as in QEMU, whose callers refuse it. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn hbitmap_serialization_size(hb: *const HBitmap, start: u64, count: u64) -> u64 {
+pub unsafe extern "C" fn hbitmap_serialization_size(
+    hb: *const HBitmap,
+    start: u64,
+    count: u64,
+) -> u64 {
     object!(hb, "hbitmap_serialization_size").serialization_size_as_in_c(start, count)
 }
 
@@ -182,11 +195,18 @@ pub unsafe extern "C" fn hbitmap_serialization_size(hb: *const HBitmap, start: u
 ///
 /// Aborts as hbitmap_serialization_size(). QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn hbitmap_serialize_part(hb: *const HBitmap, buf: *mut u8, start: u64, count: u64) {
+pub unsafe extern "C" fn hbitmap_serialize_part(
+    hb: *const HBitmap,
+    buf: *mut u8,
+    start: u64,
+    count: u64,
+) {
     let hb = object!(hb, "hbitmap_serialize_part");
     let part = hb.part(start, count);
     // SAFETY: the buffer is the caller's, with the bytes that hbitmap_serialization_size says.
-    if let Some(buf) = unsafe { buffer_mut(buf, (part.end - part.start) * 8, "hbitmap_serialize_part") } {
+    if let Some(buf) =
+        unsafe { buffer_mut(buf, (part.end - part.start) * 8, "hbitmap_serialize_part") }
+    {
         hb.serialize_words(buf, part);
     }
 }
@@ -209,7 +229,9 @@ pub unsafe extern "C" fn hbitmap_deserialize_part(
 ) {
     let hb = object_mut!(hb, "hbitmap_deserialize_part");
     // SAFETY: the buffer is the caller's, with the bytes that hbitmap_serialization_size says.
-    if let Some(buf) = unsafe { buffer(buf, hb.serialization_size(start, count), "hbitmap_deserialize_part") } {
+    if let Some(buf) =
+        unsafe { buffer(buf, hb.serialization_size(start, count), "hbitmap_deserialize_part") }
+    {
         hb.deserialize_part(buf, start, count);
         finish_if(hb, finish);
     }
@@ -217,7 +239,12 @@ pub unsafe extern "C" fn hbitmap_deserialize_part(
 
 /// Makes a part clean; arguments and aborts as hbitmap_deserialize_part(). QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn hbitmap_deserialize_zeroes(hb: *mut HBitmap, start: u64, count: u64, finish: bool) {
+pub unsafe extern "C" fn hbitmap_deserialize_zeroes(
+    hb: *mut HBitmap,
+    start: u64,
+    count: u64,
+    finish: bool,
+) {
     let hb = object_mut!(hb, "hbitmap_deserialize_zeroes");
     hb.deserialize_zeroes(start, count);
     finish_if(hb, finish);
@@ -226,7 +253,12 @@ pub unsafe extern "C" fn hbitmap_deserialize_zeroes(hb: *mut HBitmap, start: u64
 /// Makes a part dirty, up to the end of the bitmap and not beyond; arguments and aborts as hbitmap_deserialize_part(). QEMU:
 /// util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn hbitmap_deserialize_ones(hb: *mut HBitmap, start: u64, count: u64, finish: bool) {
+pub unsafe extern "C" fn hbitmap_deserialize_ones(
+    hb: *mut HBitmap,
+    start: u64,
+    count: u64,
+    finish: bool,
+) {
     let hb = object_mut!(hb, "hbitmap_deserialize_ones");
     hb.deserialize_ones(start, count);
     finish_if(hb, finish);
@@ -245,7 +277,10 @@ pub unsafe extern "C" fn hbitmap_deserialize_finish(hb: *mut HBitmap) {
 ///
 /// QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn hbitmap_sha256(bitmap: *const HBitmap, errp: *mut *mut Error) -> *mut c_char {
+pub unsafe extern "C" fn hbitmap_sha256(
+    bitmap: *const HBitmap,
+    errp: *mut *mut Error,
+) -> *mut c_char {
     let _ = errp;
     hexadecimal(object!(bitmap, "hbitmap_sha256").sha256())
 }
@@ -345,7 +380,12 @@ pub unsafe extern "C" fn hbitmap_next_dirty_area(
 ///
 /// Aborts on arguments out of range. QEMU: util/hbitmap.c (10.0; 7.2 returned false for a set run that ends inside the range).
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn hbitmap_status(hb: *const HBitmap, start: i64, count: i64, pnum: *mut i64) -> bool {
+pub unsafe extern "C" fn hbitmap_status(
+    hb: *const HBitmap,
+    start: i64,
+    count: i64,
+    pnum: *mut i64,
+) -> bool {
     let hb = object!(hb, "hbitmap_status");
     let (start, count) = range::status(start, count);
     trace::status(hb, start, count);
@@ -382,7 +422,11 @@ fn finish_if(hb: &mut HBitmap, finish: bool) {
 ///
 /// # Safety
 /// `pointer` is NULL or points to `length` bytes that stay as they are for `'a`.
-pub(super) unsafe fn buffer<'a>(pointer: *const u8, length: u64, function: &str) -> Option<&'a [u8]> {
+pub(super) unsafe fn buffer<'a>(
+    pointer: *const u8,
+    length: u64,
+    function: &str,
+) -> Option<&'a [u8]> {
     let length = buffer_length(pointer, length, function)?;
     // SAFETY: the pointer is not NULL, so the caller promises that many readable bytes; the length fits an object.
     Some(unsafe { slice::from_raw_parts(pointer, length) })
@@ -392,7 +436,11 @@ pub(super) unsafe fn buffer<'a>(pointer: *const u8, length: u64, function: &str)
 ///
 /// # Safety
 /// `pointer` is NULL or points to `length` bytes that nobody else uses for `'a`.
-pub(super) unsafe fn buffer_mut<'a>(pointer: *mut u8, length: u64, function: &str) -> Option<&'a mut [u8]> {
+pub(super) unsafe fn buffer_mut<'a>(
+    pointer: *mut u8,
+    length: u64,
+    function: &str,
+) -> Option<&'a mut [u8]> {
     let length = buffer_length(pointer, length, function)?;
     // SAFETY: the pointer is not NULL, so the caller promises that many writable bytes, which only we use; the length fits an
     // object. C memory that was never written counts as some bytes: the engine writes before it reads.

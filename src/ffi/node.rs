@@ -23,7 +23,8 @@ pub unsafe extern "C" fn qdb_node_new(
     cluster_size: i64,
     node_name: *const c_char,
 ) -> *mut BlockDriverState {
-    Arc::into_raw(BlockDriverState::new(length, cluster_size, optional_string(node_name))).cast_mut()
+    Arc::into_raw(BlockDriverState::new(length, cluster_size, optional_string(node_name)))
+        .cast_mut()
 }
 
 /// Frees a node; NULL does nothing. Aborts if bitmaps are attached to it.
@@ -32,7 +33,11 @@ pub unsafe extern "C" fn qdb_node_free(bs: *mut BlockDriverState) {
     if bs.is_null() {
         return;
     }
-    abi_assert!(is_empty(object!(bs, "qdb_node_free")), "qdb_node_free", "QLIST_EMPTY(&bs->dirty_bitmaps)");
+    abi_assert!(
+        is_empty(object!(bs, "qdb_node_free")),
+        "qdb_node_free",
+        "QLIST_EMPTY(&bs->dirty_bitmaps)"
+    );
     // SAFETY: a node that C has came from Arc::into_raw in qdb_node_new, and the caller gives it up.
     drop(unsafe { Arc::from_raw(bs.cast_const()) });
 }
@@ -55,7 +60,11 @@ pub unsafe extern "C" fn qdb_node_length(bs: *const BlockDriverState) -> i64 {
 /// @param driver  Copied. NULL: the node has no driver, as if no medium were in it (that is how nodes start).
 /// @param opaque  Given back to the driver's functions, which run in the threads that call into the library.
 #[cfg_attr(feature = "capi", no_mangle)]
-pub unsafe extern "C" fn qdb_node_set_driver(bs: *mut BlockDriverState, driver: *const QdbDriver, opaque: *mut c_void) {
+pub unsafe extern "C" fn qdb_node_set_driver(
+    bs: *mut BlockDriverState,
+    driver: *const QdbDriver,
+    opaque: *mut c_void,
+) {
     // SAFETY: NULL or a table of the caller's, by the rules for all C functions.
     let table = unsafe { driver.as_ref() }.copied();
     object!(bs, "qdb_node_set_driver").set_driver(table, opaque);

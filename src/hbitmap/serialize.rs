@@ -20,7 +20,11 @@ impl HBitmap {
     /// # Panics
     /// If the bitmap is not [serialisable](Self::is_serializable).
     pub fn serialization_align(&self) -> u64 {
-        abi_assert!(self.is_serializable(), "hbitmap_serialization_align", "hbitmap_is_serializable(hb)");
+        abi_assert!(
+            self.is_serializable(),
+            "hbitmap_serialization_align",
+            "hbitmap_is_serializable(hb)"
+        );
         64 << self.granularity
     }
 
@@ -159,7 +163,11 @@ impl HBitmap {
         abi_assert!(start & unaligned == 0, function, "(start & (gran - 1)) == 0");
         let end = start.wrapping_add(count - 1);
         let last = end >> self.granularity;
-        abi_assert!((may_wrap || end >= start) && last < self.bits(), function, "(last >> hb->granularity) < hb->size");
+        abi_assert!(
+            (may_wrap || end >= start) && last < self.bits(),
+            function,
+            "(last >> hb->granularity) < hb->size"
+        );
         if last != self.bits() - 1 {
             abi_assert!(count & unaligned == 0, function, "(count & (gran - 1)) == 0");
         }

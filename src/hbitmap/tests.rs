@@ -116,7 +116,8 @@ fn ops() -> impl Strategy<Value = Op> {
 }
 
 /// Sizes in bits: around words, levels and chunks, short last chunks of each kind.
-const SIZES: &[u64] = &[1, 2, 63, 64, 65, 1000, 2500, 4096, 16384, 32767, 32768, 32769, 40000, 65536, 70001, 131073];
+const SIZES: &[u64] =
+    &[1, 2, 63, 64, 65, 1000, 2500, 4096, 16384, 32767, 32768, 32769, 40000, 65536, 70001, 131073];
 
 /// A place below `size`: anywhere, or within two of a multiple of a word, a group of 64 words, or a chunk.
 fn place(raw: u32, size: u64) -> u64 {
@@ -158,7 +159,10 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
         }
         Op::SetScattered(a, n) if size > 0 => {
             for i in 0..u32::from(n) {
-                let start = place(a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(40503 * 65)), size);
+                let start = place(
+                    a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(40503 * 65)),
+                    size,
+                );
                 let bit = (start >> model.granularity) as usize;
                 assert_eq!(hb.set(start, 1), !model.bits[bit]);
                 model.bits[bit] = true;
@@ -175,7 +179,9 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
         }
         Op::ResetScattered(a, n) if size > 0 => {
             for i in 0..u32::from(n) {
-                let start = place(a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(65)), size) / unit * unit;
+                let start =
+                    place(a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(65)), size) / unit
+                        * unit;
                 let bit = (start >> model.granularity) as usize;
                 assert_eq!(hb.reset(start, unit), model.bits[bit]);
                 model.bits[bit] = false;
@@ -283,9 +289,17 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
                 last = Some(item);
                 returned.push(item >> model.granularity);
             }
-            for (bit, _) in always.iter().zip(&model.bits).enumerate().filter(|(_, (&before, &now))| before && now) {
+            for (bit, _) in always
+                .iter()
+                .zip(&model.bits)
+                .enumerate()
+                .filter(|(_, (&before, &now))| before && now)
+            {
                 if bit as u64 != place(c, size) >> model.granularity {
-                    assert!(returned.binary_search(&(bit as u64)).is_ok(), "bit {bit} was left out");
+                    assert!(
+                        returned.binary_search(&(bit as u64)).is_ok(),
+                        "bit {bit} was left out"
+                    );
                 }
             }
         }
@@ -296,10 +310,11 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
             assert_eq!(hb.next_zero(start, count), model.find(start, count, false));
             let end = start.saturating_add(count);
             let max = u64::from(b % 1000) + 1;
-            let area = model.find(start, count.min(size.saturating_sub(start)), true).map(|first| {
-                let last = end.min(size).min(first + max);
-                (first, model.find(first, last - first, false).unwrap_or(last) - first)
-            });
+            let area =
+                model.find(start, count.min(size.saturating_sub(start)), true).map(|first| {
+                    let last = end.min(size).min(first + max);
+                    (first, model.find(first, last - first, false).unwrap_or(last) - first)
+                });
             assert_eq!(hb.next_dirty_area(start, end, max), area);
             if start < size {
                 let count = count.clamp(1, size - start);
@@ -378,7 +393,10 @@ fn a_bitmap_of_no_bits_does_all_that_one_may_ask_of_it() {
         a.assign_union(&b, &b);
         assert!(!a.set(0, 0) && !a.reset(0, 0));
         a.reset_all();
-        assert_eq!((a.next_dirty(0, 1), a.next_zero(0, 1), a.next_dirty_area(0, 1, 1)), (None, None, None));
+        assert_eq!(
+            (a.next_dirty(0, 1), a.next_zero(0, 1), a.next_dirty_area(0, 1, 1)),
+            (None, None, None)
+        );
         a.deserialize_finish();
         a.truncate(1000);
         a.truncate(0);
@@ -419,34 +437,63 @@ fn what_qemu_asserts_on_panics_with_its_text() {
         hb.set(0, 80);
         hb.sha256()
     };
-    let text = |function: &str, condition: &str| format!("{function}: Assertion `{condition}' failed.");
-    assert_eq!(message(|| discard(HBitmap::new(1 << 63, 0))), text("hbitmap_alloc", "size <= INT64_MAX"));
-    assert_eq!(message(|| discard(HBitmap::new(1, 64))), text("hbitmap_alloc", "granularity >= 0 && granularity < 64"));
+    let text =
+        |function: &str, condition: &str| format!("{function}: Assertion `{condition}' failed.");
+    assert_eq!(
+        message(|| discard(HBitmap::new(1 << 63, 0))),
+        text("hbitmap_alloc", "size <= INT64_MAX")
+    );
+    assert_eq!(
+        message(|| discard(HBitmap::new(1, 64))),
+        text("hbitmap_alloc", "granularity >= 0 && granularity < 64")
+    );
     let too_many = "size <= ((uint64_t)1 << HBITMAP_LOG_MAX_SIZE)";
     assert_eq!(message(|| discard(HBitmap::new(MAX_BITS + 1, 0))), text("hbitmap_alloc", too_many));
     assert_eq!(message(|| hb.truncate(MAX_BITS * 8 + 1)), text("hbitmap_truncate", too_many));
     let past = "last < hb->size";
-    for (start, count) in [(1000, 1), (0, 1001), (u64::MAX, 1), (8, u64::MAX), (u64::MAX, u64::MAX)] {
+    for (start, count) in [(1000, 1), (0, 1001), (u64::MAX, 1), (8, u64::MAX), (u64::MAX, u64::MAX)]
+    {
         assert_eq!(message(|| discard(hb.set(start, count))), text("hbitmap_set", past));
     }
     assert_eq!(message(|| discard(hb.reset(1000, 8))), text("hbitmap_reset", past));
-    assert_eq!(message(|| discard(hb.reset(1, 8))), text("hbitmap_reset", "QEMU_IS_ALIGNED(start, gran)"));
+    assert_eq!(
+        message(|| discard(hb.reset(1, 8))),
+        text("hbitmap_reset", "QEMU_IS_ALIGNED(start, gran)")
+    );
     let count = "QEMU_IS_ALIGNED(count, gran) || (start + count == hb->orig_size)";
     assert_eq!(message(|| discard(hb.reset(8, 9))), text("hbitmap_reset", count));
     assert_eq!(message(|| discard(hb.get(1000))), text("hbitmap_get", "pos < hb->size"));
     assert_eq!(message(|| discard(hb.status(0, 0))), text("hbitmap_status", "count > 0"));
-    assert_eq!(message(|| discard(hb.status(1, 1000))), text("hbitmap_status", "start + count <= hb->orig_size"));
-    assert_eq!(message(|| discard(Cursor::new(&hb, 1000))), text("hbitmap_iter_init", "pos < hb->size"));
-    assert_eq!(message(|| discard(Cursor::new(&HBitmap::new(0, 0), 0))), text("hbitmap_iter_init", "pos < hb->size"));
+    assert_eq!(
+        message(|| discard(hb.status(1, 1000))),
+        text("hbitmap_status", "start + count <= hb->orig_size")
+    );
+    assert_eq!(
+        message(|| discard(Cursor::new(&hb, 1000))),
+        text("hbitmap_iter_init", "pos < hb->size")
+    );
+    assert_eq!(
+        message(|| discard(Cursor::new(&HBitmap::new(0, 0), 0))),
+        text("hbitmap_iter_init", "pos < hb->size")
+    );
     let align = "hbitmap_is_serializable(hb)";
     assert_eq!(
         message(|| discard(HBitmap::new(1, 58).serialization_align())),
         text("hbitmap_serialization_align", align)
     );
     let part = "serialization_chunk";
-    assert_eq!(message(|| discard(hb.serialization_size(8, 8))), text(part, "(start & (gran - 1)) == 0"));
-    assert_eq!(message(|| discard(hb.serialization_size(0, 8))), text(part, "(count & (gran - 1)) == 0"));
-    assert_eq!(message(|| discard(hb.serialization_size(0, 2048))), text(part, "(last >> hb->granularity) < hb->size"));
+    assert_eq!(
+        message(|| discard(hb.serialization_size(8, 8))),
+        text(part, "(start & (gran - 1)) == 0")
+    );
+    assert_eq!(
+        message(|| discard(hb.serialization_size(0, 8))),
+        text(part, "(count & (gran - 1)) == 0")
+    );
+    assert_eq!(
+        message(|| discard(hb.serialization_size(0, 2048))),
+        text(part, "(last >> hb->granularity) < hb->size")
+    );
     let sizes = "b->orig_size == result->orig_size";
     assert_eq!(message(|| hb.merge_from(&HBitmap::new(999, 3))), text("hbitmap_merge", sizes));
     hb.check_invariants();

@@ -24,7 +24,8 @@ pub use qemu::{BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, Qemu as 
 pub(crate) use standalone::{free_error, free_info_list, report_message};
 #[cfg(feature = "standalone")]
 pub use standalone::{
-    BlockDirtyInfo, BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, QdbDriver, Standalone as Embedder,
+    BlockDirtyInfo, BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, QdbDriver,
+    Standalone as Embedder,
 };
 
 /// The embedder: block nodes, their locks and lists, errors, tracing.
@@ -121,5 +122,6 @@ pub trait Host {
 
     /// The trace event `hbitmap_iter_skip_words`: an iterator moved on to the word with index `position`, in which it will visit
     /// `bits`.
-    fn trace_iter_skip_words(_bitmap: *const (), _iterator: *const (), _position: u64, _bits: u64) {}
+    fn trace_iter_skip_words(_bitmap: *const (), _iterator: *const (), _position: u64, _bits: u64) {
+    }
 }

@@ -61,7 +61,12 @@ extern "C" {
     fn qdb_host_retire(object: *mut c_void, free: unsafe extern "C" fn(*mut c_void));
     fn qdb_host_length(bs: *mut BlockDriverState) -> i64;
     fn qdb_host_cluster_size(bs: *mut BlockDriverState) -> i64;
-    fn qdb_host_error_set(errp: *mut *mut Error, os_errno: c_int, func: *const c_char, msg: *const c_char);
+    fn qdb_host_error_set(
+        errp: *mut *mut Error,
+        os_errno: c_int,
+        func: *const c_char,
+        msg: *const c_char,
+    );
     fn qdb_host_error_hint(errp: *mut *mut Error, hint: *const c_char);
     fn qdb_host_info_append(tail: *mut *mut *mut BlockDirtyInfoList, info: *const QdbDirtyInfo);
     fn qdb_host_assert_global_state(func: *const c_char);
@@ -194,7 +199,12 @@ impl Host for Qemu {
     unsafe fn report(errp: *mut *mut Error, failure: &Failure) {
         // SAFETY: `errp` is as the caller promises; the strings are C strings, and the function's name, which QEMU keeps, is static.
         unsafe {
-            qdb_host_error_set(errp, failure.os_errno(), failure.function().as_ptr(), failure.message().as_ptr());
+            qdb_host_error_set(
+                errp,
+                failure.os_errno(),
+                failure.function().as_ptr(),
+                failure.message().as_ptr(),
+            );
             if let Some(hint) = failure.hint() {
                 qdb_host_error_hint(errp, hint.as_ptr());
             }
@@ -248,6 +258,13 @@ impl Host for Qemu {
     #[cold]
     fn trace_iter_skip_words(bitmap: *const (), iterator: *const (), position: u64, bits: u64) {
         // SAFETY: both addresses are printed, not followed.
-        unsafe { qdb_host_trace_iter_skip_words(bitmap.cast(), iterator.cast_mut().cast(), position, bits as c_ulong) }
+        unsafe {
+            qdb_host_trace_iter_skip_words(
+                bitmap.cast(),
+                iterator.cast_mut().cast(),
+                position,
+                bits as c_ulong,
+            )
+        }
     }
 }

@@ -43,7 +43,11 @@ pub fn dirty(bitmap: &BdrvDirtyBitmap) -> Vec<u64> {
         units.extend(start / UNIT..(start + count).div_ceil(UNIT));
         offset = start + count;
     }
-    assert_eq!(bitmap.dirty_count(), units.len() as u64 * UNIT, "the count that readers without the lock see");
+    assert_eq!(
+        bitmap.dirty_count(),
+        units.len() as u64 * UNIT,
+        "the count that readers without the lock see"
+    );
     units
 }
 

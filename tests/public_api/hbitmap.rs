@@ -79,7 +79,9 @@ fn apply(op: &Op, bitmap: &mut HBitmap, model: &mut Model) {
     let align = 64 * model.granularity;
     match op {
         Op::Set(range) => assert_eq!(bitmap.set(range.clone()), model.set(range)),
-        Op::Reset(range) => assert_eq!(bitmap.reset(range.clone()), model.reset(range, model.granularity)),
+        Op::Reset(range) => {
+            assert_eq!(bitmap.reset(range.clone()), model.reset(range, model.granularity))
+        }
         Op::Clear => {
             bitmap.clear();
             model.clear();
@@ -107,7 +109,10 @@ fn apply(op: &Op, bitmap: &mut HBitmap, model: &mut Model) {
         Op::Copy(range) => {
             let expected = model.aligned(range, align).map(|()| model.bytes(range));
             assert_eq!(bitmap.serialize(range.clone()), expected);
-            assert_eq!(bitmap.serialized_len(range.clone()), expected.clone().map(|bytes| bytes.len()));
+            assert_eq!(
+                bitmap.serialized_len(range.clone()),
+                expected.clone().map(|bytes| bytes.len())
+            );
             if let Ok(mut bytes) = expected {
                 let mut copy = HBitmap::new(model.size, model.granularity).unwrap();
                 copy.deserialize(range.clone(), &bytes).unwrap();
@@ -134,7 +139,10 @@ fn apply(op: &Op, bitmap: &mut HBitmap, model: &mut Model) {
             }
         }
         Op::Zeroes(range) => {
-            assert_eq!(bitmap.deserialize_zeroes(range.clone()), model.reset(range, align).map(drop));
+            assert_eq!(
+                bitmap.deserialize_zeroes(range.clone()),
+                model.reset(range, align).map(drop)
+            );
         }
     }
 }
@@ -185,8 +193,10 @@ fn what_can_not_be_made() {
         (u64::MAX, 1 << 63, false),
         (most, 1 << 63, true),
     ] {
-        let made = HBitmap::new(size, granularity).map(|bitmap| (bitmap.size(), bitmap.granularity()));
-        let expected = if ok { Ok((size, granularity)) } else { Err(Error::TooLarge { size, granularity }) };
+        let made =
+            HBitmap::new(size, granularity).map(|bitmap| (bitmap.size(), bitmap.granularity()));
+        let expected =
+            if ok { Ok((size, granularity)) } else { Err(Error::TooLarge { size, granularity }) };
         assert_eq!(made, expected);
         let mut bitmap = HBitmap::new(0, granularity).unwrap();
         assert_eq!(bitmap.truncate(size), expected.map(drop));

@@ -83,9 +83,18 @@ fn name() -> String {
 fn a_new_bitmap_allows_everything() {
     let node = node();
     let b = node.create_bitmap("b", UNIT).unwrap();
-    assert_eq!((b.name().as_deref(), b.size(), b.granularity(), b.count()), (Some("b"), LENGTH, UNIT, 0));
+    assert_eq!(
+        (b.name().as_deref(), b.size(), b.granularity(), b.count()),
+        (Some("b"), LENGTH, UNIT, 0)
+    );
     assert!(b.is_enabled() && b.is_recording());
-    assert!(!b.is_busy() && !b.is_readonly() && !b.is_persistent() && !b.is_to_be_stored() && !b.is_inconsistent());
+    assert!(
+        !b.is_busy()
+            && !b.is_readonly()
+            && !b.is_persistent()
+            && !b.is_to_be_stored()
+            && !b.is_inconsistent()
+    );
     assert!(!b.has_successor() && !b.is_released());
     each_allowed(&b, &[&CONTENT, &SOURCE, &FLAGS]);
     assert!(b.is_released());
@@ -97,7 +106,10 @@ fn busy() {
     let b = node.create_bitmap("b", UNIT).unwrap();
     b.set(0..1).unwrap();
     let error = Error::Busy { name: name() };
-    assert_eq!(error.to_string(), "Bitmap 'b' is currently in use by another operation and cannot be used");
+    assert_eq!(
+        error.to_string(),
+        "Bitmap 'b' is currently in use by another operation and cannot be used"
+    );
 
     let claim = b.claim().unwrap();
     assert!(b.is_busy());
@@ -244,7 +256,10 @@ fn a_backup_that_succeeds() {
     // The successor is seen, but nobody gets a handle of it.
     assert_eq!(node.bitmaps(), std::slice::from_ref(&b));
     let query = node.query();
-    assert_eq!((query.len(), &query[0].name, query[0].count, query[1].busy), (2, &None, UNIT, true));
+    assert_eq!(
+        (query.len(), &query[0].name, query[0].count, query[1].busy),
+        (2, &None, UNIT, true)
+    );
 
     let next = frozen.abdicate();
     assert_eq!((next.name(), dirty(&next)), (Some(name()), vec![1]));
@@ -311,7 +326,8 @@ fn a_panic_in_a_backup_loses_nothing() {
 #[test]
 fn taken_merged_and_put_back() {
     let node = node();
-    let (a, b) = (node.create_bitmap("a", UNIT).unwrap(), node.create_bitmap("b", 2 * UNIT).unwrap());
+    let (a, b) =
+        (node.create_bitmap("a", UNIT).unwrap(), node.create_bitmap("b", 2 * UNIT).unwrap());
     a.set(0..1).unwrap();
     b.set(LENGTH - 1..LENGTH).unwrap();
     let mut before = a.merge_with_backup(&b).unwrap();
@@ -363,12 +379,18 @@ fn names() {
         assert_eq!(error.to_string(), format!("Bitmap already exists: {name}"));
     }
     let too_long = longest + "n";
-    assert_eq!(node.create_bitmap(&too_long, UNIT), Err(Error::NameTooLong { name: too_long.clone() }));
+    assert_eq!(
+        node.create_bitmap(&too_long, UNIT),
+        Err(Error::NameTooLong { name: too_long.clone() })
+    );
     assert_eq!(node.create_bitmap("a\0b", UNIT), Err(Error::NameHasNul { name: "a\0b".into() }));
     assert_eq!((node.find(&too_long), node.find("a\0b"), node.find("a")), (None, None, None));
     let nameless = node.create_anonymous_bitmap(UNIT).unwrap();
     nameless.set_readonly(true).unwrap();
-    assert_eq!(nameless.check().unwrap_err().to_string(), "Bitmap '(null)' is readonly and cannot be modified");
+    assert_eq!(
+        nameless.check().unwrap_err().to_string(),
+        "Bitmap '(null)' is readonly and cannot be modified"
+    );
     node.release_named().unwrap();
     assert_eq!(node.bitmaps(), [nameless]);
 }
@@ -378,8 +400,13 @@ fn sizes_and_granularities_of_nodes() {
     let most = i64::MAX as u64;
     assert_eq!(Node::new(most + 1), Err(Error::OutOfRange { range: 0..most + 1, size: most }));
     assert!(Node::with_cluster_size(1, 3).is_err() && Node::with_cluster_size(1, 0).is_err());
-    for (cluster_size, expected) in [(512, 4096), (4096, 4096), (32768, 32768), (1 << 21, 65536), (1 << 62, 65536)] {
-        assert_eq!(Node::with_cluster_size(1, cluster_size).unwrap().default_granularity(), expected);
+    for (cluster_size, expected) in
+        [(512, 4096), (4096, 4096), (32768, 32768), (1 << 21, 65536), (1 << 62, 65536)]
+    {
+        assert_eq!(
+            Node::with_cluster_size(1, cluster_size).unwrap().default_granularity(),
+            expected
+        );
     }
     let node = Node::new(most).unwrap();
     for granularity in [0, 1, 256, 511, 513, 1 << 32, u64::MAX] {

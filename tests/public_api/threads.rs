@@ -97,7 +97,10 @@ fn merges_in_opposite_directions() {
     a.merge(&b).unwrap();
     b.merge(&a).unwrap();
     assert_eq!(a.snapshot(), b.snapshot());
-    assert_eq!(a.iter().map(|offset| offset / UNIT).collect::<BTreeSet<_>>(), (0..2).flat_map(units).collect());
+    assert_eq!(
+        a.iter().map(|offset| offset / UNIT).collect::<BTreeSet<_>>(),
+        (0..2).flat_map(units).collect()
+    );
 }
 
 /// What QEMU's big lock keeps apart: here the API does.
@@ -106,7 +109,11 @@ fn one_of_many_gets_it() {
     let node = Node::new(UNITS * UNIT).unwrap();
     for round in 0..1500 {
         let won = |results: Vec<Result<(), Error>>| {
-            assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{round}: {results:?}");
+            assert_eq!(
+                results.iter().filter(|result| result.is_ok()).count(),
+                1,
+                "{round}: {results:?}"
+            );
         };
         let all = |call: &(dyn Fn() -> Result<(), Error> + Sync)| {
             // Together, or they come one after the other.

@@ -23,7 +23,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let (command, rest) = arguments.split_first().map_or(("", &[][..]), |(command, rest)| (command.as_str(), rest));
+    let (command, rest) =
+        arguments.split_first().map_or(("", &[][..]), |(command, rest)| (command.as_str(), rest));
     if ["quick", "careful", "brief", "sweep"].contains(&command) {
         allocator::steady();
     }
@@ -91,7 +92,9 @@ fn print(filters: &[String], effort: Effort) -> Result<Vec<RowResult>> {
         };
         print!("{:28} {:>10} {:>10} {:>10}", row.id, show("qemu"), show("ours"), show("roaring"));
         if let Some(result) = RowResult::from_times(&row.id, &engines, &times) {
-            let limit = row.bound.map_or("-".into(), |bound| three_digits(result.ours_ns / limits.of(bound)));
+            let limit = row
+                .bound
+                .map_or("-".into(), |bound| three_digits(result.ours_ns / limits.of(bound)));
             let (ratio, target) = (three_digits(result.ratio()), three_digits(row.target));
             print!(" {ratio:>8} {target:>8} {limit:>8}  {}", result.verdict(&row).word());
             results.push((row, result));
@@ -100,7 +103,11 @@ fn print(filters: &[String], effort: Effort) -> Result<Vec<RowResult>> {
     }
     let good = results.iter().filter(|(row, result)| result.verdict(row) == Verdict::Ok).count();
     let mean = geometric_mean(results.iter().map(|(_, result)| result.ratio()));
-    println!("\n{good} of {} rows ok, geometric mean of C/ours {}", results.len(), three_digits(mean));
+    println!(
+        "\n{good} of {} rows ok, geometric mean of C/ours {}",
+        results.len(),
+        three_digits(mean)
+    );
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
@@ -139,7 +146,8 @@ fn save_sweep(directory: &Path, filters: &[String]) -> Result<bool> {
 fn save_memory(directory: &Path) -> Result<bool> {
     both()?;
     let path = |name| env::var_os(name).map(PathBuf::from).ok_or(format!("{name} is not set"));
-    let results = memory::measure_all(&env::current_exe()?, &path("QDB_ORACLE")?, &path("QDB_LIBRARY")?)?;
+    let results =
+        memory::measure_all(&env::current_exe()?, &path("QDB_ORACLE")?, &path("QDB_LIBRARY")?)?;
     let kib = |bytes: u64| format!("{} KiB", bytes >> 10);
     for result in &results {
         let (c, ours) = (result.qemu, result.ours);
@@ -161,7 +169,8 @@ fn save_memory(directory: &Path) -> Result<bool> {
 }
 
 fn memory_child(library: &Path, id: &str) -> Result<bool> {
-    let case = memory::cases().into_iter().find(|case| case.id == id).ok_or(format!("no case {id}"))?;
+    let case =
+        memory::cases().into_iter().find(|case| case.id == id).ok_or(format!("no case {id}"))?;
     println!("{}", serde_json::to_string(&memory::measure(&case, Api::load(library)?)?)?);
     Ok(true)
 }
@@ -170,7 +179,12 @@ fn save_waits(directory: &Path) -> Result<bool> {
     let (qemu, ours) = both()?;
     let results = waits::measure(qemu, ours);
     for result in &results {
-        println!("{}: {} / {} (C / ours)", result.what, duration(result.qemu_ns), duration(result.ours_ns));
+        println!(
+            "{}: {} / {} (C / ours)",
+            result.what,
+            duration(result.qemu_ns),
+            duration(result.ours_ns)
+        );
     }
     write(&directory.join("waits.json"), &results)?;
     Ok(true)
@@ -197,6 +211,14 @@ fn save_rows(directory: &Path, method: &str, results: Vec<RowResult>) -> Result<
     saved.extend(results.into_iter().map(|result| (result.id.clone(), result)));
     let known = rows::all();
     saved.retain(|id, _| known.iter().any(|row| row.id == *id));
-    write(&path, &Rows { machine: Machine::ask(), method: method.into(), limits: Limits::measure(), rows: saved })?;
+    write(
+        &path,
+        &Rows {
+            machine: Machine::ask(),
+            method: method.into(),
+            limits: Limits::measure(),
+            rows: saved,
+        },
+    )?;
     Ok(true)
 }

@@ -59,7 +59,9 @@ fn written(api: &'static Api, point: Point) -> Hb {
 
 fn set(point: Point, dirty: bool) -> MakeCase {
     let Point { size, granularity, .. } = point;
-    c_only(move |api| Set { writes: Writes::Random(WRITES, size), dirty, size, granularity }.make(api))
+    c_only(move |api| {
+        Set { writes: Writes::Random(WRITES, size), dirty, size, granularity }.make(api)
+    })
 }
 
 fn reset(point: Point) -> MakeCase {
@@ -75,17 +77,19 @@ fn bulk(point: Point, run: fn(&mut Hb, &mut Hb)) -> MakeCase {
             Vec::new(),
             move |pairs: &mut Vec<(Hb, Hb)>| {
                 pairs.clear();
-                pairs
-                    .extend((0..point.pairs()).map(|_| (written(api, point), api.make(point.size, point.granularity))));
+                pairs.extend(
+                    (0..point.pairs())
+                        .map(|_| (written(api, point), api.make(point.size, point.granularity))),
+                );
             },
             move |pairs| {
                 pairs.iter_mut().for_each(|(first, second)| run(first, second));
                 0
             },
             |pairs| {
-                pairs
-                    .iter()
-                    .fold(0, |sum, (first, second)| sum.rotate_left(1) ^ first.count() ^ second.count().rotate_left(7))
+                pairs.iter().fold(0, |sum, (first, second)| {
+                    sum.rotate_left(1) ^ first.count() ^ second.count().rotate_left(7)
+                })
             },
         )
     })
@@ -106,11 +110,17 @@ pub(super) fn rows() -> Vec<Row> {
                     point.pairs(),
                     bulk(point, |a, b| b.merge(a)),
                 ),
-                ("clear", "reset_all after 100,000 random writes", point.pairs(), bulk(point, |a, _| a.clear())),
+                (
+                    "clear",
+                    "reset_all after 100,000 random writes",
+                    point.pairs(),
+                    bulk(point, |a, _| a.clear()),
+                ),
             ]
             .map(|(id, what, operations, make)| {
                 let what = format!("{what}, {}", point.name);
-                Row::new(&format!("grow/{id}/{}", point.name), &what, operations, 1.0, make).table(Table::Growth)
+                Row::new(&format!("grow/{id}/{}", point.name), &what, operations, 1.0, make)
+                    .table(Table::Growth)
             })
         })
         .collect()

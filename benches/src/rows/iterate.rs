@@ -17,12 +17,18 @@ impl Generic for Iterate {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    [(Density::Sparse, 2.0), (Density::Percent1, 1.5), (Density::Percent40, 1.3), (Density::Full, 1.3)]
-        .map(|(density, target)| {
-            let operations = (BITS as f64 * density.fraction()) as u64;
-            let what = format!("iterate, {} % (per bit)", density.id());
-            let make = all_three(Iterate(density));
-            Row::new(&format!("iterate/{}", density.id()), &what, operations, target, make).bound(Bound::Call)
-        })
-        .into()
+    [
+        (Density::Sparse, 2.0),
+        (Density::Percent1, 1.5),
+        (Density::Percent40, 1.3),
+        (Density::Full, 1.3),
+    ]
+    .map(|(density, target)| {
+        let operations = (BITS as f64 * density.fraction()) as u64;
+        let what = format!("iterate, {} % (per bit)", density.id());
+        let make = all_three(Iterate(density));
+        Row::new(&format!("iterate/{}", density.id()), &what, operations, target, make)
+            .bound(Bound::Call)
+    })
+    .into()
 }

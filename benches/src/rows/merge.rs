@@ -62,7 +62,12 @@ fn across(id: &str, what: &str, from: u32, to: u32, new: bool, target: f64) -> R
 
 /// What is done to a bitmap of 4 KiB blocks right after 40 % set blocks of 64 KiB were merged into it, on a disk of 1 TiB: what the merge
 /// has saved may have to be paid then.
-fn after(id: &str, what: &str, operations: u64, run: impl Fn(&mut Hb) -> u64 + Clone + 'static) -> Row {
+fn after(
+    id: &str,
+    what: &str,
+    operations: u64,
+    run: impl Fn(&mut Hb) -> u64 + Clone + 'static,
+) -> Row {
     const TIB: u64 = 1 << 40;
     let make = c_only(move |api| {
         let mut source = api.make(TIB, GRANULARITY);
@@ -84,21 +89,37 @@ fn after(id: &str, what: &str, operations: u64, run: impl Fn(&mut Hb) -> u64 + C
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    let mut rows: Vec<Row> =
-        [(Density::Sparse, 16.0), (Density::Percent1, 4.5), (Density::Percent40, 8.0), (Density::Full, 150.0)]
-            .map(|(density, target)| {
-                let what = format!("merge in place, {} %", density.id());
-                Row::new(&format!("merge/{}", density.id()), &what, 1, target, all_three(InPlace(density)))
-                    .bound(Bound::OrCount(BYTES))
-            })
-            .into();
+    let mut rows: Vec<Row> = [
+        (Density::Sparse, 16.0),
+        (Density::Percent1, 4.5),
+        (Density::Percent40, 8.0),
+        (Density::Full, 150.0),
+    ]
+    .map(|(density, target)| {
+        let what = format!("merge in place, {} %", density.id());
+        Row::new(&format!("merge/{}", density.id()), &what, 1, target, all_three(InPlace(density)))
+            .bound(Bound::OrCount(BYTES))
+    })
+    .into();
     let fine = Bound::Copy(16 * BYTES);
-    rows.push(across("merge/64k-to-4k", "merge 64 KiB → 4 KiB granularity, 40 % set", 16, 12, true, 15.0).bound(fine));
-    rows.push(across("merge/4k-to-64k", "merge 4 KiB → 64 KiB, 40 % set", 12, 16, true, 15.0).bound(fine));
     rows.push(
-        across("merge/64k-to-4k-used", "the same, into a bitmap that was full before", 16, 12, false, 1.0)
-            .bound(fine)
-            .table(Table::Extra),
+        across("merge/64k-to-4k", "merge 64 KiB → 4 KiB granularity, 40 % set", 16, 12, true, 15.0)
+            .bound(fine),
+    );
+    rows.push(
+        across("merge/4k-to-64k", "merge 4 KiB → 64 KiB, 40 % set", 12, 16, true, 15.0).bound(fine),
+    );
+    rows.push(
+        across(
+            "merge/64k-to-4k-used",
+            "the same, into a bitmap that was full before",
+            16,
+            12,
+            false,
+            1.0,
+        )
+        .bound(fine)
+        .table(Table::Extra),
     );
     let writes = Writes::Random(1 << 18, 1 << 40);
     let list = writes.list();
@@ -108,9 +129,12 @@ pub(super) fn rows() -> Vec<Row> {
         writes.replay(&list, bitmap);
         0
     }));
-    rows.push(after("merge/64k-to-4k-then-get", "get random after such a merge", looks.len() as u64, move |bitmap| {
-        bitmap.get_each(&mut Caller::default(), &looks)
-    }));
+    rows.push(after(
+        "merge/64k-to-4k-then-get",
+        "get random after such a merge",
+        looks.len() as u64,
+        move |bitmap| bitmap.get_each(&mut Caller::default(), &looks),
+    ));
     rows.push(after(
         "merge/64k-to-4k-then-areas",
         "next_dirty_area loop over all of it, after such a merge",

@@ -84,7 +84,9 @@ fn guest_writes(blocks: Blocks, bitmaps: usize, threads: u64) -> Row {
                     blocks.write(node, 0);
                 } else {
                     thread::scope(|scope| {
-                        (0..threads).for_each(|thread| drop(scope.spawn(move || blocks.write(node, thread))));
+                        (0..threads).for_each(|thread| {
+                            drop(scope.spawn(move || blocks.write(node, thread)))
+                        });
                     });
                 }
                 0

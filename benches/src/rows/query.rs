@@ -32,16 +32,23 @@ fn next_dirty(density: Density) -> Row {
         let mut bitmap = api.make(DISK, GRANULARITY);
         bitmap.load(&bytes(BITS, density, 1));
         let places = places();
-        case(bitmap, |_| (), move |bitmap| bitmap.next_dirty_each(&mut Caller::default(), &places, DISK), |_| 0)
+        case(
+            bitmap,
+            |_| (),
+            move |bitmap| bitmap.next_dirty_each(&mut Caller::default(), &places, DISK),
+            |_| 0,
+        )
     });
     let what = format!("next_dirty random, {} % set", density.id());
-    Row::new(&format!("query/next-dirty-{}", density.id()), &what, MANY, 1.0, make).table(Table::Extra)
+    Row::new(&format!("query/next-dirty-{}", density.id()), &what, MANY, 1.0, make)
+        .table(Table::Extra)
 }
 
 /// The loop of a backup: from one dirty area to the next.
 fn areas(id: &str, what: &str, target: f64, density: Density) -> Row {
     // Counted on a sixteenth of the map: making all of it only to list the rows would take too long.
-    let operations = if density == Density::Full { 1 } else { runs(&bytes(BITS / 16, density, 1)) * 16 };
+    let operations =
+        if density == Density::Full { 1 } else { runs(&bytes(BITS / 16, density, 1)) * 16 };
     let make = c_only(move |api| {
         let mut bitmap = api.make(DISK, GRANULARITY);
         bitmap.load(&bytes(BITS, density, 1));
@@ -56,7 +63,8 @@ fn next_zero_full() -> Row {
         bitmap.set(0, DISK);
         case(bitmap, |_| (), |bitmap| bitmap.next_zero(0, DISK) as u64, |_| 0)
     });
-    Row::new("query/next-zero-full", "next_zero over all ones", 1, 50.0, make).bound(Bound::Copy(BYTES / 2))
+    Row::new("query/next-zero-full", "next_zero over all ones", 1, 50.0, make)
+        .bound(Bound::Copy(BYTES / 2))
 }
 
 pub(super) fn rows() -> Vec<Row> {
@@ -66,15 +74,24 @@ pub(super) fn rows() -> Vec<Row> {
     main.target = 1.5;
     vec![
         Row::new("query/get", "get random", MANY, 1.0, all_three(GetRandom(Density::Percent40))),
-        Row::new("query/get-0.01", "get random, 0.01 % set", MANY, 1.0, all_three(GetRandom(Density::Sparse)))
-            .table(Table::Extra),
+        Row::new(
+            "query/get-0.01",
+            "get random, 0.01 % set",
+            MANY,
+            1.0,
+            all_three(GetRandom(Density::Sparse)),
+        )
+        .table(Table::Extra),
         main,
         next_dirty(Density::Sparse),
         next_dirty(Density::Percent40),
         areas("areas/sparse", "next_dirty_area loop, sparse (per area)", 2.0, Density::Sparse),
-        areas("areas/1", "next_dirty_area loop, 1 % set (per area)", 1.0, Density::Percent1).table(Table::Extra),
-        areas("areas/40", "next_dirty_area loop, 40 % set (per area)", 1.0, Density::Percent40).table(Table::Extra),
-        areas("areas/one-run", "next_dirty_area, one 16 TiB run", 50.0, Density::Full).bound(Bound::Copy(BYTES / 2)),
+        areas("areas/1", "next_dirty_area loop, 1 % set (per area)", 1.0, Density::Percent1)
+            .table(Table::Extra),
+        areas("areas/40", "next_dirty_area loop, 40 % set (per area)", 1.0, Density::Percent40)
+            .table(Table::Extra),
+        areas("areas/one-run", "next_dirty_area, one 16 TiB run", 50.0, Density::Full)
+            .bound(Bound::Copy(BYTES / 2)),
         next_zero_full(),
     ]
 }

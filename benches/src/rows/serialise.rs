@@ -52,7 +52,12 @@ fn clusters(density: Density) -> Row {
     let make = c_only(move |api| {
         let mut bitmap = api.make(DISK, GRANULARITY);
         bitmap.load(&bytes(BITS, density, 1));
-        case((bitmap, vec![0u8; CLUSTER]), |_| (), |(bitmap, buffer)| store_clusters(bitmap, buffer), |_| 0)
+        case(
+            (bitmap, vec![0u8; CLUSTER]),
+            |_| (),
+            |(bitmap, buffer)| store_clusters(bitmap, buffer),
+            |_| 0,
+        )
     });
     let what = format!("serialise {} %, in 64 KiB clusters", density.id());
     Row::new(&format!("serialise/{}-clusters", density.id()), &what, 1, 1.0, make)
@@ -65,7 +70,8 @@ fn load(id: &str, what: &str, target: f64, density: Density, new: bool, clusters
     let make = c_only(move |api| {
         let content = bytes(BITS, density, 1);
         // qcow2 knows from its table which clusters are stored.
-        let stored: Vec<bool> = content.chunks(CLUSTER).map(|cluster| cluster.iter().any(|&byte| byte != 0)).collect();
+        let stored: Vec<bool> =
+            content.chunks(CLUSTER).map(|cluster| cluster.iter().any(|&byte| byte != 0)).collect();
         case(
             Some(api.make(DISK, GRANULARITY)),
             move |bitmap| {
@@ -90,7 +96,9 @@ fn load(id: &str, what: &str, target: f64, density: Density, new: bool, clusters
 }
 
 fn load_clusters(bitmap: &mut Hb, content: &[u8], stored: &[bool]) {
-    for ((cluster, &stored), start) in content.chunks(CLUSTER).zip(stored).zip((0..DISK).step_by(COVERS as usize)) {
+    for ((cluster, &stored), start) in
+        content.chunks(CLUSTER).zip(stored).zip((0..DISK).step_by(COVERS as usize))
+    {
         let bytes = COVERS.min(DISK - start);
         if stored {
             bitmap.load_part(cluster, start, bytes);
@@ -105,9 +113,15 @@ pub(super) fn rows() -> Vec<Row> {
     let whole = |density: Density, target| {
         let what = format!("serialise {} %", density.id());
         // `roaring` writes a format of its own, as small as its content.
-        Row::new(&format!("serialise/{}", density.id()), &what, 1, target, all_three(Whole(density)))
-            .bound(Bound::Copy(BYTES))
-            .roaring_differs()
+        Row::new(
+            &format!("serialise/{}", density.id()),
+            &what,
+            1,
+            target,
+            all_three(Whole(density)),
+        )
+        .bound(Bound::Copy(BYTES))
+        .roaring_differs()
     };
     let mut rows = vec![
         whole(Density::Sparse, 3.0),
@@ -116,7 +130,9 @@ pub(super) fn rows() -> Vec<Row> {
         clusters(Density::Percent1),
         clusters(Density::Percent40),
     ];
-    for (density, target) in [(Density::Sparse, 3.0), (Density::Percent1, 8.0), (Density::Percent40, 8.0)] {
+    for (density, target) in
+        [(Density::Sparse, 3.0), (Density::Percent1, 8.0), (Density::Percent40, 8.0)]
+    {
         let name = density.id();
         rows.push(load(
             &format!("deserialise/{name}"),
@@ -126,9 +142,10 @@ pub(super) fn rows() -> Vec<Row> {
             false,
             false,
         ));
-        for (suffix, text, clusters) in
-            [("new", "into a new bitmap", false), ("clusters", "into a new bitmap, in 64 KiB clusters", true)]
-        {
+        for (suffix, text, clusters) in [
+            ("new", "into a new bitmap", false),
+            ("clusters", "into a new bitmap, in 64 KiB clusters", true),
+        ] {
             let id = format!("deserialise/{name}-{suffix}");
             let what = format!("deserialise + finish, {name} %, {text}");
             rows.push(load(&id, &what, 1.0, density, true, clusters).table(Table::Extra));

@@ -44,16 +44,24 @@ impl Writes {
         let mut random = Random::new(7);
         match self {
             Writes::Sequential(n) => (0..n).map(|i| (i << 16, 1 << 16)).collect(),
-            Writes::Random(n, disk) => (0..n).map(|_| (random.below(disk >> 12) << 12, 1 << 12)).collect(),
+            Writes::Random(n, disk) => {
+                (0..n).map(|_| (random.below(disk >> 12) << 12, 1 << 12)).collect()
+            }
             Writes::Hot(_) => {
                 let blocks: Vec<u64> = (0..256).map(|_| random.below(DISK >> 16) << 16).collect();
                 // Repeated: the list itself is to stay in the cache.
                 let block = |random: &mut Random| blocks[random.below(256) as usize];
-                (0..1 << 14).map(|_| (block(&mut random) + (random.below(16) << 12), 1 << 12)).collect()
+                (0..1 << 14)
+                    .map(|_| (block(&mut random) + (random.below(16) << 12), 1 << 12))
+                    .collect()
             }
             Writes::RangesInOrder(n) => (0..n).map(|i| (i * RANGE, RANGE)).collect(),
-            Writes::RangesAligned(n) => (0..n).map(|_| (random.below(DISK / RANGE) * RANGE, RANGE)).collect(),
-            Writes::RangesAnywhere(n) => (0..n).map(|_| (random.below((DISK - RANGE) >> 16) << 16, RANGE)).collect(),
+            Writes::RangesAligned(n) => {
+                (0..n).map(|_| (random.below(DISK / RANGE) * RANGE, RANGE)).collect()
+            }
+            Writes::RangesAnywhere(n) => {
+                (0..n).map(|_| (random.below((DISK - RANGE) >> 16) << 16, RANGE)).collect()
+            }
         }
     }
 
@@ -119,7 +127,8 @@ impl Generic for Reset {
         let Reset { size, granularity, .. } = *self;
         let writes = Writes::Random(self.writes, size);
         let list = writes.list();
-        let resets: Vec<u64> = list.iter().map(|&(start, _)| start >> granularity << granularity).collect();
+        let resets: Vec<u64> =
+            list.iter().map(|&(start, _)| start >> granularity << granularity).collect();
         case(
             maker.make(size, granularity),
             move |bitmap| writes.replay(&list, bitmap),
@@ -140,9 +149,27 @@ fn set(id: &str, what: &str, target: f64, writes: Writes, dirty: bool) -> Row {
 pub(super) fn rows() -> Vec<Row> {
     const MANY: u64 = 1 << 20;
     vec![
-        set("set/seq-64k-clean", "set, 64 KiB sequential, clean", 5.0, Writes::Sequential(MANY), false),
-        set("set/rand-4k-clean", "set, 4 KiB random, clean", 2.5, Writes::Random(MANY, DISK), false),
-        set("set/rand-4k-dirty", "set, 4 KiB random, already dirty", 4.0, Writes::Random(MANY, DISK), true),
+        set(
+            "set/seq-64k-clean",
+            "set, 64 KiB sequential, clean",
+            5.0,
+            Writes::Sequential(MANY),
+            false,
+        ),
+        set(
+            "set/rand-4k-clean",
+            "set, 4 KiB random, clean",
+            2.5,
+            Writes::Random(MANY, DISK),
+            false,
+        ),
+        set(
+            "set/rand-4k-dirty",
+            "set, 4 KiB random, already dirty",
+            4.0,
+            Writes::Random(MANY, DISK),
+            true,
+        ),
         set("set/hot-256", "set, hot 256 blocks, already dirty", 7.0, Writes::Hot(MANY), true),
         set("set/2g-ranges", "set, 2 GiB ranges", 20.0, Writes::RangesInOrder(DISK / RANGE), false),
         set(
@@ -161,8 +188,14 @@ pub(super) fn rows() -> Vec<Row> {
             false,
         )
         .table(Table::Extra),
-        set("set/2g-ranges-dirty", "set, 2 GiB ranges, already dirty", 1.0, Writes::RangesAligned(4096), true)
-            .table(Table::Extra),
+        set(
+            "set/2g-ranges-dirty",
+            "set, 2 GiB ranges, already dirty",
+            1.0,
+            Writes::RangesAligned(4096),
+            true,
+        )
+        .table(Table::Extra),
         Row::new(
             "reset/rand-64k",
             "reset, 64 KiB random",

@@ -158,13 +158,26 @@ pub(super) fn rows() -> Vec<Row> {
     let sweep = Bound::Copy(BYTES);
     vec![
         Row::new("set/all", "set all", 1, 100.0, all_three(SetAll { new: true })).bound(sweep),
-        Row::new("set/all-again", "set all, after a reset", 1, 1.0, all_three(SetAll { new: false }))
-            .bound(sweep)
-            .table(Table::Extra),
-        Row::new("reset/all", "reset whole range", 1, 50.0, all_three(ResetAll(Density::Full))).bound(sweep),
-        Row::new("reset/all-40", "reset whole range, 40 % set", 1, 1.0, all_three(ResetAll(Density::Percent40)))
-            .bound(sweep)
-            .table(Table::Extra),
+        Row::new(
+            "set/all-again",
+            "set all, after a reset",
+            1,
+            1.0,
+            all_three(SetAll { new: false }),
+        )
+        .bound(sweep)
+        .table(Table::Extra),
+        Row::new("reset/all", "reset whole range", 1, 50.0, all_three(ResetAll(Density::Full)))
+            .bound(sweep),
+        Row::new(
+            "reset/all-40",
+            "reset whole range, 40 % set",
+            1,
+            1.0,
+            all_three(ResetAll(Density::Percent40)),
+        )
+        .bound(sweep)
+        .table(Table::Extra),
         clear_petabyte(),
         clear(Density::Sparse),
         clear(Density::Percent40),

@@ -75,7 +75,12 @@ fn of(workload: Workload) -> [Row; 4] {
         .table(Table::Workload)
     };
     [
-        row("set", "replay (per write)", workload.writes().len() as u64, all_three(Replay(workload))),
+        row(
+            "set",
+            "replay (per write)",
+            workload.writes().len() as u64,
+            all_three(Replay(workload)),
+        ),
         row(
             "areas",
             "next_dirty_area loop",

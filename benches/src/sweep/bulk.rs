@@ -29,8 +29,10 @@ fn load(is_new: bool) -> impl Fn(&Content) -> Work {
         let shape = content.shape;
         let bytes = Rc::<[u8]>::from(content.bytes());
         // qcow2 knows from its table which clusters are stored.
-        let stored: Rc<[bool]> = bytes.chunks(CLUSTER).map(|part| part.iter().any(|&byte| byte != 0)).collect();
-        let before = Rc::<[u8]>::from(if is_new { Vec::new() } else { Content::new(shape, 2).bytes() });
+        let stored: Rc<[bool]> =
+            bytes.chunks(CLUSTER).map(|part| part.iter().any(|&byte| byte != 0)).collect();
+        let before =
+            Rc::<[u8]>::from(if is_new { Vec::new() } else { Content::new(shape, 2).bytes() });
         let make = move |api: &'static Api, used: Option<Hb>| match used {
             Some(mut used) if !is_new => {
                 used.load(&before);
@@ -78,8 +80,18 @@ fn loads() -> Vec<Row> {
     .flat_map(|operation| operation.rows(&PLACES))
     .chain(
         [
-            Operation::new("load/zeroes", "load zeroes by cluster over it", nothing, uniform(Hb::load_zeroes)),
-            Operation::new("load/ones", "load ones by cluster over it", nothing, uniform(Hb::load_ones)),
+            Operation::new(
+                "load/zeroes",
+                "load zeroes by cluster over it",
+                nothing,
+                uniform(Hb::load_zeroes),
+            ),
+            Operation::new(
+                "load/ones",
+                "load ones by cluster over it",
+                nothing,
+                uniform(Hb::load_ones),
+            ),
         ]
         .into_iter()
         .flat_map(|operation| operation.rows(&PLACES[..4])),
@@ -96,16 +108,21 @@ fn truncates() -> Vec<Row> {
             })
         })
     };
-    let fro = Operation::new("truncate/to-and-fro", "truncate by one bit, and back", Needs::Nothing, |content| {
-        let (disk, granule) = (content.shape.disk(), content.shape.granule());
-        steady(content, 8, move |bitmap, _| {
-            for _ in 0..4 {
-                bitmap.truncate(disk - granule);
-                bitmap.truncate(disk);
-            }
-            0
-        })
-    });
+    let fro = Operation::new(
+        "truncate/to-and-fro",
+        "truncate by one bit, and back",
+        Needs::Nothing,
+        |content| {
+            let (disk, granule) = (content.shape.disk(), content.shape.granule());
+            steady(content, 8, move |bitmap, _| {
+                for _ in 0..4 {
+                    bitmap.truncate(disk - granule);
+                    bitmap.truncate(disk);
+                }
+                0
+            })
+        },
+    );
     [
         to("truncate/down-little", "truncate down by 1 %", |size| size / 100 * 99),
         to("truncate/down-half", "truncate down to a half", |size| size / 2),
@@ -124,25 +141,29 @@ fn create(size: Size, sets: u64) -> Vec<Row> {
         0 => ("", String::new()),
         _ => ("-touch", format!(" with {sets} random sets between")),
     };
-    let shape = Shape { pattern: Pattern::Random, density: 0, bits: size.bytes >> 16, granularity: 16 };
+    let shape =
+        Shape { pattern: Pattern::Random, density: 0, bits: size.bytes >> 16, granularity: 16 };
     let id = format!("create{suffix}/{}", size.id);
-    let operation = Operation::new(&id, &format!("create and free{text}"), Needs::Nothing, move |content| {
-        let shape = content.shape;
-        let make = move |api: &'static Api| {
-            let offsets = random_offsets(shape, sets);
-            let run = move |(): &mut ()| {
-                let mut bitmap = new(api, shape);
-                offsets.iter().for_each(|&offset| bitmap.set(offset, shape.granule()));
-                bitmap.count()
+    let operation =
+        Operation::new(&id, &format!("create and free{text}"), Needs::Nothing, move |content| {
+            let shape = content.shape;
+            let make = move |api: &'static Api| {
+                let offsets = random_offsets(shape, sets);
+                let run = move |(): &mut ()| {
+                    let mut bitmap = new(api, shape);
+                    offsets.iter().for_each(|&offset| bitmap.set(offset, shape.granule()));
+                    bitmap.count()
+                };
+                case((), |()| (), run, |()| 0)
             };
-            case((), |()| (), run, |()| 0)
-        };
-        Work { calls: 1, steady: true, make: Box::new(make) }
-    });
+            Work { calls: 1, steady: true, make: Box::new(make) }
+        });
     operation.row(&size.name(), Some(0), shape)
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    let creates = [0, 100].into_iter().flat_map(|sets| SIZES.into_iter().flat_map(move |size| create(size, sets)));
+    let creates = [0, 100]
+        .into_iter()
+        .flat_map(|sets| SIZES.into_iter().flat_map(move |size| create(size, sets)));
     loads().into_iter().chain(truncates()).chain(creates).collect()
 }

@@ -124,7 +124,8 @@ impl Content {
     /// Contents of equal shapes differ by their seeds.
     pub fn new(shape: Shape, seed: u64) -> Content {
         let mut random = Random::new(seed);
-        let templates = (0..TEMPLATES.min(shape.chunks())).map(|_| Template::new(shape, &mut random)).collect();
+        let templates =
+            (0..TEMPLATES.min(shape.chunks())).map(|_| Template::new(shape, &mut random)).collect();
         Content { shape, seed, templates }
     }
 
@@ -134,7 +135,9 @@ impl Content {
 
     /// The serialised form.
     pub fn bytes(&self) -> Vec<u8> {
-        let bytes = |template: &Template| template.words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let bytes = |template: &Template| {
+            template.words.iter().flat_map(|word| word.to_le_bytes()).collect()
+        };
         let templates: Vec<Vec<u8>> = self.templates.iter().map(bytes).collect();
         let mut content = Vec::with_capacity((self.shape.bits / 8) as usize);
         for chunk in 0..self.shape.chunks() {
@@ -194,7 +197,11 @@ impl Template {
             new
         };
         match shape.pattern {
-            Pattern::Random | Pattern::SetEach | Pattern::Remains | Pattern::AllBut | Pattern::ResetEach => {
+            Pattern::Random
+            | Pattern::SetEach
+            | Pattern::Remains
+            | Pattern::AllBut
+            | Pattern::ResetEach => {
                 // The rarer kind of bits is chosen.
                 let inverted = ones > length / 2;
                 let mut left = if inverted { length - ones } else { ones };
@@ -234,7 +241,8 @@ mod tests {
     use super::*;
     use crate::pattern::{ones, runs};
 
-    const PATTERNS: [Pattern; 4] = [Pattern::Random, Pattern::Runs, Pattern::EveryNth, Pattern::AllBut];
+    const PATTERNS: [Pattern; 4] =
+        [Pattern::Random, Pattern::Runs, Pattern::EveryNth, Pattern::AllBut];
 
     fn content(pattern: Pattern, density: u64, bits: u64) -> Content {
         Content::new(Shape { pattern, density, bits, granularity: 16 }, 3)
@@ -280,11 +288,20 @@ mod tests {
                 let content = content(pattern, 100, 8 * CHUNK);
                 let bytes = content.bytes();
                 let get = |bit: &u64| bytes[(bit / 8) as usize] >> (bit % 8) & 1;
-                for (value, bits) in [(1, content.set_bits(limit)), (0, content.clear_bits(limit))] {
+                for (value, bits) in [(1, content.set_bits(limit)), (0, content.clear_bits(limit))]
+                {
                     assert!(bits.iter().all(|bit| get(bit) == value), "{pattern:?}");
                     let distinct: HashSet<_> = bits.iter().collect();
-                    let all = if value == 1 { content.shape.ones() } else { 8 * CHUNK - content.shape.ones() };
-                    assert_eq!((distinct.len(), bits.len() as u64), (bits.len(), limit.min(all)), "{pattern:?}");
+                    let all = if value == 1 {
+                        content.shape.ones()
+                    } else {
+                        8 * CHUNK - content.shape.ones()
+                    };
+                    assert_eq!(
+                        (distinct.len(), bits.len() as u64),
+                        (bits.len(), limit.min(all)),
+                        "{pattern:?}"
+                    );
                 }
             }
         }
@@ -292,7 +309,8 @@ mod tests {
 
     #[test]
     fn seeds_make_different_contents() {
-        let shape = Shape { pattern: Pattern::Random, density: 100, bits: 8 * CHUNK, granularity: 16 };
+        let shape =
+            Shape { pattern: Pattern::Random, density: 100, bits: 8 * CHUNK, granularity: 16 };
         assert_ne!(Content::new(shape, 1).bytes(), Content::new(shape, 2).bytes());
         assert_eq!(Content::new(shape, 1).bytes(), Content::new(shape, 1).bytes());
     }

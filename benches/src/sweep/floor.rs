@@ -27,7 +27,11 @@ impl Times {
 
     /// Whether it is slower than C by more than what is allowed.
     pub fn is_under_the_floor(self) -> bool {
-        let limit = if self.qemu_ns < SHORT_NS { self.qemu_ns + ALLOWANCE_NS } else { self.qemu_ns / NOISE };
+        let limit = if self.qemu_ns < SHORT_NS {
+            self.qemu_ns + ALLOWANCE_NS
+        } else {
+            self.qemu_ns / NOISE
+        };
         self.ours_ns > limit
     }
 }

@@ -108,13 +108,18 @@ fn lines<'a>(cells: &'a [Measured<'a>]) -> Vec<Line<'a>> {
 fn split<'a, 'b>(lines: &'b [Line<'a>]) -> [&'b [Line<'a>]; 2] {
     let middle = lines.len() / 2;
     let is_group = |line: &Line| matches!(line, Line::Group(_));
-    let start = lines[middle..].iter().position(is_group).map_or(lines.len(), |index| middle + index);
+    let start =
+        lines[middle..].iter().position(is_group).map_or(lines.len(), |index| middle + index);
     [&lines[..start], &lines[start..]]
 }
 
 /// The class of a ratio's colour.
 fn colour(ratio: f64) -> &'static str {
-    COLOURS.iter().rev().find(|(least, ..)| ratio >= *least).map_or(COLOURS[0].1, |(_, class, _)| class)
+    COLOURS
+        .iter()
+        .rev()
+        .find(|(least, ..)| ratio >= *least)
+        .map_or(COLOURS[0].1, |(_, class, _)| class)
 }
 
 #[derive(Default)]
@@ -128,7 +133,10 @@ struct Drawing {
 impl Drawing {
     fn text(&mut self, class: &str, attributes: &str, (x, y): (i32, i32), text: &str) {
         let text = text.replace('&', "&amp;").replace('<', "&lt;");
-        let _ = writeln!(self.texts, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\"{attributes}>{text}</text>");
+        let _ = writeln!(
+            self.texts,
+            "<text class=\"{class}\" x=\"{x}\" y=\"{y}\"{attributes}>{text}</text>"
+        );
     }
 
     fn legend(&mut self, sentence: &str) {
@@ -142,8 +150,18 @@ impl Drawing {
         let (x, y) = (MARGIN + 62 * COLOURS.len() as i32 + 20, 64);
         self.rectangle("s3", (x, 54), WIDTH);
         self.mark((x, 54));
-        self.text("note", "", (x + WIDTH + 6, y), "under the floor each time: longer than C's time ÷ 0.95,");
-        self.text("note", "", (x + WIDTH + 6, y + 14), "or, where C takes less than 10 ns, by more than 2 ns");
+        self.text(
+            "note",
+            "",
+            (x + WIDTH + 6, y),
+            "under the floor each time: longer than C's time ÷ 0.95,",
+        );
+        self.text(
+            "note",
+            "",
+            (x + WIDTH + 6, y + 14),
+            "or, where C takes less than 10 ns, by more than 2 ns",
+        );
     }
 
     fn rectangle(&mut self, class: &'static str, (x, y): (i32, i32), width: i32) {
@@ -166,26 +184,47 @@ impl Drawing {
 
     fn panel(&mut self, left: i32, lines: &[Line]) {
         let column = |index: usize| left + LABEL + WIDTH * index as i32;
-        self.text("note", " text-anchor=\"end\"", (left + LABEL - 6, TOP + HEADINGS - 6), "bits in a chunk of 32,768");
+        self.text(
+            "note",
+            " text-anchor=\"end\"",
+            (left + LABEL - 6, TOP + HEADINGS - 6),
+            "bits in a chunk of 32,768",
+        );
         for (index, density) in DENSITIES.into_iter().enumerate() {
             let (x, y) = (column(index) + 13, TOP + HEADINGS - 4);
-            self.text("", &format!(" transform=\"rotate(-60 {x} {y})\""), (x, y), &heading(density));
+            self.text(
+                "",
+                &format!(" transform=\"rotate(-60 {x} {y})\""),
+                (x, y),
+                &heading(density),
+            );
         }
         for (index, line) in lines.iter().enumerate() {
             let y = TOP + HEADINGS + HEIGHT * index as i32;
             match line {
                 Line::Group(what) => self.text("group", "", (left, y + HEIGHT - 2), what),
                 Line::Densities(cells) => {
-                    self.text("", " text-anchor=\"end\"", (left + LABEL - 6, y + 9), &cells[0].row.place);
+                    self.text(
+                        "",
+                        " text-anchor=\"end\"",
+                        (left + LABEL - 6, y + 9),
+                        &cells[0].row.place,
+                    );
                     for cell in *cells {
-                        let at = DENSITIES.iter().position(|&density| Some(density) == cell.cell.column);
+                        let at =
+                            DENSITIES.iter().position(|&density| Some(density) == cell.cell.column);
                         self.cell(cell, (column(at.expect("the densities are the columns")), y));
                     }
                 }
                 Line::Names(cells) => {
                     for (index, cell) in cells.iter().enumerate() {
                         let middle = column(index) + WIDTH / 2;
-                        self.text("small", " text-anchor=\"middle\"", (middle, y + 10), &cell.row.place);
+                        self.text(
+                            "small",
+                            " text-anchor=\"middle\"",
+                            (middle, y + 10),
+                            &cell.row.place,
+                        );
                     }
                 }
                 Line::Singles(cells) => {

@@ -36,8 +36,10 @@ pub fn each<T: Serialize + DeserializeOwned>(items: impl Iterator<Item = T>) -> 
         unsafe { libc::_exit(i32::from(done.is_err())) }
     }
     drop(writer);
-    let results =
-        BufReader::new(reader).lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect::<io::Result<Vec<T>>>();
+    let results = BufReader::new(reader)
+        .lines()
+        .map(|line| Ok(serde_json::from_str(&line?)?))
+        .collect::<io::Result<Vec<T>>>();
     // SAFETY: the child is this function's own, and nobody else waits for it.
     unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
     results

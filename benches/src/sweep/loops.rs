@@ -70,7 +70,9 @@ impl Hb {
     pub fn next_zero_each(&self, caller: &mut Caller, offsets: &[u64]) -> u64 {
         let (next_zero, bitmap, size) = (self.api.hbitmap_next_zero, self.raw, self.size);
         // SAFETY: own bitmap; the offsets are within it.
-        caller.sum(offsets, |&offset| unsafe { next_zero(bitmap, offset as i64, (size - offset) as i64) } as u64)
+        caller.sum(offsets, |&offset| unsafe {
+            next_zero(bitmap, offset as i64, (size - offset) as i64)
+        } as u64)
     }
 
     /// Asks for the count and for emptiness, so many times.

@@ -54,7 +54,9 @@ pub fn measure(work: &Work, engines: [&'static Api; 2], effort: Effort) -> Resul
             times[side].push(elapsed / f64::from(repeats[side]) / work.calls as f64);
         }
         let (spent, done) = (processor_time() - start, round + 1);
-        if (done >= BATCHES.1 && spent > TIME.0 * effort.0) || (done >= BATCHES.0 && spent > TIME.1 * effort.0) {
+        if (done >= BATCHES.1 && spent > TIME.0 * effort.0)
+            || (done >= BATCHES.0 && spent > TIME.1 * effort.0)
+        {
             break;
         }
     }

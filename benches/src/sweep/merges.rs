@@ -71,7 +71,8 @@ fn across(to: u32, used: bool) -> impl Fn(&Content) -> Work {
         let source = content.shape;
         let bits = source.disk() >> to;
         let target = Shape { density: 8, pattern: Pattern::Random, bits, granularity: to };
-        let bytes = Rc::<[u8]>::from(if used { Content::new(target, 3).bytes() } else { Vec::new() });
+        let bytes =
+            Rc::<[u8]>::from(if used { Content::new(target, 3).bytes() } else { Vec::new() });
         let make = move |api, _| if used { loaded(api, target, &bytes) } else { new(api, target) };
         pairs(content, make, |target, source| target.merge(source))
     }
@@ -91,21 +92,34 @@ pub(super) fn rows() -> Vec<Row> {
     let mut large = PLACES.to_vec();
     large.push((Pattern::Random, T256));
     let nothing = Needs::Nothing;
-    let mut rows =
-        Operation::new("merge/alike", "merge into one of the same density", nothing, merge(Target::Alike)).rows(&large);
-    rows.extend(Operation::new("merge/empty", "merge into a new one", nothing, merge(Target::Empty)).rows(&PLACES));
+    let mut rows = Operation::new(
+        "merge/alike",
+        "merge into one of the same density",
+        nothing,
+        merge(Target::Alike),
+    )
+    .rows(&large);
     rows.extend(
-        Operation::new("merge/full", "merge into a full one", nothing, merge(Target::Full)).rows(&PLACES[1..4]),
+        Operation::new("merge/empty", "merge into a new one", nothing, merge(Target::Empty))
+            .rows(&PLACES),
     );
     rows.extend(
-        Operation::new("merge/third", "merge two into a third, new one", nothing, merge_third).rows(&PLACES[1..4]),
+        Operation::new("merge/full", "merge into a full one", nothing, merge(Target::Full))
+            .rows(&PLACES[1..4]),
+    );
+    rows.extend(
+        Operation::new("merge/third", "merge two into a third, new one", nothing, merge_third)
+            .rows(&PLACES[1..4]),
     );
     for (from, to, id, what, size) in ACROSS {
-        for (suffix, text, used) in [("new", ", new", false), ("used", " with 8 bits in each chunk", true)] {
+        for (suffix, text, used) in
+            [("new", ", new", false), ("used", " with 8 bits in each chunk", true)]
+        {
             let (id, what) = (format!("merge/{id}-{suffix}"), format!("merge {what}{text}"));
             let operation = Operation::new(&id, &what, nothing, across(to, used)).granularity(from);
             let patterns = [Pattern::Random, Pattern::Runs, Pattern::AllBut];
-            let places: Vec<_> = patterns.into_iter().take(if used { 1 } else { 3 }).map(|p| (p, size)).collect();
+            let places: Vec<_> =
+                patterns.into_iter().take(if used { 1 } else { 3 }).map(|p| (p, size)).collect();
             rows.extend(operation.rows(&places));
         }
     }

@@ -26,7 +26,8 @@ use content::{Content, Pattern, Shape, CHUNK};
 use work::Work;
 
 /// Bits in each chunk.
-pub const DENSITIES: [u64; 14] = [0, 1, 4, 8, 12, 24, 48, 64, 100, 300, 3000, 16_384, 32_700, CHUNK];
+pub const DENSITIES: [u64; 14] =
+    [0, 1, 4, 8, 12, 24, 48, 64, 100, 300, 3000, 16_384, 32_700, CHUNK];
 
 /// A size of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,12 @@ pub struct Operation {
 }
 
 impl Operation {
-    fn new(id: &str, what: &str, needs: Needs, work: impl Fn(&Content) -> Work + 'static) -> Operation {
+    fn new(
+        id: &str,
+        what: &str,
+        needs: Needs,
+        work: impl Fn(&Content) -> Work + 'static,
+    ) -> Operation {
         Operation { id: id.into(), what: what.into(), needs, granularity: 16, work: Box::new(work) }
     }
 
@@ -105,7 +111,12 @@ impl Operation {
                 })
                 .collect();
             let id = format!("{}/{}/{}", operation.id, pattern.id(), size.id);
-            Row { id, place: format!("{}, {}", pattern.name(), size.name()), operation: operation.clone(), cells }
+            Row {
+                id,
+                place: format!("{}, {}", pattern.name(), size.name()),
+                operation: operation.clone(),
+                cells,
+            }
         };
         places.iter().map(row).collect()
     }
@@ -180,7 +191,10 @@ impl Row {
 
 /// Every row, in the order of the heat map.
 pub fn all() -> Vec<Row> {
-    [writes::rows(), reads::rows(), merges::rows(), bulk::rows(), sequences::rows()].into_iter().flatten().collect()
+    [writes::rows(), reads::rows(), merges::rows(), bulk::rows(), sequences::rows()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[cfg(test)]
@@ -191,7 +205,8 @@ mod tests {
     #[test]
     fn ids_are_unique() {
         let rows = all();
-        let ids: Vec<String> = rows.iter().flat_map(|row| row.cells.iter().map(|cell| row.cell_id(cell))).collect();
+        let ids: Vec<String> =
+            rows.iter().flat_map(|row| row.cells.iter().map(|cell| row.cell_id(cell))).collect();
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
         assert!(rows.iter().all(|row| !row.cells.is_empty()));
     }

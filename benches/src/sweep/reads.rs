@@ -46,7 +46,11 @@ fn searches(shape: Shape) -> u64 {
     ((1 << 24) / (run + 1)).clamp(4, CALLS / 2)
 }
 
-fn each(content: &Content, offsets: Vec<u64>, run: fn(&mut Hb, &mut Caller, &[u64]) -> u64) -> Work {
+fn each(
+    content: &Content,
+    offsets: Vec<u64>,
+    run: fn(&mut Hb, &mut Caller, &[u64]) -> u64,
+) -> Work {
     let offsets = Rc::<[u64]>::from(offsets);
     steady(content, offsets.len() as u64, move |bitmap, caller| run(bitmap, caller, &offsets))
 }
@@ -95,9 +99,11 @@ fn operations() -> Vec<Operation> {
             })
         }),
         Operation::new("get/set", "get, on set bits", SetBits, |content| {
-            each(content, offsets(content.shape, &content.set_bits(CALLS)), |bitmap, caller, offsets| {
-                crate::bits::Bits::get_each(bitmap, caller, offsets)
-            })
+            each(
+                content,
+                offsets(content.shape, &content.set_bits(CALLS)),
+                |bitmap, caller, offsets| crate::bits::Bits::get_each(bitmap, caller, offsets),
+            )
         }),
         Operation::new("next-dirty/random", "next_dirty from random offsets", Nothing, |content| {
             each(content, random_offsets(content.shape, CALLS), |bitmap, caller, offsets| {
@@ -117,9 +123,11 @@ fn operations() -> Vec<Operation> {
             )
         }),
         Operation::new("next-dirty/clear", "next_dirty from clear bits", ClearBits, |content| {
-            each(content, offsets(content.shape, &content.clear_bits(CALLS)), |bitmap, caller, offsets| {
-                bitmap.next_dirty_each(caller, offsets, i64::MAX as u64)
-            })
+            each(
+                content,
+                offsets(content.shape, &content.clear_bits(CALLS)),
+                |bitmap, caller, offsets| bitmap.next_dirty_each(caller, offsets, i64::MAX as u64),
+            )
         }),
         Operation::new("areas", "next_dirty_area, from area to area", Nothing, |content| {
             let steps = searches(content.shape);
@@ -127,29 +135,42 @@ fn operations() -> Vec<Operation> {
         }),
         Operation::new("status", "status, from extent to extent", Nothing, |content| {
             let steps = searches(content.shape);
-            steady(content, steps, move |bitmap, caller| bitmap.some_extents(caller, steps as usize))
+            steady(content, steps, move |bitmap, caller| {
+                bitmap.some_extents(caller, steps as usize)
+            })
         }),
         Operation::new("iterate", "iterate with hbitmap_iter_next", SetBits, |content| {
             let steps = content.shape.ones().min(2 * CALLS);
             steady(content, steps, move |bitmap, caller| bitmap.iterate(caller, steps as usize))
         }),
-        Operation::new("store/cluster", "store by 64 KiB cluster: next_dirty, serialize_part", Nothing, |content| {
-            let (part, mut buffer) = (covers(content.shape, 64 << 10), vec![0; 64 << 10]);
-            steady(content, 1, move |bitmap, _| store(bitmap, &mut buffer, part))
+        Operation::new(
+            "store/cluster",
+            "store by 64 KiB cluster: next_dirty, serialize_part",
+            Nothing,
+            |content| {
+                let (part, mut buffer) = (covers(content.shape, 64 << 10), vec![0; 64 << 10]);
+                steady(content, 1, move |bitmap, _| store(bitmap, &mut buffer, part))
+            },
+        ),
+        Operation::new("store/part", "serialize_part, 1 KiB parts", Nothing, |content| {
+            serialise(content, 1 << 10)
         }),
-        Operation::new("store/part", "serialize_part, 1 KiB parts", Nothing, |content| serialise(content, 1 << 10)),
-        Operation::new("store/small", "serialize_part, 8 byte parts", Nothing, |content| serialise(content, 8)),
+        Operation::new("store/small", "serialize_part, 8 byte parts", Nothing, |content| {
+            serialise(content, 8)
+        }),
     ]
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    let mut rows: Vec<Row> = operations().into_iter().flat_map(|operation| operation.rows(&PLACES)).collect();
+    let mut rows: Vec<Row> =
+        operations().into_iter().flat_map(|operation| operation.rows(&PLACES)).collect();
     let count = Operation::new("count", "count and empty", Needs::Nothing, |content| {
         steady(content, 512, |bitmap, caller| bitmap.count_each(caller, 256))
     });
     rows.extend(count.rows(&[(Pattern::Random, T1)]));
-    let digest =
-        Operation::new("sha256", "sha256", Needs::Nothing, |content| steady(content, 1, |bitmap, _| bitmap.sha256()));
+    let digest = Operation::new("sha256", "sha256", Needs::Nothing, |content| {
+        steady(content, 1, |bitmap, _| bitmap.sha256())
+    });
     rows.extend(digest.rows(&[(Pattern::Random, G1), (Pattern::Random, G64)]));
     rows
 }

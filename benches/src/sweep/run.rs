@@ -47,7 +47,9 @@ pub fn run(
     let cells: Vec<(&Row, &Cell)> = rows
         .iter()
         .flat_map(|row| row.cells.iter().map(move |cell| (row, cell)))
-        .filter(|(row, cell)| filters.is_empty() || filters.iter().any(|filter| row.cell_id(cell).contains(filter)))
+        .filter(|(row, cell)| {
+            filters.is_empty() || filters.iter().any(|filter| row.cell_id(cell).contains(filter))
+        })
         .collect();
     let timed = |cells: &[(&Row, &Cell)], effort| {
         isolated::each(cells.iter().map(|(row, cell)| measure(&row.work(cell), engines, effort)))
@@ -70,14 +72,23 @@ pub fn run(
             }
         }
         if done / 400 < (done + row.len()) / 400 {
-            eprintln!("{} of {} cells, {} s", done + row.len(), cells.len(), start.elapsed().as_secs());
+            eprintln!(
+                "{} of {} cells, {} s",
+                done + row.len(),
+                cells.len(),
+                start.elapsed().as_secs()
+            );
         }
         done += row.len();
     }
     // The machine may have been busy with something else.
     for pass in 0..AGAIN {
         let under: Vec<usize> = (0..results.len()).filter(|&index| results[index].under).collect();
-        eprintln!("{} cells under the floor: measured again ({} of {AGAIN})", under.len(), pass + 1);
+        eprintln!(
+            "{} cells under the floor: measured again ({} of {AGAIN})",
+            under.len(),
+            pass + 1
+        );
         for index in under {
             if let Some(Ok(times)) = timed(&measured[index..=index], Effort(2))?.first() {
                 let result = &mut results[index];

@@ -26,7 +26,8 @@ fn shape(pattern: Pattern, density: u64) -> Shape {
 fn flip(chunks: u64, first_set: bool, place: u64) -> impl Fn(&Content) -> Work {
     move |content| {
         let granule = content.shape.granule();
-        let bits: Vec<u64> = (0..CROSSINGS as u64).map(|step| step % chunks * CHUNK + place).collect();
+        let bits: Vec<u64> =
+            (0..CROSSINGS as u64).map(|step| step % chunks * CHUNK + place).collect();
         steady(content, 2 * CROSSINGS as u64, move |bitmap, caller| {
             caller.each(&bits, |&bit| {
                 let offset = bit * granule;
@@ -65,12 +66,21 @@ fn thresholds() -> Vec<Row> {
     let mut rows = Vec::new();
     for (pattern, group, what) in [
         (Pattern::Random, "cross", "set 4 bits and reset them, across so many set bits in a chunk"),
-        (Pattern::AllBut, "cross-clear", "set 4 bits and reset them, across so many clear bits in a chunk"),
+        (
+            Pattern::AllBut,
+            "cross-clear",
+            "set 4 bits and reset them, across so many clear bits in a chunk",
+        ),
     ] {
         for threshold in THRESHOLDS {
             // Two set bits fewer, or two clear bits more: the four go across.
-            let density = if pattern == Pattern::AllBut { threshold + 2 } else { threshold.saturating_sub(2) };
-            let operation = Operation::new(&format!("{group}/{threshold}"), what, Needs::Nothing, cross);
+            let density = if pattern == Pattern::AllBut {
+                threshold + 2
+            } else {
+                threshold.saturating_sub(2)
+            };
+            let operation =
+                Operation::new(&format!("{group}/{threshold}"), what, Needs::Nothing, cross);
             rows.extend(operation.row(&threshold.to_string(), None, shape(pattern, density)));
         }
     }
@@ -81,11 +91,16 @@ fn thresholds() -> Vec<Row> {
         ("flip/empty-one", "set and reset, one empty chunk", 1, true, 0),
         ("flip/empty-each", "set and reset, each chunk", all, true, 0),
     ] {
-        let operation = Operation::new(id, FLIP, Needs::Nothing, flip(chunks, first_set, CHUNK / 2));
+        let operation =
+            Operation::new(id, FLIP, Needs::Nothing, flip(chunks, first_set, CHUNK / 2));
         rows.extend(operation.row(place, Some(density), shape(Pattern::Random, density)));
     }
     let filled = Operation::new("flip/filled", FLIP, Needs::Nothing, filled);
-    rows.extend(filled.row("a chunk filled by a single set", Some(CHUNK), shape(Pattern::Random, CHUNK - 1)));
+    rows.extend(filled.row(
+        "a chunk filled by a single set",
+        Some(CHUNK),
+        shape(Pattern::Random, CHUNK - 1),
+    ));
     rows
 }
 
@@ -186,17 +201,40 @@ const PLACES: [(Pattern, Size); 6] = [
 pub(super) fn rows() -> Vec<Row> {
     use Needs::{Nothing, SetBits};
     let mut rows: Vec<Row> = [
-        Operation::new("mirror", "mirror: hbitmap_iter_next, and reset what it returned", SetBits, mirror),
-        Operation::new("iterate-and-set", "hbitmap_iter_next while others set", SetBits, iterate_and_set),
-        Operation::new("copy-areas", "block copy: next_dirty_area, and reset it", SetBits, copy_areas),
+        Operation::new(
+            "mirror",
+            "mirror: hbitmap_iter_next, and reset what it returned",
+            SetBits,
+            mirror,
+        ),
+        Operation::new(
+            "iterate-and-set",
+            "hbitmap_iter_next while others set",
+            SetBits,
+            iterate_and_set,
+        ),
+        Operation::new(
+            "copy-areas",
+            "block copy: next_dirty_area, and reset it",
+            SetBits,
+            copy_areas,
+        ),
         Operation::new("set-and-get", "set at random, and get it", Nothing, set_and_get),
     ]
     .into_iter()
     .flat_map(|operation| operation.rows(&PLACES))
     .collect();
-    let operation =
-        Operation::new("set-all-reset-one", "set all and reset one bit, in turn", Nothing, set_all_reset_one);
-    rows.extend(operation.row("1 TiB", Some(CHUNK), Shape { bits: T1.bytes >> 16, ..shape(Pattern::Random, CHUNK) }));
+    let operation = Operation::new(
+        "set-all-reset-one",
+        "set all and reset one bit, in turn",
+        Nothing,
+        set_all_reset_one,
+    );
+    rows.extend(operation.row(
+        "1 TiB",
+        Some(CHUNK),
+        Shape { bits: T1.bytes >> 16, ..shape(Pattern::Random, CHUNK) },
+    ));
     rows.extend(thresholds());
     rows
 }

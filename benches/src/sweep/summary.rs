@@ -34,10 +34,13 @@ pub struct Measured<'a> {
 
 /// The cells that were measured and still exist, in the order of the rows.
 pub fn measured<'a>(rows: &'a [Row], results: &'a [CellResult]) -> Vec<Measured<'a>> {
-    let by_id: HashMap<&str, &CellResult> = results.iter().map(|result| (result.id.as_str(), result)).collect();
+    let by_id: HashMap<&str, &CellResult> =
+        results.iter().map(|result| (result.id.as_str(), result)).collect();
     let cells = rows.iter().flat_map(|row| row.cells.iter().map(move |cell| (row, cell)));
     cells
-        .filter_map(|(row, cell)| by_id.get(row.cell_id(cell).as_str()).map(|&result| Measured { row, cell, result }))
+        .filter_map(|(row, cell)| {
+            by_id.get(row.cell_id(cell).as_str()).map(|&result| Measured { row, cell, result })
+        })
         .collect()
 }
 
@@ -45,7 +48,11 @@ pub fn measured<'a>(rows: &'a [Row], results: &'a [CellResult]) -> Vec<Measured<
 pub fn sentence(cells: &[Measured]) -> String {
     let mean = geometric_mean(cells.iter().map(|cell| cell.result.times.ratio()));
     let under = cells.iter().filter(|cell| cell.result.under).count();
-    format!("{} cells; geometric mean of C ÷ ours {}; under the floor: {under}.", cells.len(), three_digits(mean))
+    format!(
+        "{} cells; geometric mean of C ÷ ours {}; under the floor: {under}.",
+        cells.len(),
+        three_digits(mean)
+    )
 }
 
 /// The cells with the least ratios, the worst one first.
@@ -85,7 +92,9 @@ pub fn matrix(cells: &[Measured]) -> String {
         line("bits", &|cell| cell.cell.column.map_or("-".into(), heading));
         line("C", &|cell| duration(cell.result.times.qemu_ns));
         line("ours", &|cell| duration(cell.result.times.ours_ns));
-        line("C/ours", &|cell| ratio(cell.result.times.ratio()) + if cell.result.under { "!" } else { "" });
+        line("C/ours", &|cell| {
+            ratio(cell.result.times.ratio()) + if cell.result.under { "!" } else { "" }
+        });
     }
     text
 }

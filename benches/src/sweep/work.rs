@@ -62,12 +62,18 @@ pub fn copies(shape: Shape) -> u64 {
 
 /// What bitmaps hold, by their counts and by some of their areas.
 pub fn outcome(bitmaps: &[Hb]) -> u64 {
-    let of = |bitmap: &Hb| bitmap.count() ^ bitmap.some_areas(&mut Caller::default(), 16).rotate_left(24);
+    let of = |bitmap: &Hb| {
+        bitmap.count() ^ bitmap.some_areas(&mut Caller::default(), 16).rotate_left(24)
+    };
     bitmaps.iter().fold(0, |sum: u64, bitmap| sum.rotate_left(1) ^ of(bitmap))
 }
 
 /// Work that leaves a bitmap as it was.
-pub fn steady(content: &Content, calls: u64, run: impl FnMut(&mut Hb, &mut Caller) -> u64 + Clone + 'static) -> Work {
+pub fn steady(
+    content: &Content,
+    calls: u64,
+    run: impl FnMut(&mut Hb, &mut Caller) -> u64 + Clone + 'static,
+) -> Work {
     let (shape, bytes) = (content.shape, Rc::<[u8]>::from(content.bytes()));
     let make = move |api| {
         let mut run = run.clone();
@@ -83,7 +89,11 @@ pub fn steady(content: &Content, calls: u64, run: impl FnMut(&mut Hb, &mut Calle
 
 /// Work that changes a bitmap, which is made again for each run: anew if it is empty or small, so that a first write finds
 /// memory that nobody has touched.
-pub fn changing(content: &Content, calls: u64, run: impl Fn(&mut Hb, &mut Caller) -> u64 + Clone + 'static) -> Work {
+pub fn changing(
+    content: &Content,
+    calls: u64,
+    run: impl Fn(&mut Hb, &mut Caller) -> u64 + Clone + 'static,
+) -> Work {
     let (shape, bytes) = (content.shape, Rc::<[u8]>::from(content.bytes()));
     let make = move |api: &'static Api| {
         let (run, bytes) = (run.clone(), bytes.clone());
@@ -100,7 +110,9 @@ pub fn changing(content: &Content, calls: u64, run: impl Fn(&mut Hb, &mut Caller
                     bitmaps.extend((0..copies(shape)).map(|_| loaded(api, shape, &bytes)));
                 }
             },
-            move |(bitmaps, caller)| bitmaps.iter_mut().fold(0u64, |sum, bitmap| sum.wrapping_add(run(bitmap, caller))),
+            move |(bitmaps, caller)| {
+                bitmaps.iter_mut().fold(0u64, |sum, bitmap| sum.wrapping_add(run(bitmap, caller)))
+            },
             |(bitmaps, _)| outcome(bitmaps),
         )
     };

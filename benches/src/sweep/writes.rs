@@ -41,14 +41,22 @@ fn each(
     make(content, ranges, run)
 }
 
-fn steady_each(content: &Content, ranges: Rc<[(u64, u64)]>, run: fn(&mut Hb, &mut Caller, &[(u64, u64)])) -> Work {
+fn steady_each(
+    content: &Content,
+    ranges: Rc<[(u64, u64)]>,
+    run: fn(&mut Hb, &mut Caller, &[(u64, u64)]),
+) -> Work {
     steady(content, ranges.len() as u64, move |bitmap, caller| {
         run(bitmap, caller, &ranges);
         0
     })
 }
 
-fn changing_each(content: &Content, ranges: Rc<[(u64, u64)]>, run: fn(&mut Hb, &mut Caller, &[(u64, u64)])) -> Work {
+fn changing_each(
+    content: &Content,
+    ranges: Rc<[(u64, u64)]>,
+    run: fn(&mut Hb, &mut Caller, &[(u64, u64)]),
+) -> Work {
     changing(content, ranges.len() as u64, move |bitmap, caller| {
         run(bitmap, caller, &ranges);
         0
@@ -87,7 +95,13 @@ fn singles() -> Vec<Operation> {
     vec![
         Operation::new("set/clear", "set clear bits, random", ClearBits, |content| {
             let shape = content.shape;
-            each(content, false, at(shape, content.clear_bits(changes(shape))), shape.granule(), set)
+            each(
+                content,
+                false,
+                at(shape, content.clear_bits(changes(shape))),
+                shape.granule(),
+                set,
+            )
         }),
         Operation::new("set/set", "set bits that are set already, random", SetBits, |content| {
             let shape = content.shape;
@@ -100,14 +114,25 @@ fn singles() -> Vec<Operation> {
         }),
         Operation::new("reset/set", "reset set bits, random", SetBits, |content| {
             let shape = content.shape;
-            each(content, false, at(shape, content.set_bits(changes(shape))), shape.granule(), reset)
+            each(
+                content,
+                false,
+                at(shape, content.set_bits(changes(shape))),
+                shape.granule(),
+                reset,
+            )
         }),
-        Operation::new("reset/clear", "reset bits that are clear already, random", ClearBits, |content| {
-            let shape = content.shape;
-            let bits = content.clear_bits(1 << 14);
-            let bits = bits.iter().copied().cycle().take(bits.len().max(256)).collect();
-            each(content, true, at(shape, bits), shape.granule(), reset)
-        }),
+        Operation::new(
+            "reset/clear",
+            "reset bits that are clear already, random",
+            ClearBits,
+            |content| {
+                let shape = content.shape;
+                let bits = content.clear_bits(1 << 14);
+                let bits = bits.iter().copied().cycle().take(bits.len().max(256)).collect();
+                each(content, true, at(shape, bits), shape.granule(), reset)
+            },
+        ),
         Operation::new("reset/sequential", "reset bit after bit", SetBits, |content| {
             each(content, false, sequence(content.shape), content.shape.granule(), reset)
         }),

@@ -121,7 +121,8 @@ impl Content {
         if start >= end {
             return -1;
         }
-        let item = next(start >> self.granularity()).map(|bit| (u128::from(bit) << self.granularity()) as u64);
+        let item = next(start >> self.granularity())
+            .map(|bit| (u128::from(bit) << self.granularity()) as u64);
         match item.map(|item| item.max(start)) {
             Some(item) if item < end => item as i64,
             _ => -1,
@@ -146,7 +147,9 @@ impl Content {
         if start < 0 || count < 0 {
             return Err(if self.overread(start) { Fault::OursAborts(1) } else { Fault::Aborts });
         }
-        Ok(self.search(start, count, |bit| Some(self.bits.next_gap(bit)).filter(|&gap| gap < self.shape.bits())))
+        Ok(self.search(start, count, |bit| {
+            Some(self.bits.next_gap(bit)).filter(|&gap| gap < self.shape.bits())
+        }))
     }
 
     /// `hbitmap_next_dirty_area`.
@@ -170,7 +173,8 @@ impl Content {
         require(start >= 0 && count > 0)?;
         require(start.checked_add(count).is_some_and(|end| end as u64 <= self.shape.size))?;
         let dirty = self.get(start as u64)?;
-        let other = if dirty { self.next_zero(start, count)? } else { self.next_dirty(start, count)? };
+        let other =
+            if dirty { self.next_zero(start, count)? } else { self.next_dirty(start, count)? };
         Ok((dirty, if other < 0 { count } else { other - start }))
     }
 
@@ -185,7 +189,11 @@ impl Content {
         if count == 0 {
             return Ok(0..0);
         }
-        let (first, last) = self.part_ends(start, count, start.checked_add(count - 1).ok_or(Fault::OursAborts(15)))?;
+        let (first, last) = self.part_ends(
+            start,
+            count,
+            start.checked_add(count - 1).ok_or(Fault::OursAborts(15)),
+        )?;
         Ok(first..last + 1)
     }
 
@@ -292,7 +300,10 @@ impl Content {
     pub fn item_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.bits.iter().map(|run| {
             let start = run.start << self.granularity();
-            (start, ((u128::from(run.end) << self.granularity()) as u64).min(self.shape.size) - start)
+            (
+                start,
+                ((u128::from(run.end) << self.granularity()) as u64).min(self.shape.size) - start,
+            )
         })
     }
 }

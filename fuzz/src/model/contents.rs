@@ -43,9 +43,10 @@ impl Model {
                 }
                 returns(Outcome::Bytes(Some(self.content(target).sha256().into_bytes())))
             }
-            Call::NextDirty { target, start, count } => {
-                self.content(target).next_dirty(start, count).map(|item| Verdict::Returns(Outcome::I64(item)))
-            }
+            Call::NextDirty { target, start, count } => self
+                .content(target)
+                .next_dirty(start, count)
+                .map(|item| Verdict::Returns(Outcome::I64(item))),
             Call::NextZero { target, start, count } => {
                 let content = self.content(target);
                 content.next_zero(start, count).map(|item| {
@@ -57,9 +58,10 @@ impl Model {
                     }
                 })
             }
-            Call::NextDirtyArea { target, start, end, max } => {
-                self.content(target).next_dirty_area(start, end, max).map(|area| Verdict::Returns(Outcome::Area(area)))
-            }
+            Call::NextDirtyArea { target, start, end, max } => self
+                .content(target)
+                .next_dirty_area(start, end, max)
+                .map(|area| Verdict::Returns(Outcome::Area(area))),
             Call::Status { target, start, count } => self
                 .content(target)
                 .status(start, count)
@@ -67,12 +69,15 @@ impl Model {
             Call::SerializationAlign { target } => {
                 self.content(target).alignment().map(|align| Verdict::Returns(Outcome::U64(align)))
             }
-            Call::SerializationSize { target, start, count } => {
-                self.content(target).part_size(start, count).map(|bytes| Verdict::Returns(Outcome::U64(bytes)))
-            }
+            Call::SerializationSize { target, start, count } => self
+                .content(target)
+                .part_size(start, count)
+                .map(|bytes| Verdict::Returns(Outcome::U64(bytes))),
             Call::SerializePart { target, start, count, .. } => {
                 let content = self.content(target);
-                content.part(start, count).map(|part| Verdict::Returns(Outcome::Bytes(Some(content.bytes(part)))))
+                content
+                    .part(start, count)
+                    .map(|part| Verdict::Returns(Outcome::Bytes(Some(content.bytes(part)))))
             }
             Call::DeserializePart { target, start, count, ref bytes, .. } => {
                 self.content(target).part(start, count).map(|part| {
@@ -82,8 +87,12 @@ impl Model {
                     Verdict::Returns(Outcome::Nothing)
                 })
             }
-            Call::DeserializeZeroes { target, start, count, .. } => self.fill(target, start, count, false),
-            Call::DeserializeOnes { target, start, count, .. } => self.fill(target, start, count, true),
+            Call::DeserializeZeroes { target, start, count, .. } => {
+                self.fill(target, start, count, false)
+            }
+            Call::DeserializeOnes { target, start, count, .. } => {
+                self.fill(target, start, count, true)
+            }
             Call::DeserializeFinish { target } => {
                 if self.content(target).shape.size == 0 {
                     return Some(Ok(Verdict::OracleAborts(Outcome::Nothing, 20)));
@@ -97,13 +106,23 @@ impl Model {
     fn assign(&mut self, target: Target, start: u64, count: u64, dirty: bool) -> Checked<Verdict> {
         self.require_writable(target)?;
         let content = self.content_mut(target);
-        let bits = if dirty { content.settable(start, count)? } else { content.resettable(start, count)? };
+        let bits = if dirty {
+            content.settable(start, count)?
+        } else {
+            content.resettable(start, count)?
+        };
         content.assign(bits, dirty);
         returns(Outcome::Nothing)
     }
 
     /// The plan sees to it that all teeth are within the bitmap.
-    fn comb(&mut self, target: Target, teeth: (u64, u64, u64), items: u64, dirty: bool) -> Checked<Verdict> {
+    fn comb(
+        &mut self,
+        target: Target,
+        teeth: (u64, u64, u64),
+        items: u64,
+        dirty: bool,
+    ) -> Checked<Verdict> {
         let (start, step, times) = teeth;
         if times != 0 {
             self.require_writable(target)?;

@@ -26,12 +26,16 @@ impl Model {
             }
             Call::Truncate { slot, size } => self.truncate_hb(slot, size),
             Call::MergeHb { a, b, result } => Ok(self.merge_hbs(a, b, result)),
-            Call::Empty { slot } => Ok(Verdict::Returns(Outcome::Bool(self.hb(slot).bits.is_empty()))),
+            Call::Empty { slot } => {
+                Ok(Verdict::Returns(Outcome::Bool(self.hb(slot).bits.is_empty())))
+            }
             Call::ResetAll { slot } => {
                 self.hbs[slot].as_mut().expect("calls are made for what lives").clear();
                 nothing
             }
-            Call::IsSerializable { slot } => Ok(Verdict::Returns(Outcome::Bool(self.hb(slot).shape.granularity < 58))),
+            Call::IsSerializable { slot } => {
+                Ok(Verdict::Returns(Outcome::Bool(self.hb(slot).shape.granularity < 58)))
+            }
             Call::IterInit { iter, slot, first } => {
                 let content = self.hb(slot);
                 let walk = require(first >> content.shape.granularity < content.shape.bits())

@@ -41,11 +41,19 @@ pub struct Limits {
 
 impl Limits {
     /// For comparisons with QEMU's C, which needs memory for every bit.
-    pub const WITH_QEMU: Limits =
-        Limits { max_bits: 33 << 20, usual_bits: 5 << 20, readable_bits: 33 << 20, max_part: 1 << 13 };
+    pub const WITH_QEMU: Limits = Limits {
+        max_bits: 33 << 20,
+        usual_bits: 5 << 20,
+        readable_bits: 33 << 20,
+        max_part: 1 << 13,
+    };
     /// For this library alone: more bits than a word stands for in the level over 2^33 of them.
-    pub const ALONE: Limits =
-        Limits { max_bits: 10 << 30, usual_bits: 1 << 28, readable_bits: 1 << 22, max_part: 1 << 13 };
+    pub const ALONE: Limits = Limits {
+        max_bits: 10 << 30,
+        usual_bits: 1 << 28,
+        readable_bits: 1 << 22,
+        max_part: 1 << 13,
+    };
 }
 
 /// A dirty bitmap.
@@ -132,8 +140,15 @@ impl Model {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn judge(&mut self, iter: IterKind, origin: Origin, outcome: &Outcome) -> Result<(), String> {
-        let Outcome::I64(item) = *outcome else { return Err(format!("{outcome:?} from an iterator")) };
+    pub fn judge(
+        &mut self,
+        iter: IterKind,
+        origin: Origin,
+        outcome: &Outcome,
+    ) -> Result<(), String> {
+        let Outcome::I64(item) = *outcome else {
+            return Err(format!("{outcome:?} from an iterator"));
+        };
         let (walk, content) = match iter {
             IterKind::Hb(iter) => {
                 let (slot, walk) = self.iters[iter].as_mut().expect("a live iterator");
@@ -226,8 +241,10 @@ impl Model {
         if let Some(slot) = (0..HBS).find(|&slot| self.hbs[slot].is_some()) {
             return Some(Call::Free { slot });
         }
-        let is_successor = |slot| self.bitmaps.iter().flatten().any(|other| other.successor == Some(slot));
-        let bitmap = (0..BITMAPS).find(|&slot| self.bitmaps[slot].is_some() && !is_successor(slot))?;
+        let is_successor =
+            |slot| self.bitmaps.iter().flatten().any(|other| other.successor == Some(slot));
+        let bitmap =
+            (0..BITMAPS).find(|&slot| self.bitmaps[slot].is_some() && !is_successor(slot))?;
         let state = self.bitmap(bitmap);
         Some(if state.successor.is_some() {
             Call::Abdicate { bitmap, errp: true }

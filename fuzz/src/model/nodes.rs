@@ -31,18 +31,30 @@ impl Model {
                 Outcome::Nothing
             }
             Call::SupportsPersistent { node } => Outcome::Bool(self.nodes[node].driver == 2),
-            Call::CanStore { node, granularity, errp, .. } => self.can_store(node, granularity, errp),
-            Call::RemovePersistent { node, ref name, errp, .. } => self.remove_persistent(node, name, errp),
+            Call::CanStore { node, granularity, errp, .. } => {
+                self.can_store(node, granularity, errp)
+            }
+            Call::RemovePersistent { node, ref name, errp, .. } => {
+                self.remove_persistent(node, name, errp)
+            }
             Call::DefaultGranularity { node } => Outcome::U64([65536, 8192][node]),
-            Call::Write { node, offset, bytes } => return Some(self.write(node, offset as u64, bytes as u64)),
+            Call::Write { node, offset, bytes } => {
+                return Some(self.write(node, offset as u64, bytes as u64))
+            }
             Call::TruncateAll { node, bytes } => return Some(self.truncate_all(node, bytes)),
             Call::ReleaseNamed { node } => return Some(self.release_named(node)),
-            Call::HasReadonly { node } => Outcome::Bool(self.on(node).any(|slot| self.bitmap(slot).readonly)),
-            Call::HasNamed { node } => Outcome::Bool(self.on(node).any(|slot| self.bitmap(slot).name.is_some())),
-            Call::Query { node } => Outcome::Infos(self.on(node).map(|slot| self.info(slot)).collect()),
-            Call::Find { node, ref name } => {
-                Outcome::Object(self.on(node).find(|&slot| self.bitmap(slot).name.as_ref() == Some(name)))
+            Call::HasReadonly { node } => {
+                Outcome::Bool(self.on(node).any(|slot| self.bitmap(slot).readonly))
             }
+            Call::HasNamed { node } => {
+                Outcome::Bool(self.on(node).any(|slot| self.bitmap(slot).name.is_some()))
+            }
+            Call::Query { node } => {
+                Outcome::Infos(self.on(node).map(|slot| self.info(slot)).collect())
+            }
+            Call::Find { node, ref name } => Outcome::Object(
+                self.on(node).find(|&slot| self.bitmap(slot).name.as_ref() == Some(name)),
+            ),
             Call::First { node } => Outcome::Object(self.on(node).next()),
             Call::Next { bitmap } => {
                 let mut rest = self.on(self.bitmap(bitmap).node).skip_while(|&slot| slot != bitmap);
@@ -60,7 +72,8 @@ impl Model {
     fn can_store(&self, node: Slot, granularity: u32, errp: bool) -> Outcome {
         let refuse = |errno| {
             let node = [b"node0", b"node1"][node];
-            let parts: [&[u8]; 4] = [b"Can't store persistent bitmaps to ", node, b": ", &os_error(errno)];
+            let parts: [&[u8]; 4] =
+                [b"Can't store persistent bitmaps to ", node, b": ", &os_error(errno)];
             Outcome::Reported(0, report(errp, &parts))
         };
         match self.nodes[node].driver {
@@ -80,13 +93,16 @@ impl Model {
         let name = CString::new(name).expect("names have no NUL");
         match driver::removes(&name) {
             Ok(result) => Outcome::Reported(i64::from(result), None),
-            Err(message) => Outcome::Reported(i64::from(-libc::EPERM), report(errp, &[message.to_bytes()])),
+            Err(message) => {
+                Outcome::Reported(i64::from(-libc::EPERM), report(errp, &[message.to_bytes()]))
+            }
         }
     }
 
     /// Checked in the list's order, and done only if all can be done: a call that aborts leaves nothing to look at.
     fn write(&mut self, node: Slot, offset: u64, bytes: u64) -> Checked<Verdict> {
-        let enabled: Vec<Slot> = self.on(node).filter(|&slot| !self.bitmap(slot).disabled).collect();
+        let enabled: Vec<Slot> =
+            self.on(node).filter(|&slot| !self.bitmap(slot).disabled).collect();
         let mut ranges = Vec::new();
         for &slot in &enabled {
             require(!self.bitmap(slot).readonly)?;
@@ -119,7 +135,8 @@ impl Model {
     }
 
     fn release_named(&mut self, node: Slot) -> Checked<Verdict> {
-        let named: Vec<Slot> = self.on(node).filter(|&slot| self.bitmap(slot).name.is_some()).collect();
+        let named: Vec<Slot> =
+            self.on(node).filter(|&slot| self.bitmap(slot).name.is_some()).collect();
         for &slot in &named {
             let bitmap = self.bitmap(slot);
             require(!bitmap.busy && bitmap.successor.is_none() && bitmap.iterators == 0)?;
@@ -139,7 +156,8 @@ impl Model {
 
     fn info(&self, slot: Slot) -> Info {
         let bitmap = self.bitmap(slot);
-        let successor_records = bitmap.successor.is_some_and(|successor| !self.bitmap(successor).disabled);
+        let successor_records =
+            bitmap.successor.is_some_and(|successor| !self.bitmap(successor).disabled);
         Info {
             name: bitmap.name.clone(),
             count: bitmap.content.count() as i64,

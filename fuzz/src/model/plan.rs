@@ -57,10 +57,13 @@ impl Model {
             Op::FromThinned(op) => self.plan_from_thinned(op).unwrap_or_default(),
             Op::Chunk(of, place, fill) => {
                 let target = pick(&self.targets(), *of);
-                let chunk = target.and_then(|target| Chunk::at(target, self.content(target).shape, *place));
+                let chunk =
+                    target.and_then(|target| Chunk::at(target, self.content(target).shape, *place));
                 chunk.map(|chunk| chunk.fill(*fill)).unwrap_or_default()
             }
-            Op::Node(op) => self.plan_node(op).or_else(|| self.plan_dirty_bitmap(op)).unwrap_or_default(),
+            Op::Node(op) => {
+                self.plan_node(op).or_else(|| self.plan_dirty_bitmap(op)).unwrap_or_default()
+            }
         }
     }
 
@@ -105,9 +108,18 @@ impl Model {
             }
             ContentOp::Comb(place, step, times, dirty) => {
                 let (start, step, times) = place.comb(shape, *step, *times, *dirty);
-                Call::Comb { target, start, step, times, unit: 1 << shape.granularity, dirty: *dirty }
+                Call::Comb {
+                    target,
+                    start,
+                    step,
+                    times,
+                    unit: 1 << shape.granularity,
+                    dirty: *dirty,
+                }
             }
-            ContentOp::Get(place, lock) => Call::Get { target, item: place.item(shape), lock: around(*lock) },
+            ContentOp::Get(place, lock) => {
+                Call::Get { target, item: place.item(shape), lock: around(*lock) }
+            }
             ContentOp::Count => Call::Count { target },
             ContentOp::Granularity => Call::Granularity { target },
             ContentOp::Sha256 => Call::Sha256 { target },
@@ -122,7 +134,12 @@ impl Model {
             ContentOp::NextDirtyArea(span, max) => {
                 let (start, count) = span.items(shape);
                 let end = start.wrapping_add(count) as i64;
-                Call::NextDirtyArea { target, start: start as i64, end, max: max.item(shape) as i64 }
+                Call::NextDirtyArea {
+                    target,
+                    start: start as i64,
+                    end,
+                    max: max.item(shape) as i64,
+                }
             }
             ContentOp::Areas(max) => return self.plan_areas(target, max.item(shape) as i64),
             ContentOp::Status(span) => {
@@ -135,7 +152,9 @@ impl Model {
                 Call::SerializationSize { target, start, count }
             }
             ContentOp::Serialize(span) => match part(span) {
-                (start, count, Some(length), _) => Call::SerializePart { target, start, count, length },
+                (start, count, Some(length), _) => {
+                    Call::SerializePart { target, start, count, length }
+                }
                 _ => return Vec::new(),
             },
             ContentOp::Deserialize(span, pattern, finish) => match part(span) {
@@ -193,12 +212,15 @@ impl Model {
                 let size = extent.size_for(shape(slot).granularity, self.limits);
                 Call::Truncate { slot, size }
             }
-            HbOp::Merge(a, b, result) => {
-                Call::MergeHb { a: pick(&live, a)?, b: pick(&live, b)?, result: pick(&live, result)? }
-            }
+            HbOp::Merge(a, b, result) => Call::MergeHb {
+                a: pick(&live, a)?,
+                b: pick(&live, b)?,
+                result: pick(&live, result)?,
+            },
             HbOp::MergeAlike(a, b, result) => {
                 let a = pick(&live, a)?;
-                let alike: Vec<Slot> = live.into_iter().filter(|&slot| shape(slot).size == shape(a).size).collect();
+                let alike: Vec<Slot> =
+                    live.into_iter().filter(|&slot| shape(slot).size == shape(a).size).collect();
                 Call::MergeHb { a, b: pick(&alike, b)?, result: pick(&alike, result)? }
             }
             HbOp::Empty(slot) => Call::Empty { slot: pick(&live, slot)? },
@@ -209,7 +231,8 @@ impl Model {
                 Call::IterInit { iter: iter as usize % ITERS, slot, first: place.item(shape(slot)) }
             }
             HbOp::IterNext(iter, times) => {
-                let iters: Vec<Slot> = (0..ITERS).filter(|&iter| self.iters[iter].is_some()).collect();
+                let iters: Vec<Slot> =
+                    (0..ITERS).filter(|&iter| self.iters[iter].is_some()).collect();
                 let iter = pick(&iters, iter)?;
                 return Some(vec![Call::IterNext { iter }; times as usize % 6 + 1]);
             }
@@ -231,7 +254,14 @@ impl Model {
         calls.extend(op.anew.then_some(Call::ResetAll { slot: into }));
         calls.extend(free.is_none().then_some(Call::Free { slot }));
         calls.push(Call::Alloc { slot, size: coarse.size, granularity: coarse.granularity as i32 });
-        calls.push(Call::Comb { target, start, step, times, unit: 1 << coarse.granularity, dirty: true });
+        calls.push(Call::Comb {
+            target,
+            start,
+            step,
+            times,
+            unit: 1 << coarse.granularity,
+            dirty: true,
+        });
         calls.push(Call::MergeHb { a: into, b: slot, result: into });
         Some(calls)
     }
@@ -260,9 +290,13 @@ impl Model {
             NodeOp::Write(on, span) => {
                 // Relative to a bitmap of the node, or to the node.
                 let size = self.nodes[node(on)].length.max(0) as u64;
-                let first = self.nodes[node(on)].bitmaps.first().map(|&slot| self.bitmap(slot).content.shape);
+                let first = self.nodes[node(on)]
+                    .bitmaps
+                    .first()
+                    .map(|&slot| self.bitmap(slot).content.shape);
                 let (offset, bytes) = span.items(first.unwrap_or(Shape { size, granularity: 9 }));
-                let write = Call::Write { node: node(on), offset: offset as i64, bytes: bytes as i64 };
+                let write =
+                    Call::Write { node: node(on), offset: offset as i64, bytes: bytes as i64 };
                 // The second one fills the write filter, which a node has for two bitmaps or more; the third one finds it.
                 let times = if self.nodes[node(on)].bitmaps.len() > 1 { 3 } else { 1 };
                 return Some(vec![write; times]);
@@ -287,7 +321,8 @@ impl Model {
                 let length = self.nodes[node(on)].length;
                 let mut log2 = u32::from(granularity % 23) + 9;
                 // Mostly one that suits the node.
-                let most = if granularity < 220 { self.limits.usual_bits } else { self.limits.max_bits };
+                let most =
+                    if granularity < 220 { self.limits.usual_bits } else { self.limits.max_bits };
                 while granularity < 230 && length >> log2 > most as i64 && log2 < 31 {
                     log2 += 1;
                 }
@@ -306,7 +341,8 @@ impl Model {
         let live = self.live_bitmaps();
         let of = |bitmap: Pick| pick(&live, bitmap);
         let iter_of = |iter: Pick| {
-            let iters: Vec<Slot> = (0..ITERS).filter(|&iter| self.dirty_iters[iter].is_some()).collect();
+            let iters: Vec<Slot> =
+                (0..ITERS).filter(|&iter| self.dirty_iters[iter].is_some()).collect();
             pick(&iters, iter)
         };
         let backup = |wanted: bool| if wanted { self.free_hb() } else { None };
@@ -320,13 +356,17 @@ impl Model {
                 let changes = [Change::Busy(false), Change::Readonly(false), Change::Enable];
                 return Some(changes.map(|change| Call::Change { bitmap, change }).to_vec());
             }
-            NodeOp::Check(bitmap, flags, errp) => Call::Check { bitmap: of(bitmap)?, flags: u32::from(flags), errp },
+            NodeOp::Check(bitmap, flags, errp) => {
+                Call::Check { bitmap: of(bitmap)?, flags: u32::from(flags), errp }
+            }
             NodeOp::CreateSuccessor(bitmap, errp) => {
                 Call::CreateSuccessor { bitmap: of(bitmap)?, slot: self.free_bitmap()?, errp }
             }
             NodeOp::EnableSuccessor(bitmap) => Call::EnableSuccessor { bitmap: of(bitmap)? },
             NodeOp::Abdicate(bitmap, errp) => Call::Abdicate { bitmap: of(bitmap)?, errp },
-            NodeOp::Reclaim(bitmap, lock, errp) => Call::Reclaim { bitmap: of(bitmap)?, lock: around(lock), errp },
+            NodeOp::Reclaim(bitmap, lock, errp) => {
+                Call::Reclaim { bitmap: of(bitmap)?, lock: around(lock), errp }
+            }
             NodeOp::Clear(bitmap, out) => Call::Clear { bitmap: of(bitmap)?, out: backup(out) },
             NodeOp::Restore(bitmap, from) => {
                 let bitmap = of(bitmap)?;
@@ -354,7 +394,10 @@ impl Model {
             }
             NodeOp::IterFree(iter) => Call::DirtyIterFree { iter: iter_of(iter)? },
             NodeOp::IterNext(iter, times) => {
-                return Some(vec![Call::DirtyIterNext { iter: iter_of(iter)? }; times as usize % 6 + 1]);
+                return Some(vec![
+                    Call::DirtyIterNext { iter: iter_of(iter)? };
+                    times as usize % 6 + 1
+                ]);
             }
             NodeOp::IterSeek(iter, place) => {
                 let iter = iter_of(iter)?;
@@ -385,7 +428,12 @@ impl Model {
                 let mut calls = vec![Call::Clear { bitmap, out: Some(self.free_hb()?) }];
                 for span in [a, b] {
                     let (start, count) = span.items(shape);
-                    calls.push(Call::Set { target: Target::Bm(bitmap), start, count, lock: Lock::Inside });
+                    calls.push(Call::Set {
+                        target: Target::Bm(bitmap),
+                        start,
+                        count,
+                        lock: Lock::Inside,
+                    });
                 }
                 calls.extend(vec![Call::DirtyIterNext { iter }; times as usize % 3 + 1]);
                 return Some(calls);

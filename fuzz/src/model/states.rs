@@ -34,7 +34,9 @@ impl Model {
                 None => Outcome::Reported(0, None),
                 Some(error) => Outcome::Reported(-1, error.filter(|_| errp)),
             }),
-            Call::CreateSuccessor { bitmap, slot, errp } => self.create_successor(bitmap, slot, errp),
+            Call::CreateSuccessor { bitmap, slot, errp } => {
+                self.create_successor(bitmap, slot, errp)
+            }
             Call::EnableSuccessor { bitmap } => match self.bitmap(bitmap).successor {
                 // QEMU reads through the NULL.
                 None => Err(Fault::OursAborts(18)),
@@ -59,13 +61,17 @@ impl Model {
                     }
                 })
             }
-            Call::DirtyIterNew { iter, bitmap } => require(self.bitmap(bitmap).content.shape.size > 0).map(|()| {
-                self.dirty_iters[iter] = Some((bitmap, Walk::new(&self.bitmap(bitmap).content, 0)));
-                self.bitmap_mut(bitmap).iterators += 1;
-                Verdict::Returns(Outcome::Nothing)
-            }),
+            Call::DirtyIterNew { iter, bitmap } => {
+                require(self.bitmap(bitmap).content.shape.size > 0).map(|()| {
+                    self.dirty_iters[iter] =
+                        Some((bitmap, Walk::new(&self.bitmap(bitmap).content, 0)));
+                    self.bitmap_mut(bitmap).iterators += 1;
+                    Verdict::Returns(Outcome::Nothing)
+                })
+            }
             Call::DirtyIterFree { iter } => {
-                let (bitmap, _) = self.dirty_iters[iter].take().expect("calls are made for what lives");
+                let (bitmap, _) =
+                    self.dirty_iters[iter].take().expect("calls are made for what lives");
                 self.bitmap_mut(bitmap).iterators -= 1;
                 returns(Outcome::Nothing)
             }
@@ -86,7 +92,11 @@ impl Model {
         require(granularity.is_power_of_two() && granularity >= 512)?;
         let refuse = |parts: &[&[u8]]| returns(Outcome::Reported(0, report(errp, parts)));
         if let Some(name) = name {
-            if self.nodes[node].bitmaps.iter().any(|&other| self.bitmap(other).name.as_deref() == Some(name)) {
+            if self.nodes[node]
+                .bitmaps
+                .iter()
+                .any(|&other| self.bitmap(other).name.as_deref() == Some(name))
+            {
                 return refuse(&[b"Bitmap already exists: ", name]);
             }
             if name.len() > MAX_NAME {
@@ -200,7 +210,8 @@ impl Model {
         let node = self.bitmap(slot).node;
         let length = self.nodes[node].length;
         if length < 0 {
-            let parts: [&[u8]; 2] = [b"could not get length of device: ", &os_error(-length as i32)];
+            let parts: [&[u8]; 2] =
+                [b"could not get length of device: ", &os_error(-length as i32)];
             return returns(Outcome::Reported(-1, report(errp, &parts)));
         }
         let shape = allowed(length as u64, self.bitmap(slot).content.shape.granularity as i32)?;
@@ -279,7 +290,9 @@ impl Model {
     fn restore(&mut self, slot: Slot, backup: Slot) -> Checked<Verdict> {
         require(!self.bitmap(slot).readonly)?;
         let shape = self.hbs[backup].as_ref().expect("calls are made for what lives").shape;
-        if shape.size != self.bitmap(slot).size as u64 || !GRANULARITIES.contains(&shape.granularity) {
+        if shape.size != self.bitmap(slot).size as u64
+            || !GRANULARITIES.contains(&shape.granularity)
+        {
             // Not a backup of this bitmap, whatever it is.
             return Ok(Verdict::Skip);
         }
@@ -296,7 +309,13 @@ impl Model {
         returns(Outcome::U64((chunk as u64 * 8) << self.bitmap(slot).content.shape.granularity))
     }
 
-    fn merge(&mut self, dest: Slot, src: Slot, backup: Option<Slot>, errp: bool) -> Checked<Verdict> {
+    fn merge(
+        &mut self,
+        dest: Slot,
+        src: Slot,
+        backup: Option<Slot>,
+        errp: bool,
+    ) -> Checked<Verdict> {
         if let Some(error) = self.refusal(dest, DEFAULT).or_else(|| self.refusal(src, ALLOW_RO)) {
             return returns(Outcome::Reported(0, error.filter(|_| errp)));
         }
@@ -313,7 +332,11 @@ impl Model {
 
     /// Whether the sizes match and it was done.
     fn merge_internal(&mut self, dest: Slot, src: Slot, backup: Option<Slot>) -> Checked<bool> {
-        require(!self.bitmap(dest).readonly && !self.bitmap(dest).inconsistent && !self.bitmap(src).inconsistent)?;
+        require(
+            !self.bitmap(dest).readonly
+                && !self.bitmap(dest).inconsistent
+                && !self.bitmap(src).inconsistent,
+        )?;
         let from = self.bitmap(src).content.clone();
         if from.shape.size != self.bitmap(dest).content.shape.size {
             return Ok(false);
@@ -330,7 +353,8 @@ impl Model {
     }
 
     fn seek(&mut self, iter: Slot, offset: u64) -> Checked<Verdict> {
-        let (bitmap, walk) = self.dirty_iters[iter].as_ref().expect("calls are made for what lives");
+        let (bitmap, walk) =
+            self.dirty_iters[iter].as_ref().expect("calls are made for what lives");
         let (bitmap, lost) = (*bitmap, walk.oracle_lost);
         let content = &self.bitmap(bitmap).content;
         let inside = offset >> content.shape.granularity < content.shape.bits();
@@ -342,6 +366,10 @@ impl Model {
         walk.oracle_lost = lost;
         self.dirty_iters[iter] = Some((bitmap, walk));
         let outcome = Outcome::Nothing;
-        Ok(if lost { Verdict::OursReturns { outcome, entry: 4, repair: None } } else { Verdict::Returns(outcome) })
+        Ok(if lost {
+            Verdict::OursReturns { outcome, entry: 4, repair: None }
+        } else {
+            Verdict::Returns(outcome)
+        })
     }
 }

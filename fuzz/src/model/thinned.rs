@@ -82,7 +82,13 @@ impl Model {
         let merge = |dest| Call::Merge { dest, src: slot, backup: None, errp: true };
         Some(Actors {
             source: Target::Bm(slot),
-            make: vec![Call::Create { slot, node: bitmap.node, granularity: 1 << granularity, name: None, errp: true }],
+            make: vec![Call::Create {
+                slot,
+                node: bitmap.node,
+                granularity: 1 << granularity,
+                name: None,
+                errp: true,
+            }],
             join: merge(slot),
             start: vec![
                 Call::DirtyIterNew { iter, bitmap: into },
@@ -95,7 +101,13 @@ impl Model {
     }
 
     /// Loads a chunk's few bits into a bitmap of the shape of one that lives.
-    fn plan_load(&self, op: &FromThinned, like: Target, chunk: Chunk, target: Target) -> Option<Call> {
+    fn plan_load(
+        &self,
+        op: &FromThinned,
+        like: Target,
+        chunk: Chunk,
+        target: Target,
+    ) -> Option<Call> {
         let content = self.content(like);
         let (start, count, bytes) = op.few.serialized(chunk);
         let words = content.part(start, count).ok()?;

@@ -85,7 +85,9 @@ impl Walk {
         if content.version == self.version {
             let right = content.bits.next_member(place.next);
             if bit != right {
-                return Err(format!("bit {bit:?} instead of {right:?}, in a bitmap that did not change"));
+                return Err(format!(
+                    "bit {bit:?} instead of {right:?}, in a bitmap that did not change"
+                ));
             }
         }
         if let Some(bit) = bit {
@@ -96,7 +98,8 @@ impl Walk {
                 return Err(format!("bit {bit} after bit {} or later", place.next - 1));
             }
         }
-        let missed = |missed: Option<u64>| missed.filter(|&missed| bit.is_none_or(|bit| missed < bit));
+        let missed =
+            |missed: Option<u64>| missed.filter(|&missed| bit.is_none_or(|bit| missed < bit));
         if let Some(missed) = missed(self.must.next_member(place.next)) {
             return Err(format!("bit {missed}, dirty all the time, was passed over for {bit:?}"));
         }

@@ -66,8 +66,11 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let ready: Vec<Deferred> = PINS.with_borrow_mut(|pins| {
             pins.open.retain(|pin| *pin != self.pin);
-            pins.deferred.iter_mut().for_each(|deferred| deferred.pins.retain(|pin| *pin != self.pin));
-            let (ready, waiting) = std::mem::take(&mut pins.deferred).into_iter().partition(|d| d.pins.is_empty());
+            pins.deferred
+                .iter_mut()
+                .for_each(|deferred| deferred.pins.retain(|pin| *pin != self.pin));
+            let (ready, waiting) =
+                std::mem::take(&mut pins.deferred).into_iter().partition(|d| d.pins.is_empty());
             pins.deferred = waiting;
             ready
         });

@@ -74,7 +74,8 @@ impl Chunks {
             let summary = words::nonzero(words) << (at % SPAN_WORDS);
             if summary != 0 {
                 self.open_span(c, s);
-                let gained = words::or_into(&mut self.memory.words_mut()[at..at + words.len()], words);
+                let gained =
+                    words::or_into(&mut self.memory.words_mut()[at..at + words.len()], words);
                 self.summary[at >> SPAN_SHIFT] |= summary;
                 self.add_to_count(c, gained);
             }

@@ -76,7 +76,8 @@ impl Header {
     /// The indices of the array, ascending.
     #[inline]
     pub(super) fn array(self) -> impl Iterator<Item = u64> {
-        (ARRAY..ARRAY + ARRAY_LEN).map_while(move |i| (self.0[i] != 0).then_some(u64::from(self.0[i] & !PRESENT)))
+        (ARRAY..ARRAY + ARRAY_LEN)
+            .map_while(move |i| (self.0[i] != 0).then_some(u64::from(self.0[i] & !PRESENT)))
     }
 
     /// Whether `bit` is in the array. Free of branches: lookups at random would mispredict them.
@@ -102,7 +103,8 @@ impl Header {
     #[inline(always)]
     pub(super) fn next_in_array(self, from: u64) -> Option<u64> {
         let rank = self.array_rank(from);
-        (rank < ARRAY_LEN && self.0[ARRAY + rank] != 0).then(|| u64::from(self.0[ARRAY + rank] & !PRESENT))
+        (rank < ARRAY_LEN && self.0[ARRAY + rank] != 0)
+            .then(|| u64::from(self.0[ARRAY + rank] & !PRESENT))
     }
 
     /// The bits of word `word` of the chunk, if the store is an array.
@@ -115,7 +117,8 @@ impl Header {
     /// The index in slot `slot` of the array; `None` past the last one.
     #[inline(always)]
     pub(super) fn array_slot(self, slot: usize) -> Option<u64> {
-        (slot < ARRAY_LEN && self.0[ARRAY + slot] != 0).then(|| u64::from(self.0[ARRAY + slot] & !PRESENT))
+        (slot < ARRAY_LEN && self.0[ARRAY + slot] != 0)
+            .then(|| u64::from(self.0[ARRAY + slot] & !PRESENT))
     }
 
     /// The end of the run of indices that begins with `from`: `from` itself if it is not there.
@@ -123,7 +126,8 @@ impl Header {
     pub(super) fn array_run_end(self, from: u64) -> u64 {
         let first = from as u16 | PRESENT;
         // The array ascends: each index that continues the run moves its end on by one.
-        let end = (ARRAY..ARRAY + ARRAY_LEN).fold(first, |end, i| end.wrapping_add(u16::from(self.0[i] == end)));
+        let end = (ARRAY..ARRAY + ARRAY_LEN)
+            .fold(first, |end, i| end.wrapping_add(u16::from(self.0[i] == end)));
         from + u64::from(end.wrapping_sub(first))
     }
 

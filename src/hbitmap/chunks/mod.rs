@@ -169,7 +169,8 @@ impl Chunks {
         }
         let (at, s) = ((from / 64) as usize, (from / SPAN_BITS) as usize);
         let first = c * CHUNK_WORDS;
-        let found = |word: usize, bits: u64| Some(word as u64 * 64 + u64::from(bits.trailing_zeros()));
+        let found =
+            |word: usize, bits: u64| Some(word as u64 * 64 + u64::from(bits.trailing_zeros()));
         if header.spans() >> s & 1 != 0 {
             let bits = self.memory.word(first + at) & (u64::MAX << (from % 64));
             if bits != 0 {
@@ -233,7 +234,8 @@ impl Chunks {
     #[inline]
     pub(super) fn stored_span(&self, c: usize, s: usize) -> Option<(&[u64], u64)> {
         let is_stored = self.header(c).spans() >> s & 1 != 0;
-        is_stored.then(|| (&self.memory.words()[self.span_words(c, s)], self.summary[self.span(c, s)]))
+        is_stored
+            .then(|| (&self.memory.words()[self.span_words(c, s)], self.summary[self.span(c, s)]))
     }
 
     #[inline(always)]

@@ -10,7 +10,9 @@ mod rescale;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::hbitmap) use portable::{first_clear, from_little_endian, nonzero, to_little_endian, Summary};
+pub(in crate::hbitmap) use portable::{
+    first_clear, from_little_endian, nonzero, to_little_endian, Summary,
+};
 
 /// Defines `$name`, which runs `$body` compiled for AVX2 if the processor has it.
 macro_rules! kernel {

@@ -44,7 +44,8 @@ pub(crate) static qdb_error_fatal: AtomicPtr<Error> = AtomicPtr::new(ptr::null_m
 fn os_error_text(errno: i32) -> Vec<u8> {
     let mut buffer = [0u8; 256];
     // SAFETY: the buffer is writable for the length that is passed, and a length of 256 is enough for the terminating NUL.
-    let result = unsafe { libc::strerror_r(errno, buffer.as_mut_ptr().cast::<c_char>(), buffer.len()) };
+    let result =
+        unsafe { libc::strerror_r(errno, buffer.as_mut_ptr().cast::<c_char>(), buffer.len()) };
     match CStr::from_bytes_until_nul(&buffer) {
         Ok(text) if result == 0 || !text.is_empty() => text.to_bytes().to_vec(),
         _ => format!("Unknown error {errno}").into_bytes(),
@@ -80,12 +81,20 @@ pub(super) unsafe fn report(errp: *mut *mut Error, failure: &Failure) {
 ///
 /// # Safety
 /// `errp` is NULL or points to a writable `Error *`.
-pub(crate) unsafe fn report_message(errp: *mut *mut Error, function: &CStr, message: Vec<u8>, hint: Option<&CStr>) {
+pub(crate) unsafe fn report_message(
+    errp: *mut *mut Error,
+    function: &CStr,
+    message: Vec<u8>,
+    hint: Option<&CStr>,
+) {
     if errp.is_null() {
         return;
     }
     if ptr::eq(errp, qdb_error_abort.as_ptr()) {
-        let _ = write_lines(&[b"Unexpected error in ", function.to_bytes(), b"():\n", &message, b"\n"], hint);
+        let _ = write_lines(
+            &[b"Unexpected error in ", function.to_bytes(), b"():\n", &message, b"\n"],
+            hint,
+        );
         std::process::abort();
     }
     if ptr::eq(errp, qdb_error_fatal.as_ptr()) {

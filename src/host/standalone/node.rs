@@ -20,7 +20,8 @@ pub type NodeHandle = Arc<BlockDriverState>;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct QdbDriver {
     /// Whether bitmaps can be stored; asked by bdrv_supports_persistent_dirty_bitmap().
-    pub supports_persistent: Option<unsafe extern "C" fn(bs: *mut BlockDriverState, opaque: *mut c_void) -> bool>,
+    pub supports_persistent:
+        Option<unsafe extern "C" fn(bs: *mut BlockDriverState, opaque: *mut c_void) -> bool>,
     /// Whether one more bitmap of this name and granularity (bytes) could be stored; on false it sets `errp`.
     /// Asked by bdrv_co_can_store_new_dirty_bitmap().
     pub can_store: Option<

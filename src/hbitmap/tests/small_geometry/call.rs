@@ -39,13 +39,19 @@ impl Partners {
         let end = count - 1;
         let is_short = |atom: &usize| shape.bounds[atom + 1] - shape.bounds[*atom] == 1;
         let single: Vec<usize> = (0..count).filter(is_short).collect();
-        let set = |atoms: &mut dyn Iterator<Item = usize>| atoms.map(|atom| Call::Set(atom, atom)).collect();
+        let set = |atoms: &mut dyn Iterator<Item = usize>| {
+            atoms.map(|atom| Call::Set(atom, atom)).collect()
+        };
         let one_by_one: Vec<Call> = set(&mut (0..count).rev());
         let lists: [Vec<Call>; 8] = [
             vec![],
             vec![Call::Set(0, end)],
             one_by_one.clone(),
-            one_by_one.iter().copied().chain((0..count).map(|atom| Call::Reset(atom, atom))).collect(),
+            one_by_one
+                .iter()
+                .copied()
+                .chain((0..count).map(|atom| Call::Reset(atom, atom)))
+                .collect(),
             one_by_one.iter().copied().chain([Call::Reset(0, 0), Call::Reset(end, end)]).collect(),
             set(&mut single.iter().copied().step_by(2)),
             set(&mut single.iter().copied().skip(1).step_by(2)),
@@ -115,7 +121,13 @@ impl Call {
     }
 
     /// Makes the call on a bitmap of so many atoms. Returns what it returns.
-    pub fn make(self, hb: &mut HBitmap, shape: &Shape, count: usize, partners: &Partners) -> Option<bool> {
+    pub fn make(
+        self,
+        hb: &mut HBitmap,
+        shape: &Shape,
+        count: usize,
+        partners: &Partners,
+    ) -> Option<bool> {
         let partner = |i: usize| &partners.0[i].0;
         match self {
             Call::Set(first, last) => {
@@ -133,7 +145,8 @@ impl Call {
                 if end % 64 != 0 {
                     words[(end / 64) as usize] |= u64::MAX << (end % 64);
                 }
-                let bytes: Vec<u8> = words[first..=last].iter().flat_map(|word| word.to_le_bytes()).collect();
+                let bytes: Vec<u8> =
+                    words[first..=last].iter().flat_map(|word| word.to_le_bytes()).collect();
                 hb.deserialize_part(&bytes, start, items);
                 hb.deserialize_finish();
             }
@@ -159,7 +172,12 @@ impl Call {
     }
 
     /// What the model says: the content afterwards, and what is returned.
-    pub fn result(self, old: Content, shape: &Shape, partners: &Partners) -> (Content, Option<bool>) {
+    pub fn result(
+        self,
+        old: Content,
+        shape: &Shape,
+        partners: &Partners,
+    ) -> (Content, Option<bool>) {
         let of = |i: usize| partners.0[i].1;
         let within = |first, last| atoms_in(shape, old.atoms, first, last);
         let set = match self {
@@ -168,7 +186,9 @@ impl Call {
             Call::ResetAll => 0,
             Call::Truncate(0) => 0,
             Call::Truncate(size) => old.set & atoms(0, size - 1),
-            Call::Part(first, last, pattern) => old.set & !within(first, last) | pattern & within(first, last),
+            Call::Part(first, last, pattern) => {
+                old.set & !within(first, last) | pattern & within(first, last)
+            }
             Call::Zeroes(first, last) => old.set & !within(first, last),
             Call::Ones(first, last) => old.set | within(first, last),
             Call::Clone => old.set,

@@ -91,7 +91,11 @@ fn go_on(hb: &HBitmap, shape: &Shape, stop: &Stop, before: &[u64], after: &[u64]
         let after = if first < 64 { after & (u64::MAX << first) } else { 0 };
         let before = before.get(i).copied().unwrap_or(0);
         let due = if i == stop.word { after & before } else { after };
-        assert_eq!(returned & !after, 0, "clear bits of word {i} are returned, from bit {first} on");
+        assert_eq!(
+            returned & !after,
+            0,
+            "clear bits of word {i} are returned, from bit {first} on"
+        );
         assert_eq!(due & !returned, 0, "bits of word {i} are left out, from bit {first} on");
     }
     steps

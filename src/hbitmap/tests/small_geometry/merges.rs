@@ -70,7 +70,9 @@ pub(super) fn image(from: &Shape, content: Content, to: &Shape) -> Vec<u64> {
     assert_eq!(to.size(atoms), size, "two shapes have as many items");
     let mut image = vec![0; to.bits(atoms).div_ceil(64) as usize];
     let words = from.words(content);
-    for bit in (0..from.bits(content.atoms)).filter(|bit| words[*bit as usize / 64] >> (bit % 64) & 1 != 0) {
+    for bit in
+        (0..from.bits(content.atoms)).filter(|bit| words[*bit as usize / 64] >> (bit % 64) & 1 != 0)
+    {
         let (first, end) = (bit << from.granularity, ((bit + 1) << from.granularity).min(size));
         super::shape::fill(&mut image, first >> to.granularity, ((end - 1) >> to.granularity) + 1);
     }

@@ -73,7 +73,7 @@ fn stores(hb: &HBitmap) -> Vec<u8> {
 
 /// Gives a bitmap's place to another one, as the state machine does.
 fn replace(hb: &mut HBitmap, mut other: HBitmap) {
-    other.succeed(hb);
+    other.bump_generation(hb);
     *hb = other;
 }
 

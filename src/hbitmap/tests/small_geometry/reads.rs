@@ -52,7 +52,8 @@ fn bits(hb: &HBitmap, shape: &Shape, content: Content) -> u64 {
     let size = shape.size(content.atoms);
     let probes = shape.probes(content.atoms);
     let inside = probes.iter().filter(|&&item| item < size);
-    inside.map(|&item| assert_eq!(hb.get(item), shape.get(content, item), "get {item}")).count() as u64
+    inside.map(|&item| assert_eq!(hb.get(item), shape.get(content, item), "get {item}")).count()
+        as u64
 }
 
 fn searches(hb: &HBitmap, shape: &Shape, content: Content) -> u64 {

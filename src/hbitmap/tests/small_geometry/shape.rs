@@ -73,8 +73,8 @@ impl Shape {
     /// The first item of `start..end` whose bit is `dirty`.
     pub fn find(&self, content: Content, start: u64, end: u64, dirty: bool) -> Option<u64> {
         let end = end.min(self.size(content.atoms));
-        let found =
-            (0..content.atoms).find(|&atom| (content.set >> atom & 1 != 0) == dirty && self.item(atom + 1) > start)?;
+        let found = (0..content.atoms)
+            .find(|&atom| (content.set >> atom & 1 != 0) == dirty && self.item(atom + 1) > start)?;
         let item = self.item(found).max(start);
         (item < end).then_some(item)
     }

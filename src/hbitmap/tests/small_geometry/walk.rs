@@ -54,7 +54,8 @@ impl Walk {
 
     /// Makes each call on each state, and on each that comes out.
     fn explore(&mut self, sizes: &[usize]) {
-        let calls: HashMap<usize, Vec<Call>> = sizes.iter().map(|&size| (size, self.calls_on(size))).collect();
+        let calls: HashMap<usize, Vec<Call>> =
+            sizes.iter().map(|&size| (size, self.calls_on(size))).collect();
         let mut from = 0;
         while from < self.states.len() {
             let (content, used) = (self.states[from].content, self.states[from].used);
@@ -130,7 +131,8 @@ impl Walk {
     /// The calls that lead to a state, each with the number of atoms at that time.
     pub fn way(&self, state: usize) -> Vec<(usize, Call)> {
         let step = |&(from, call): &(usize, Call)| (self.states[from].content.atoms, call);
-        let back = std::iter::successors(self.states[state].way, |&(from, _)| self.states[from].way);
+        let back =
+            std::iter::successors(self.states[state].way, |&(from, _)| self.states[from].way);
         let mut way: Vec<_> = back.map(|back| step(&back)).collect();
         way.reverse();
         way
