@@ -12,12 +12,14 @@
 //!
 //! The bitmap lives in `disk.img.bitmap`. Three rules keep it true over a crash at any moment:
 //!
-//! * A write is recorded, and the bitmap stored, before the image is written: a crash in between costs a block that is copied in vain.
+//! * A write is recorded, and the bitmap stored, before the image is written: a crash in between
+//!   costs a block that is copied in vain.
 //! * A file is replaced as a whole: the new one is written beside it, synced, and renamed.
 //! * The bitmap is cleaned only when the backup is on the disk.
 //!
-//! Backups form a chain: each increment names the backup that it is for by its SHA-256, so none can be left out or applied twice. One
-//! run at a time may work on an image, and nothing else may write to it.
+//! Backups form a chain: each increment names the backup that it is for by its SHA-256, so none can
+//! be left out or applied twice. One run at a time may work on an image, and nothing else may write
+//! to it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -310,7 +312,8 @@ fn restore(image: &Path, backup: &Path, increments: &[&Path]) -> Result<String, 
     restored.map(|()| format!("{size} bytes restored, with {} increments", increments.len()))
 }
 
-/// Applies an increment to an image of `size` bytes that is the backup `parent`; returns which backup the image is then.
+/// Applies an increment to an image of `size` bytes that is the backup `parent`; returns which
+/// backup the image is then.
 fn apply(path: &Path, image: &File, size: u64, parent: Id) -> Result<Id, Failure> {
     let file = File::open(path).map_err(on(path))?;
     let mut input = Hashed::new(BufReader::new(file));
@@ -413,7 +416,8 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes a file as a whole, with its SHA-256 at the end, which is returned: there is the old file or the new one, whatever happens.
+/// Writes a file as a whole, with its SHA-256 at the end, which is returned: there is the old file
+/// or the new one, whatever happens.
 fn replace(
     path: &Path,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,

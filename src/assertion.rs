@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! QEMU's `assert`, kept in release builds, and the end of a process that broke one.
 //!
-//! Two kinds of caller meet a violated assertion. C callers (feature `capi`) get what C's `assert` does: the text on stderr, then
-//! `abort`. Rust callers get a panic with the same text.
+//! Two kinds of caller meet a violated assertion. C callers (feature `capi`) get what C's `assert`
+//! does: the text on stderr, then `abort`. Rust callers get a panic with the same text.
 
 /// Ends the call with `message`: C programs abort, Rust programs panic.
 #[cold]
@@ -12,8 +12,9 @@ pub(crate) fn fail(message: std::fmt::Arguments<'_>) -> ! {
     #[cfg(feature = "capi")]
     {
         use std::io::Write;
-        // One write, so that lines of several threads stay whole, and from the stack: there may be no memory left, and that may be
-        // what the message says. One that is too long is cut. A closed stderr must not keep us from aborting.
+        // One write, so that lines of several threads stay whole, and from the stack: there may be
+        // no memory left, and that may be what the message says. One that is too long is cut. A
+        // closed stderr must not keep us from aborting.
         let mut line = [0; 2048];
         let mut rest = &mut line[..2047];
         let _ = rest.write_fmt(message);
@@ -26,7 +27,8 @@ pub(crate) fn fail(message: std::fmt::Arguments<'_>) -> ! {
     panic!("{message}")
 }
 
-/// Reports a violated assertion with QEMU's text. Out of line, so that a check costs its caller a compare and a branch.
+/// Reports a violated assertion with QEMU's text. Out of line, so that a check costs its caller a
+/// compare and a branch.
 #[cold]
 #[inline(never)]
 #[track_caller]
@@ -42,7 +44,8 @@ pub(crate) fn null_argument(function: &str, argument: &str) -> ! {
     fail(format_args!("{function}: argument `{argument}' must not be NULL"))
 }
 
-/// Checks a condition that QEMU asserts on: `abi_assert!(condition, "function", "condition as QEMU writes it")`.
+/// Checks a condition that QEMU asserts on: `abi_assert!(condition, "function", "condition as QEMU
+/// writes it")`.
 macro_rules! abi_assert {
     ($condition:expr, $function:expr, $text:expr) => {
         if !$condition {

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Dirty bitmaps: which parts of a virtual disk changed since the last backup.
 //!
-//! This is QEMU's changed-block tracking (its `util/hbitmap.c` and `block/dirty-bitmap.c`) as a Rust library, with the same behaviour,
-//! the same stored bytes, and a C ABI that lets it take the place of the two files. From Rust it looks like this:
+//! This is QEMU's changed-block tracking (its `util/hbitmap.c` and `block/dirty-bitmap.c`) as a
+//! Rust library, with the same behaviour, the same stored bytes, and a C ABI that lets it take the
+//! place of the two files. From Rust it looks like this:
 //!
-//! * [`HBitmap`] is a bitmap by itself: ranges of a large space, dirty or clean, with a granularity.
-//!   It can be searched, iterated over, merged, serialised and hashed. Its memory is allocated when
-//!   it is made; where it is all clean or all dirty, it touches 16 bytes for each 32,768 bits.
-//! * [`Node`] is a disk, and [`DirtyBitmap`] a bitmap that records the writes to it: with a name, states, and a way to take a backup
-//!   while writes go on ([`DirtyBitmap::freeze`]).
+//! * [`HBitmap`] is a bitmap by itself: ranges of a large space, dirty or clean, with a
+//!   granularity. It can be searched, iterated over, merged, serialised and hashed. Its memory is
+//!   allocated when it is made; where it is all clean or all dirty, it touches 16 bytes for each
+//!   32,768 bits.
+//! * [`Node`] is a disk, and [`DirtyBitmap`] a bitmap that records the writes to it: with a name,
+//!   states, and a way to take a backup while writes go on ([`DirtyBitmap::freeze`]).
 //!
 //! ```
 //! use qemu_dirty_bitmap::Node;
@@ -35,13 +37,14 @@
 //! # Ok::<(), qemu_dirty_bitmap::Error>(())
 //! ```
 //!
-//! `examples/incremental_backup.rs` is a whole program: full and incremental backups of an image file, with a bitmap that is kept
-//! beside it.
+//! `examples/incremental_backup.rs` is a whole program: full and incremental backups of an image
+//! file, with a bitmap that is kept beside it.
 //!
 //! # Errors and panics
 //!
-//! What QEMU aborts on is an [`Error`] here, or the types do not allow it. No argument makes a method of this API panic; memory that can't
-//! be had ends the program, as in all of Rust's standard collections.
+//! What QEMU aborts on is an [`Error`] here, or the types do not allow it. No argument makes a
+//! method of this API panic; memory that can't be had ends the program, as in all of Rust's
+//! standard collections.
 //!
 //! # Features
 //!
@@ -65,8 +68,8 @@
 //!                                     └──> host    (the embedder: a program of its own, or QEMU)
 //! ```
 //!
-//! The modules of that picture are public for this project's own tests and fuzzers, hidden here, and no part of the API: they may
-//! change in any version.
+//! The modules of that picture are public for this project's own tests and fuzzers, hidden here,
+//! and no part of the API: they may change in any version.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 

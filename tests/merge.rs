@@ -196,7 +196,8 @@ fn opposite_merges_do_not_wait_for_each_other() {
 
 #[test]
 fn an_iterator_notices_that_the_content_was_replaced() {
-    // Three bits in one word, one returned; then as many changes in the new content as there were in the old one.
+    // Three bits in one word, one returned; then as many changes in the new content as there were
+    // in the old one.
     let node = node();
     let b = bitmap(&node, "b");
     b.set(&mut b.lock(), 0, 3 * UNIT);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The serialised form and the hash of a bitmap are the same on every host, whatever its byte order.
+//! The serialised form and the hash of a bitmap are the same on every host, whatever its byte
+//! order.
 //!
-//! portable.txt has a bitmap a line, and what QEMU's C gives for it on x86_64 (`tools/big-endian` asks QEMU's C again).
+//! portable.txt has a bitmap a line, and what QEMU's C gives for it on x86_64 (`tools/big-endian`
+//! asks QEMU's C again).
 #![cfg(feature = "standalone")]
 
 use qemu_dirty_bitmap::hbitmap::HBitmap;

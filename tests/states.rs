@@ -18,7 +18,8 @@ const RELEASE: &str = "bdrv_release_dirty_bitmap_locked";
 /// A way to bring a bitmap into a state.
 type Enter = fn(&BdrvDirtyBitmap);
 
-/// The three states that an operation can be refused for: what makes them, the flag that asks for them, the words.
+/// The three states that an operation can be refused for: what makes them, the flag that asks for
+/// them, the words.
 const STATES: [(Enter, u32, &str); 3] = [
     (
         |b| b.set_busy(&b.lock(), true),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A guest's writes to a node with many bitmaps of different granularity, beside a model that has no filter.
+//! A guest's writes to a node with many bitmaps of different granularity, beside a model that has
+//! no filter.
 
 mod common;
 

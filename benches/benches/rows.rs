@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Every row with criterion. Each sample runs all implementations in turn and counts the time of one of them, so that none
-//! of them has the machine's better minute.
+//! Every row with criterion. Each sample runs all implementations in turn and counts the time of
+//! one of them, so that none of them has the machine's better minute.
 //!
 //! `QDB_ROWS` chooses the rows whose ids contain it.
 

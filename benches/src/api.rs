@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The C functions that the benchmarks call, loaded from a shared object. Both implementations have all of them.
+//! The C functions that the benchmarks call, loaded from a shared object. Both implementations have
+//! all of them.
 
 use std::env;
 use std::error::Error;
@@ -32,10 +33,11 @@ macro_rules! api {
             /// # Errors
             /// The loader's message, if the file cannot be loaded or a function is missing.
             pub fn load(path: &Path) -> Result<&'static Api, libloading::Error> {
-                // SAFETY: both shared objects are built from this tree and run no code when they are loaded.
+                // SAFETY: both shared objects are built from this tree and run no code when they
+                // are loaded.
                 let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL)? };
-                // SAFETY: the signatures below are those of QEMU's headers, which both libraries follow. hbitmap_merge returns
-                // a bool in one of them, which a caller may ignore.
+                // SAFETY: the signatures below are those of QEMU's headers, which both libraries
+                // follow. hbitmap_merge returns a bool in one of them, which a caller may ignore.
                 let api = unsafe {
                     let version: unsafe extern "C" fn() -> *const c_char = *library.get(b"qdb_version\0")?;
                     Api {
@@ -88,10 +90,12 @@ api! {
     bdrv_get_dirty_count: fn(Handle) -> i64;
 }
 
-/// The implementations to compare, QEMU's C first: `QDB_ORACLE` (which must be there), `QDB_LIBRARY` (if it is set), `roaring`.
+/// The implementations to compare, QEMU's C first: `QDB_ORACLE` (which must be there),
+/// `QDB_LIBRARY` (if it is set), `roaring`.
 ///
 /// # Errors
-/// If a file cannot be loaded, or if the two are not what they should be: two different libraries, and one of them QEMU's.
+/// If a file cannot be loaded, or if the two are not what they should be: two different libraries,
+/// and one of them QEMU's.
 pub fn engines() -> Result<Vec<Engine>, Box<dyn Error>> {
     let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let qemu = Api::load(&path("QDB_ORACLE").ok_or("QDB_ORACLE is not set: see oracle/build")?)?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What rows ask of a bitmap, and the bitmap behind the C ABI. Offsets and lengths are bytes of the tracked disk.
+//! What rows ask of a bitmap, and the bitmap behind the C ABI. Offsets and lengths are bytes of the
+//! tracked disk.
 
 use crate::api::{Api, Handle, Iter};
 use crate::caller::{sum_of_items, Caller};
@@ -67,8 +68,9 @@ impl Drop for Hb {
     }
 }
 
-// All calls below pass the bitmap that this object owns to the implementation that made it. Where QEMU asserts on an
-// argument (a range past the end, an unaligned reset), both implementations abort: a wrong argument is never undefined.
+// All calls below pass the bitmap that this object owns to the implementation that made it. Where
+// QEMU asserts on an argument (a range past the end, an unaligned reset), both implementations
+// abort: a wrong argument is never undefined.
 impl Bits for Hb {
     #[inline]
     fn set(&mut self, offset: u64, bytes: u64) {
@@ -103,7 +105,8 @@ impl Bits for Hb {
     }
     fn sum(&self) -> u64 {
         let mut iter: Iter = [0; 10];
-        // SAFETY: the iterator has the size and alignment of QEMU's, and the bitmap does not change while it is borrowed.
+        // SAFETY: the iterator has the size and alignment of QEMU's, and the bitmap does not change
+        // while it is borrowed.
         unsafe {
             (self.api.hbitmap_iter_init)(&mut iter, self.raw, 0);
             sum_of_items(self.api.hbitmap_iter_next, &mut iter)
@@ -146,7 +149,8 @@ impl Hb {
     /// The first unmarked offset in a range, or -1.
     #[inline]
     pub fn next_zero(&self, offset: u64, bytes: u64) -> i64 {
-        // SAFETY: own bitmap; `offset` is inside the bitmap in all rows (QEMU's C reads out of bounds otherwise).
+        // SAFETY: own bitmap; `offset` is inside the bitmap in all rows (QEMU's C reads out of
+        // bounds otherwise).
         unsafe { (self.api.hbitmap_next_zero)(self.raw, offset as i64, bytes as i64) }
     }
     /// Visits every marked run; returns their number and the sum of their lengths, mixed.
@@ -185,7 +189,8 @@ impl Hb {
     }
     /// Loads a part; `offset` and `bytes` cover exactly what `serialised` holds.
     pub fn load_part(&mut self, serialised: &[u8], offset: u64, bytes: u64) {
-        // SAFETY: own bitmap; the callers give eight bytes for each 64 granules of the range, which is what is read.
+        // SAFETY: own bitmap; the callers give eight bytes for each 64 granules of the range, which
+        // is what is read.
         unsafe {
             (self.api.hbitmap_deserialize_part)(self.raw, serialised.as_ptr(), offset, bytes, false)
         }
@@ -202,7 +207,8 @@ impl Hb {
     }
     /// Stores a part, eight bytes for each 64 granules.
     pub fn store_part(&self, buffer: &mut [u8], offset: u64, bytes: u64) {
-        // SAFETY: own bitmap; the callers' buffers have eight bytes for each 64 granules of the range.
+        // SAFETY: own bitmap; the callers' buffers have eight bytes for each 64 granules of the
+        // range.
         unsafe { (self.api.hbitmap_serialize_part)(self.raw, buffer.as_mut_ptr(), offset, bytes) }
     }
 }

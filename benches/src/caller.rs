@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The loops of callers whose calls take nanoseconds.
 //!
-//! How fast such a loop runs depends on where its instructions lie in a cache line, and the callee's: by up to half, for each
-//! implementation differently, and differently after every change of this program. That is chance, and not the implementation's doing.
-//! So each loop exists at sixteen places, and a measurement goes through all of them. (`tools/bench` asks the compiler not to align
-//! loops: it would make four places of them.)
+//! How fast such a loop runs depends on where its instructions lie in a cache line, and the
+//! callee's: by up to half, for each implementation differently, and differently after every change
+//! of this program. That is chance, and not the implementation's doing. So each loop exists at
+//! sixteen places, and a measurement goes through all of them. (`tools/bench` asks the compiler not
+//! to align loops: it would make four places of them.)
 
 use crate::api::Iter;
 use std::arch::asm;
@@ -81,7 +82,8 @@ type SomeItems = unsafe fn(Next, &mut Iter) -> (u64, bool);
 /// The sum of all items that an iterator returns.
 ///
 /// # Safety
-/// `next` is of the implementation that has set up `iter`, and the bitmap lives and does not change meanwhile.
+/// `next` is of the implementation that has set up `iter`, and the bitmap lives and does not change
+/// meanwhile.
 pub unsafe fn sum_of_items(next: Next, iter: &mut Iter) -> u64 {
     let places: [SomeItems; 16] = at_each_place!(some_items);
     let mut sum = 0u64;
@@ -96,7 +98,8 @@ pub unsafe fn sum_of_items(next: Next, iter: &mut Iter) -> u64 {
     sum
 }
 
-/// The sum of the next items, which a C program's loop has in a register, and whether there may be more.
+/// The sum of the next items, which a C program's loop has in a register, and whether there may be
+/// more.
 ///
 /// # Safety
 /// As [`sum_of_items`].
@@ -115,7 +118,8 @@ unsafe fn some_items<const PLACE: usize>(next: Next, iter: &mut Iter) -> (u64, b
     (sum, true)
 }
 
-/// Calls a function that does nothing, from each of the sixteen places; returns how many times. No iterator is faster.
+/// Calls a function that does nothing, from each of the sixteen places; returns how many times. No
+/// iterator is faster.
 pub fn calls_of_nothing() -> usize {
     extern "C" fn nothing(_: *mut Iter) -> i64 {
         0

@@ -119,7 +119,8 @@ pub struct Row {
     pub bound: Option<Bound>,
     /// Where it is reported.
     pub table: Table,
-    /// Whether `roaring` does other work there than the two: then its time is shown, and this library may be slower.
+    /// Whether `roaring` does other work there than the two: then its time is shown, and this
+    /// library may be slower.
     pub roaring_differs: bool,
     /// Makes what is timed.
     pub make: MakeCase,

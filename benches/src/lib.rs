@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Benchmarks that load this library and QEMU's own C (built by `oracle/build`) into one process, through the same C ABI.
+//! Benchmarks that load this library and QEMU's own C (built by `oracle/build`) into one process,
+//! through the same C ABI.
 //!
-//! `rows` says what is measured, one row of `docs/performance.md` each; `turns` measures rows quickly, `benches/rows.rs` with
-//! criterion. `sweep` measures every operation at every density. `memory` and `waits` measure what is not a duration of one call. `report` and `plot` turn saved results into the document.
+//! `rows` says what is measured, one row of `docs/performance.md` each; `turns` measures rows
+//! quickly, `benches/rows.rs` with criterion. `sweep` measures every operation at every density.
+//! `memory` and `waits` measure what is not a duration of one call. `report` and `plot` turn saved
+//! results into the document.
 
 pub mod allocator;
 pub mod api;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Memory, measured in a process of its own for each case and implementation: resident bytes as the kernel counts them, so
-//! that what an allocator keeps counts as well.
+//! Memory, measured in a process of its own for each case and implementation: resident bytes as the
+//! kernel counts them, so that what an allocator keeps counts as well.
 
 use std::fs;
 use std::io;
@@ -29,7 +29,8 @@ pub struct MemoryCase {
     prepare: fn(&'static Api) -> Fill,
 }
 
-/// Makes the bitmaps and fills them. What that needs is made before and lives as long, so that it is not counted.
+/// Makes the bitmaps and fills them. What that needs is made before and lives as long, so that it
+/// is not counted.
 type Fill = Box<dyn FnMut() -> Vec<Hb>>;
 
 /// Resident bytes more than before.

@@ -13,7 +13,8 @@ pub struct Node {
     bitmaps: Vec<Handle>,
 }
 
-// SAFETY: the methods below only call functions that QEMU lets any thread call: those that take the node's lock themselves.
+// SAFETY: the methods below only call functions that QEMU lets any thread call: those that take the
+// node's lock themselves.
 unsafe impl Send for Node {}
 // SAFETY: as above.
 unsafe impl Sync for Node {}
@@ -40,7 +41,8 @@ impl Node {
         let bitmaps = (0..bitmaps)
             .map(|number| {
                 let name = CString::new(format!("bitmap{number}")).expect("no zero byte");
-                // SAFETY: an own node, a C string that lives over the call, and no wish for an error.
+                // SAFETY: an own node, a C string that lives over the call, and no wish for an
+                // error.
                 let bitmap = unsafe {
                     (api.bdrv_create_dirty_bitmap)(
                         node,
@@ -111,9 +113,11 @@ impl Node {
         unsafe { (self.api.bdrv_dirty_bitmap_truncate)(self.node, length as i64) }
     }
 
-    /// Loads the whole content of a bitmap. No other thread may use the node: QEMU's C takes no lock here.
+    /// Loads the whole content of a bitmap. No other thread may use the node: QEMU's C takes no
+    /// lock here.
     pub fn load(&mut self, bitmap: usize, serialised: &[u8], length: u64) {
-        // SAFETY: an own bitmap, exclusively borrowed, and eight bytes for each 64 granules of the length.
+        // SAFETY: an own bitmap, exclusively borrowed, and eight bytes for each 64 granules of the
+        // length.
         unsafe {
             (self.api.bdrv_dirty_bitmap_deserialize_part)(
                 self.bitmaps[bitmap],

@@ -56,7 +56,8 @@ fn words(bits: u64, density: Density, seed: u64) -> Vec<u64> {
             }
             words
         }
-        // 64 biased coins at once: walk the binary digits of the probability from the last to the first.
+        // 64 biased coins at once: walk the binary digits of the probability from the last to the
+        // first.
         _ => {
             let digits = (density.fraction() * 65536.0) as u32;
             let mut word = || {
@@ -74,7 +75,8 @@ fn words(bits: u64, density: Density, seed: u64) -> Vec<u64> {
     }
 }
 
-/// Every bit of a serialised bitmap repeated 16 times: the same blocks at a 16 times finer granularity.
+/// Every bit of a serialised bitmap repeated 16 times: the same blocks at a 16 times finer
+/// granularity.
 pub fn refine16(coarse: &[u8]) -> Vec<u8> {
     let mut fine = Vec::with_capacity(coarse.len() * 16);
     for byte in coarse {

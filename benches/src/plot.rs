@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The picture: how many times faster than QEMU's C each row is, and how two costs grow with the disk.
+//! The picture: how many times faster than QEMU's C each row is, and how two costs grow with the
+//! disk.
 
 use std::error::Error;
 use std::fs;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Reproducible random numbers, made on the fly: a table of them would take cache from what is measured.
+//! Reproducible random numbers, made on the fly: a table of them would take cache from what is
+//! measured.
 
 /// SplitMix64 (public domain, S. Vigna): one multiply-and-shift chain a number.
 #[derive(Clone)]
@@ -21,7 +22,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `limit`, by multiplication (the bias is far below what a benchmark could show).
+    /// A number below `limit`, by multiplication (the bias is far below what a benchmark could
+    /// show).
     #[inline]
     pub fn below(&mut self, limit: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(limit)) >> 64) as u64

@@ -115,8 +115,9 @@ impl RowResult {
         self.qemu_ns / self.ours_ns
     }
 
-    /// Against a row's target. Rows outside the table of goals shall only not be slower, and 5 % are noise there, as they are
-    /// against `roaring`, which does some operations at the speed of the memory.
+    /// Against a row's target. Rows outside the table of goals shall only not be slower, and 5 %
+    /// are noise there, as they are against `roaring`, which does some operations at the speed of
+    /// the memory.
     pub fn verdict(&self, row: &Row) -> Verdict {
         const NOISE: f64 = 0.95;
         let goal = row.table == Table::Goals;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The third reference: `roaring`, what a Rust programmer would pick. Its keys are 32 bits, which is enough for 2^32 granules.
+//! The third reference: `roaring`, what a Rust programmer would pick. Its keys are 32 bits, which
+//! is enough for 2^32 granules.
 
 use roaring::RoaringBitmap;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Write traces, generated after what three kinds of guest do to a 1 TiB disk with a file system on it.
+//! Write traces, generated after what three kinds of guest do to a 1 TiB disk with a file system on
+//! it.
 //!
-//! The file system has block groups of 128 MiB, each with its inode table and bitmaps at its start, and a 1 GiB journal in the
-//! middle that is written round and round.
+//! The file system has block groups of 128 MiB, each with its inode table and bitmaps at its start,
+//! and a 1 GiB journal in the middle that is written round and round.
 
 use crate::random::Random;
 
@@ -72,7 +73,8 @@ impl FileSystem {
         self.writes.push((group * GROUP, 2 * BLOCK));
     }
 
-    /// A group that new files go to: directories spread over the disk, files stay near their directory.
+    /// A group that new files go to: directories spread over the disk, files stay near their
+    /// directory.
     fn group(&mut self) -> u64 {
         let directory = self.random.below(400);
         (directory * 20 + self.random.below(3)) % (DISK / GROUP)

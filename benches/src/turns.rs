@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::case::{Case, Engine, Row};
 
-/// Nanoseconds of one run, in the order of the engines; `None` where an engine has no such operation.
+/// Nanoseconds of one run, in the order of the engines; `None` where an engine has no such
+/// operation.
 pub type Times = Vec<Option<f64>>;
 
 /// A row's cases, one for each engine that has it.
@@ -22,7 +23,8 @@ pub fn time(case: &mut dyn Case) -> Duration {
     start.elapsed()
 }
 
-/// Checks that the implementations of the C ABI led to the same after a run of each: a fast wrong answer is no result.
+/// Checks that the implementations of the C ABI led to the same after a run of each: a fast wrong
+/// answer is no result.
 ///
 /// # Panics
 /// If they did not.
@@ -60,7 +62,8 @@ pub fn measure(row: &Row, engines: &[Engine], effort: Effort) -> Times {
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); engines.len()];
     let start = Instant::now();
     for round in 0..effort.rounds.1 {
-        // Who goes first changes, so that nobody always finds the caches as the same other left them.
+        // Who goes first changes, so that nobody always finds the caches as the same other left
+        // them.
         for turn in 0..engines.len() {
             let engine = (turn + round) % engines.len();
             if let Some(case) = &mut cases[engine] {
@@ -72,7 +75,8 @@ pub fn measure(row: &Row, engines: &[Engine], effort: Effort) -> Times {
             compare(row, engines, &cases);
         }
         let spent = start.elapsed();
-        // A run of seconds needs no more than one turn: its spread is small against what it is compared with.
+        // A run of seconds needs no more than one turn: its spread is small against what it is
+        // compared with.
         if (round + 1 >= effort.rounds.0 && spent > effort.time) || spent > 6 * effort.time {
             break;
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The longest time that a guest's write waits while another thread works on a big bitmap of the same node.
+//! The longest time that a guest's write waits while another thread works on a big bitmap of the
+//! same node.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The two libraries in this process are really two. `tools/bench --check` builds both and runs this.
+//! The two libraries in this process are really two. `tools/bench --check` builds both and runs
+//! this.
 
 use qemu_dirty_bitmap_bench::api;
 use qemu_dirty_bitmap_bench::bits::{Bits, Maker};
@@ -31,7 +32,8 @@ fn each_has_its_own_code() {
     assert!(addresses(qemu).iter().all(|address| !addresses(ours).contains(address)));
 }
 
-/// Set bits past the end in loaded data: QEMU's C keeps them, this library drops them (docs/differences.md).
+/// Set bits past the end in loaded data: QEMU's C keeps them, this library drops them
+/// (docs/differences.md).
 #[test]
 fn each_behaves_as_itself() {
     let (qemu, ours) = both();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Hostile bytes: whatever an image or a migration stream has in it, a bitmap has no item past its end afterwards, and gives back
-//! what was valid.
+//! Hostile bytes: whatever an image or a migration stream has in it, a bitmap has no item past its
+//! end afterwards, and gives back what was valid.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

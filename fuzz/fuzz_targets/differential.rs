@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The same sequence on this library, on QEMU's own C and on the model: results, errors and hashes compared after each call. The
-//! first byte chooses between HBitmaps and dirty bitmaps. Needs `QDB_ORACLE` (tools/fuzz sets it).
+//! The same sequence on this library, on QEMU's own C and on the model: results, errors and hashes
+//! compared after each call. The first byte chooses between HBitmaps and dirty bitmaps. Needs
+//! `QDB_ORACLE` (tools/fuzz sets it).
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Any sequence of the `bdrv_…` functions on two nodes and their bitmaps, in all states: results and error texts as the model says.
+//! Any sequence of the `bdrv_…` functions on two nodes and their bitmaps, in all states: results
+//! and error texts as the model says.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Any sequence of the `hbitmap_…` functions on several bitmaps of mixed size and granularity, iterators alive across changes:
-//! results as the model says, and the engine's invariants hold.
+//! Any sequence of the `hbitmap_…` functions on several bitmaps of mixed size and granularity,
+//! iterators alive across changes: results as the model says, and the engine's invariants hold.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

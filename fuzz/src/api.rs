@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The C functions of one implementation, as a table of addresses: this library's own (compiled into this program) or those of a
-//! shared object. Both follow the signatures of QEMU's headers.
+//! The C functions of one implementation, as a table of addresses: this library's own (compiled
+//! into this program) or those of a shared object. Both follow the signatures of QEMU's headers.
 
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
 use std::mem::transmute;
@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use qemu_dirty_bitmap::ffi;
 
-/// An opaque `HBitmap *`, `BlockDriverState *`, `BdrvDirtyBitmap *`, `BdrvDirtyBitmapIter *`, `BlockDirtyInfoList *` or `Error *`.
+/// An opaque `HBitmap *`, `BlockDriverState *`, `BdrvDirtyBitmap *`, `BdrvDirtyBitmapIter *`,
+/// `BlockDirtyInfoList *` or `Error *`.
 pub type Handle = *mut c_void;
 /// An `HBitmapIter`: 80 bytes, aligned to 8.
 pub type HBitmapIter = [u64; 10];
 
-/// The address of a C function. It is called like the function itself, and counts that: a test asks which ones a sequence reached.
+/// The address of a C function. It is called like the function itself, and counts that: a test asks
+/// which ones a sequence reached.
 pub struct Function<F> {
     address: F,
     calls: AtomicU64,
@@ -42,7 +44,8 @@ macro_rules! api {
         #[allow(missing_docs)] // the names are C's, documented in include/qemu_dirty_bitmap.h
         pub struct Api {
             $($(pub $name: Function<unsafe extern "C" fn($($argument),*) $(-> $result)?>,)*)*
-            /// Whether these are the functions that are compiled into this program, whose objects Rust code may look into.
+            /// Whether these are the functions that are compiled into this program, whose objects
+            /// Rust code may look into.
             pub compiled_in: bool,
         }
 
@@ -50,8 +53,9 @@ macro_rules! api {
             /// This library's functions.
             #[must_use]
             pub fn ours() -> Self {
-                // SAFETY: each address is that of a function of this very name, whose signature (include/qemu_dirty_bitmap.h)
-                // differs from the one here only in what pointers point to, and in `u8` for a `bool` that is returned.
+                // SAFETY: each address is that of a function of this very name, whose signature
+                // (include/qemu_dirty_bitmap.h) differs from the one here only in what pointers
+                // point to, and in `u8` for a `bool` that is returned.
                 unsafe {
                     Self { $($($name: Function::new(
                         transmute::<*const (), unsafe extern "C" fn($($argument),*) $(-> $result)?>(
@@ -65,7 +69,8 @@ macro_rules! api {
             /// The loader's message.
             pub fn load(path: &Path) -> Result<Self, String> {
                 let library = open(path)?;
-                // SAFETY: as in `ours`: the shared objects that this loads are built from this tree, with these signatures.
+                // SAFETY: as in `ours`: the shared objects that this loads are built from this
+                // tree, with these signatures.
                 unsafe {
                     Ok(Self { $($($name: Function::new(
                         transmute::<Handle, unsafe extern "C" fn($($argument),*) $(-> $result)?>(
@@ -86,7 +91,8 @@ macro_rules! api {
 fn open(path: &Path) -> Result<Handle, String> {
     let name =
         CString::new(path.as_os_str().as_encoded_bytes()).map_err(|error| error.to_string())?;
-    // SAFETY: the name is a C string; the shared objects run no code of their own when they are loaded.
+    // SAFETY: the name is a C string; the shared objects run no code of their own when they are
+    // loaded.
     let library = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
     if library.is_null() {
         return Err(loader_message());

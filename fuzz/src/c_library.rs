@@ -38,10 +38,12 @@ pub struct CLibrary {
     unfinished: Vec<Target>,
 }
 
-// Every unsafe block of this file calls C functions, or reads what they returned, under these rules:
-// * a handle comes out of the tables above, where it is put when the object is made and removed when it is released, and the model
-//   makes no call for an empty slot;
-// * buffers have the length that the model computes as `…_serialization_size` does; strings are CStrings; out-parameters are locals;
+// Every unsafe block of this file calls C functions, or reads what they returned, under these
+// rules:
+// * a handle comes out of the tables above, where it is put when the object is made and removed
+//   when it is released, and the model makes no call for an empty slot;
+// * buffers have the length that the model computes as `…_serialization_size` does; strings are
+//   CStrings; out-parameters are locals;
 // * one thread makes all calls of a session.
 impl CLibrary {
     /// A session's objects: nodes, but no bitmap.
@@ -65,7 +67,8 @@ impl CLibrary {
         }
     }
 
-    /// Checks what must hold inside this library's HBitmap or dirty bitmap, where its code is compiled into this program.
+    /// Checks what must hold inside this library's HBitmap or dirty bitmap, where its code is
+    /// compiled into this program.
     ///
     /// # Panics
     /// If it does not hold, or the library is not ours.
@@ -74,7 +77,8 @@ impl CLibrary {
         if !self.api.compiled_in {
             return;
         }
-        // SAFETY: by the rules above, and this library's HBitmap * and BdrvDirtyBitmap * are pointers to these types.
+        // SAFETY: by the rules above, and this library's HBitmap * and BdrvDirtyBitmap * are
+        // pointers to these types.
         unsafe {
             match target {
                 Target::Hb(slot) => (*self.hbs[slot].cast::<HBitmap>()).check_invariants(),
@@ -557,7 +561,8 @@ impl CLibrary {
 
     fn on_node(&mut self, call: &Call) -> Option<Outcome> {
         let api = self.api;
-        // SAFETY: by the rules above. Drivers' tables are static, and their opaque pointer is the table of functions.
+        // SAFETY: by the rules above. Drivers' tables are static, and their opaque pointer is the
+        // table of functions.
         Some(unsafe {
             match *call {
                 Call::SetLength { node, length } => {

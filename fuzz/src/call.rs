@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! C calls with all their arguments, and what they return, in a form that can be compared between implementations: objects are
-//! slots in the caller's tables.
+//! C calls with all their arguments, and what they return, in a form that can be compared between
+//! implementations: objects are slots in the caller's tables.
 
 /// An index in the table of HBitmaps, nodes, dirty bitmaps or iterators.
 pub type Slot = usize;
@@ -50,7 +50,8 @@ pub enum Change {
     SetInconsistent,
 }
 
-/// A C call. Numbers are the arguments as C has them; signed ones are stored as the `u64` of the same bits.
+/// A C call. Numbers are the arguments as C has them; signed ones are stored as the `u64` of the
+/// same bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Call {
@@ -67,8 +68,8 @@ pub enum Call {
         count: u64,
         lock: Lock,
     },
-    /// So many sets of one item, or resets of `unit` items (one bit, or the gap between two), `step` items apart: a chunk goes from few
-    /// bits to many and back.
+    /// So many sets of one item, or resets of `unit` items (one bit, or the gap between two),
+    /// `step` items apart: a chunk goes from few bits to many and back.
     Comb {
         target: Target,
         start: u64,
@@ -370,12 +371,13 @@ pub enum Outcome {
 pub enum Verdict {
     /// All implementations return this.
     Returns(Outcome),
-    /// An iterator's next item, which the model judges: implementations may differ while a bitmap changes.
+    /// An iterator's next item, which the model judges: implementations may differ while a bitmap
+    /// changes.
     Iterates(IterKind),
     /// All implementations abort.
     Aborts,
-    /// QEMU's C is undefined or wrong here (the entry of docs/differences.md); this library returns the outcome. The target's content
-    /// is given to the oracle afterwards.
+    /// QEMU's C is undefined or wrong here (the entry of docs/differences.md); this library returns
+    /// the outcome. The target's content is given to the oracle afterwards.
     OursReturns {
         /// What this library returns.
         outcome: Outcome,

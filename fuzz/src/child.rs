@@ -26,7 +26,8 @@ pub struct Report {
     pub stderr: String,
 }
 
-/// Seconds after which a child that hangs is killed by SIGALRM: long, because the machine may have a lot else to do.
+/// Seconds after which a child that hangs is killed by SIGALRM: long, because the machine may have
+/// a lot else to do.
 const PATIENCE: u32 = 90;
 
 /// Runs `work` in a child.
@@ -42,7 +43,8 @@ pub fn run(work: impl FnOnce()) -> Report {
         assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0, "pipe2 failed");
         (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
     };
-    // SAFETY: the child makes calls on its copy of the memory and ends with _exit; glibc keeps malloc usable in it.
+    // SAFETY: the child makes calls on its copy of the memory and ends with _exit; glibc keeps
+    // malloc usable in it.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork failed");
     if pid == 0 {
@@ -67,7 +69,8 @@ pub fn run(work: impl FnOnce()) -> Report {
     Report { end, stderr: String::from_utf8_lossy(&stderr).into_owned() }
 }
 
-/// Lets signals kill (a fuzzer's handlers would report a crash), keeps cores away, and redirects stderr.
+/// Lets signals kill (a fuzzer's handlers would report a crash), keeps cores away, and redirects
+/// stderr.
 fn become_child(stderr: &OwnedFd) {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: plain system calls on this process's own state.
@@ -87,9 +90,10 @@ fn become_child(stderr: &OwnedFd) {
 /// Whether this process is a child.
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
 
-/// Sees to it that a child's panic aborts at once: one that can't unwind out of a C function would print a backtrace, which takes
-/// longer than thousands of calls. Done by the parent, because a thread that panics while another one forks holds the hook's lock,
-/// and the child, which would wait for it to change the hook, has no such thread.
+/// Sees to it that a child's panic aborts at once: one that can't unwind out of a C function would
+/// print a backtrace, which takes longer than thousands of calls. Done by the parent, because a
+/// thread that panics while another one forks holds the hook's lock, and the child, which would
+/// wait for it to change the hook, has no such thread.
 fn prepare_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -98,7 +102,8 @@ fn prepare_hook() {
             if !IS_CHILD.load(Ordering::Relaxed) {
                 return usual(panic);
             }
-            // Not eprintln!, which cargo's tests capture. That nobody may be left to read it is no reason not to abort.
+            // Not eprintln!, which cargo's tests capture. That nobody may be left to read it is no
+            // reason not to abort.
             let _ = std::io::stderr().write_all(format!("{panic}\n").as_bytes());
             std::process::abort()
         }));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A format driver for nodes, whose answers follow from its arguments, so that all implementations must give the same.
+//! A format driver for nodes, whose answers follow from its arguments, so that all implementations
+//! must give the same.
 
 use std::ffi::{c_char, c_int, c_void, CStr};
 
@@ -65,7 +66,8 @@ unsafe extern "C" fn can_store(
     opaque: *mut c_void,
     errp: *mut Handle,
 ) -> bool {
-    // SAFETY: `opaque` is the table of functions that the node's owner registered; `errp` is the caller's.
+    // SAFETY: `opaque` is the table of functions that the node's owner registered; `errp` is the
+    // caller's.
     stores(granularity).map_err(|message| unsafe { complain(opaque, errp, message) }).is_ok()
 }
 

@@ -52,8 +52,8 @@ struct Loaded {
     expected: Plain,
 }
 
-/// Loads bytes into a bitmap in two parts, as they are, and checks all that can be seen of it. The first six bytes choose its size,
-/// its granularity and where the parts meet.
+/// Loads bytes into a bitmap in two parts, as they are, and checks all that can be seen of it. The
+/// first six bytes choose its size, its granularity and where the parts meet.
 ///
 /// # Panics
 /// If a bit past the end is set, or one before it is not what the bytes say.
@@ -102,8 +102,8 @@ fn items(part: (u64, u64), size: u64, granularity: u32) -> (u64, u64) {
 
 fn in_hbitmap(api: &Api, loaded: &Loaded, parts: &[(u64, u64)], bytes: &[u8]) {
     let &Loaded { size, granularity, .. } = loaded;
-    // SAFETY: the calls are those of a C program that follows the header: one bitmap, alive until it is freed, and buffers as long as
-    // the parts are.
+    // SAFETY: the calls are those of a C program that follows the header: one bitmap, alive until
+    // it is freed, and buffers as long as the parts are.
     unsafe {
         let hb = (api.hbitmap_alloc)(size, granularity as i32);
         for (&part, last) in parts.iter().zip([false, true]) {
@@ -123,7 +123,8 @@ fn in_hbitmap(api: &Api, loaded: &Loaded, parts: &[(u64, u64)], bytes: &[u8]) {
 unsafe fn check(api: &Api, hb: Handle, loaded: &Loaded) {
     let &Loaded { size, granularity, ref expected } = loaded;
     let words = expected.0.len() as u64 / 8;
-    // SAFETY: as the caller promises; out-parameters are locals, and the buffer is as long as the bitmap when it is serialised.
+    // SAFETY: as the caller promises; out-parameters are locals, and the buffer is as long as the
+    // bitmap when it is serialised.
     unsafe {
         assert_eq!((api.hbitmap_count)(hb), expected.count() << granularity);
         assert_eq!((api.hbitmap_empty)(hb), expected.count() == 0);
@@ -169,8 +170,8 @@ unsafe fn check(api: &Api, hb: Handle, loaded: &Loaded) {
     }
 }
 
-/// One part of a bitmap of up to ten times 2^30 bits, which is clean but for it, or dirty but for it; `choice`: its size, where the part is, its
-/// granularity.
+/// One part of a bitmap of up to ten times 2^30 bits, which is clean but for it, or dirty but for
+/// it; `choice`: its size, where the part is, its granularity.
 fn in_far_hbitmap(api: &Api, choice: [u8; 3], place: u64, data: &[u8]) {
     let granularity = u32::from(choice[2] % 23);
     let size =

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the fuzz targets and the differential test share: one vocabulary of operations, run on three implementations.
+//! What the fuzz targets and the differential test share: one vocabulary of operations, run on
+//! three implementations.
 //!
 //! ```text
 //!   bytes ──(arbitrary)──> Op ──(model: numbers, live objects)──> Call ──┬─> CLibrary, this library's C functions
@@ -7,14 +8,17 @@
 //!                                                                        └─> Model, a sorted set of runs
 //! ```
 //!
-//! * [`op`] is what a fuzzer invents: operations whose numbers are drawn so that they meet at the ends of words, chunks and bitmaps.
+//! * [`op`] is what a fuzzer invents: operations whose numbers are drawn so that they meet at the
+//!   ends of words, chunks and bitmaps.
 //! * [`density`] brings a chunk to a number of bits in all ways in which that can come about.
-//! * [`call`] is a C call with all its arguments. The model turns operations into calls, because it knows what lives and how large
-//!   it is.
-//! * [`library`] is the trait that implementations have; [`c_library`] calls C functions through the table of [`api`].
-//! * [`model`] says what a call has to return, or that it aborts, or that QEMU's C is undefined for it (the entries of
-//!   `docs/differences.md`; each such place in the model names the entry).
-//! * [`session`] runs a sequence on all of them and compares after each call. [`child`] runs calls that abort in a child process.
+//! * [`call`] is a C call with all its arguments. The model turns operations into calls, because it
+//!   knows what lives and how large it is.
+//! * [`library`] is the trait that implementations have; [`c_library`] calls C functions through
+//!   the table of [`api`].
+//! * [`model`] says what a call has to return, or that it aborts, or that QEMU's C is undefined for
+//!   it (the entries of `docs/differences.md`; each such place in the model names the entry).
+//! * [`session`] runs a sequence on all of them and compares after each call. [`child`] runs calls
+//!   that abort in a child process.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 

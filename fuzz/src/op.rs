@@ -90,8 +90,9 @@ pub enum HbOp {
     IterNext(Pick, u8),
 }
 
-/// A new HBitmap as large as one that lives, but of a granularity at least sixteen times as coarse, with a row of bits set, is merged into
-/// that one: a way to chunks stored by whole groups of bits, which chance alone hardly finds.
+/// A new HBitmap as large as one that lives, but of a granularity at least sixteen times as coarse,
+/// with a row of bits set, is merged into that one: a way to chunks stored by whole groups of bits,
+/// which chance alone hardly finds.
 #[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
 pub struct FromCoarser {
     /// The one that lives.
@@ -108,8 +109,9 @@ pub struct FromCoarser {
     pub times: u16,
 }
 
-/// A new bitmap of the shape of one that lives, with a chunk of few bits that may have been many, is merged into that one while an
-/// iterator is on its way there. The merge adds nothing, unless the bits are foreign: then only how the chunk is stored may change.
+/// A new bitmap of the shape of one that lives, with a chunk of few bits that may have been many,
+/// is merged into that one while an iterator is on its way there. The merge adds nothing, unless
+/// the bits are foreign: then only how the chunk is stored may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Arbitrary)]
 pub struct FromThinned {
     /// The one that lives.
@@ -252,8 +254,9 @@ pub fn sequence_on_either(bytes: &[u8]) -> Vec<Op> {
     }
 }
 
-/// An operation on HBitmaps. Every second question whether one can be serialised, which there are too many of, stands for another
-/// operation: so all others keep the bytes that they had in the corpora.
+/// An operation on HBitmaps. Every second question whether one can be serialised, which there are
+/// too many of, stands for another operation: so all others keep the bytes that they had in the
+/// corpora.
 fn on_hbitmaps(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
     Ok(match input.arbitrary()? {
         HbOp::IsSerializable(slot) if slot % 2 == 1 => Op::FromCoarser(input.arbitrary()?),
@@ -261,7 +264,8 @@ fn on_hbitmaps(input: &mut Unstructured<'_>) -> arbitrary::Result<Op> {
     })
 }
 
-/// From here on a pick of a content, which wraps, stands for an operation on one of its chunks, and from there on for a merge.
+/// From here on a pick of a content, which wraps, stands for an operation on one of its chunks, and
+/// from there on for a merge.
 const CHUNKWISE: Pick = 0xf0;
 const THINNED: Pick = 0xf8;
 

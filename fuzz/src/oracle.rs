@@ -18,7 +18,8 @@ pub fn ours() -> &'static Api {
 /// QEMU's functions.
 ///
 /// # Panics
-/// If they are not there and can't be built, or if what is there is not QEMU's: a comparison with something else proves nothing.
+/// If they are not there and can't be built, or if what is there is not QEMU's: a comparison with
+/// something else proves nothing.
 #[must_use]
 pub fn qemu() -> &'static Api {
     static QEMU: OnceLock<Api> = OnceLock::new();
@@ -40,7 +41,8 @@ pub fn qemu() -> &'static Api {
     })
 }
 
-/// Builds the shared object with `oracle/build`, from the source that `tools/qemu-source` finds or fetches.
+/// Builds the shared object with `oracle/build`, from the source that `tools/qemu-source` finds or
+/// fetches.
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let source = run(Command::new(root.join("tools/qemu-source")).arg("10.0"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Numbers that a fuzzer draws, turned into items of a bitmap so that they meet where things happen: at the ends of words, of chunks
-//! and of the bitmap, and near each other.
+//! Numbers that a fuzzer draws, turned into items of a bitmap so that they meet where things
+//! happen: at the ends of words, of chunks and of the bitmap, and near each other.
 
 use arbitrary::Arbitrary;
 
@@ -97,8 +97,8 @@ impl Place {
 }
 
 impl Place {
-    /// The start of a row of bits, how many items they are apart, and how many there are of at most 2047. All are within the bitmap;
-    /// if they are to be reset, the last is a whole bit.
+    /// The start of a row of bits, how many items they are apart, and how many there are of at most
+    /// 2047. All are within the bitmap; if they are to be reset, the last is a whole bit.
     #[must_use]
     pub fn comb(self, shape: Shape, step: u8, times: u16, dirty: bool) -> (u64, u64, u64) {
         const STEPS: [u64; 16] =
@@ -224,7 +224,8 @@ impl Extent {
         }
     }
 
-    /// Size and granularity, the latter raised until there are not too many bits; now and then any numbers.
+    /// Size and granularity, the latter raised until there are not too many bits; now and then any
+    /// numbers.
     #[must_use]
     pub fn resolve(self, limits: Limits) -> (u64, i32) {
         if self.exact == 0 {
@@ -239,7 +240,8 @@ impl Extent {
         (size, granularity as i32)
     }
 
-    /// A size for a bitmap that has a granularity. Not as large as a new one may be: zeroes are written to what it grows by.
+    /// A size for a bitmap that has a granularity. Not as large as a new one may be: zeroes are
+    /// written to what it grows by.
     #[must_use]
     pub fn size_for(self, granularity: u32, limits: Limits) -> u64 {
         match self.exact {

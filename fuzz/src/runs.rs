@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A set of numbers as sorted runs: so plain that it can be trusted, and indifferent to how large the numbers are.
+//! A set of numbers as sorted runs: so plain that it can be trusted, and indifferent to how large
+//! the numbers are.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -29,7 +29,8 @@ pub struct Tally {
     pub aborts: u64,
     /// Calls for which QEMU's C is undefined or aborts, and this library returns.
     pub differences: u64,
-    /// How often an entry of docs/differences.md decided (0: "Return types"); some decide without being counted here.
+    /// How often an entry of docs/differences.md decided (0: "Return types"); some decide without
+    /// being counted here.
     pub entries: [u64; 32],
 }
 
@@ -69,7 +70,8 @@ struct Session {
 /// Runs a sequence.
 ///
 /// # Panics
-/// If implementations differ, or do not do what the model says; the message has the calls up to there.
+/// If implementations differ, or do not do what the model says; the message has the calls up to
+/// there.
 pub fn run(setup: Setup, ops: &[Op]) -> Tally {
     let limits = if setup.qemu.is_some() { Limits::WITH_QEMU } else { Limits::ALONE };
     let mut session = Session {
@@ -156,7 +158,8 @@ impl Session {
         }
     }
 
-    /// Whether what a planned call needs is still there: the calls of one operation are planned together.
+    /// Whether what a planned call needs is still there: the calls of one operation are planned
+    /// together.
     fn lives(&self, call: &Call) -> bool {
         match call {
             Call::IterNext { iter } => self.model.has_iter(IterKind::Hb(*iter)),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The fuzz targets' sequences on stable Rust without a fuzzer: from seeds, and from the files in corpus/. What fails is made smaller
-//! and printed as C calls.
+//! The fuzz targets' sequences on stable Rust without a fuzzer: from seeds, and from the files in
+//! corpus/. What fails is made smaller and printed as C calls.
 //!
 //! QDB_ORACLE         QEMU's C (oracle/build); without it, it is built now, or the test fails
 //! QDB_LIBRARY        a shared object of this library to test in place of the functions compiled in
@@ -79,7 +79,8 @@ fn reached(api: &Api) -> BTreeSet<&'static str> {
     api.calls().into_iter().filter(|&(_, calls)| calls != 0).map(|(name, _)| name).collect()
 }
 
-/// Checks that sequences on a subject called each function that they should: with nodes all, else all that need none.
+/// Checks that sequences on a subject called each function that they should: with nodes all, else
+/// all that need none.
 fn all_reached(what: &str, subject: Subject, reached: &BTreeSet<&str>) {
     let wanted = |name: &&str| match subject {
         Subject::HBitmaps => name.starts_with("hbitmap_"),
@@ -207,8 +208,8 @@ impl Reached {
     }
 }
 
-/// Runs a corpus, in which every function must be called, and every listed difference met that can decide a call. Without a
-/// subject the inputs choose theirs.
+/// Runs a corpus, in which every function must be called, and every listed difference met that can
+/// decide a call. Without a subject the inputs choose theirs.
 fn corpus_of_sequences(target: &str, subject: Option<Subject>, entries: &[u8]) {
     let setup = both();
     let mut all = Reached::default();

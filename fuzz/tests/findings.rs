@@ -7,7 +7,8 @@ use std::ptr::{null, null_mut};
 
 use qemu_dirty_bitmap_fuzz::oracle;
 
-/// An iterator noticed a new content by its generation alone, and a young content can have the same one.
+/// An iterator noticed a new content by its generation alone, and a young content can have the same
+/// one.
 #[test]
 fn an_iterator_notices_that_the_content_was_replaced() {
     let api = oracle::ours();
@@ -45,7 +46,8 @@ fn bitmaps_of_no_bits_merge() {
     }
 }
 
-/// The search for the next set bit went past the end of a last chunk whose bits are all set, and a merge did not end.
+/// The search for the next set bit went past the end of a last chunk whose bits are all set, and a
+/// merge did not end.
 #[test]
 fn a_full_coarse_bitmap_merges() {
     let api = oracle::ours();
@@ -62,7 +64,8 @@ fn a_full_coarse_bitmap_merges() {
     }
 }
 
-/// A cursor in a chunk that the bitmap no longer has: the number of its words came out below zero (in an engine a few minutes old).
+/// A cursor in a chunk that the bitmap no longer has: the number of its words came out below zero
+/// (in an engine a few minutes old).
 #[test]
 fn an_iterator_survives_that_its_chunk_is_cut_off() {
     let api = oracle::ours();
@@ -83,8 +86,8 @@ fn an_iterator_survives_that_its_chunk_is_cut_off() {
     }
 }
 
-/// A cursor that had found nothing more in a sparse chunk stood at the chunk's end then, and missed what was set ahead of it later
-/// (in an engine a few minutes old).
+/// A cursor that had found nothing more in a sparse chunk stood at the chunk's end then, and missed
+/// what was set ahead of it later (in an engine a few minutes old).
 #[test]
 fn an_iterator_at_the_end_goes_on_from_where_it_was() {
     let api = oracle::ours();
@@ -115,16 +118,17 @@ fn gaps() -> BTreeMap<usize, usize> {
         .collect()
 }
 
-/// When the last region of a bitmap of 2^30 bits or more became clean, up to 2 MiB of what lies behind its summaries in memory were
-/// thrown away, whoever they belonged to (in an engine half an hour old).
+/// When the last region of a bitmap of 2^30 bits or more became clean, up to 2 MiB of what lies
+/// behind its summaries in memory were thrown away, whoever they belonged to (in an engine half an
+/// hour old).
 #[test]
 fn memory_behind_a_bitmap_is_left_alone() {
     const CHUNK: u64 = 32768;
     let api = oracle::ours();
     for chunks in [513, 1023, 64 * 512, 65 * 512, 65 * 512 + 1, 100 * 512 + 7] {
         let (size, last) = (chunks * CHUNK, (chunks - 1) * CHUNK);
-        // SAFETY: a C program's calls, in a right order; the guards are mapped here where nothing is, and are read and written within
-        // their lengths.
+        // SAFETY: a C program's calls, in a right order; the guards are mapped here where nothing
+        // is, and are read and written within their lengths.
         unsafe {
             let before = gaps();
             let hb = (api.hbitmap_alloc)(size, 0);

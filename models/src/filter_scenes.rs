@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Scenes of the write filter: a guest writes to a unit that is in the filter, and so takes no lock, while somebody
-//! else changes a bitmap.
+//! Scenes of the write filter: a guest writes to a unit that is in the filter, and so takes no
+//! lock, while somebody else changes a bitmap.
 
 use std::sync::Arc;
 
@@ -24,8 +24,9 @@ fn hot(node: Node, unit: i64) {
     node.write(unit);
 }
 
-/// A guest writes unit 0 while `change` is made, after which a backup copies what the disk has then. What was not copied is in
-/// the bitmap that `change` returns: it is enabled from then on, and may have been cleaned. So are later writes.
+/// A guest writes unit 0 while `change` is made, after which a backup copies what the disk has
+/// then. What was not copied is in the bitmap that `change` returns: it is enabled from then on,
+/// and may have been cleaned. So are later writes.
 fn with_guest(node: Node, change: impl FnOnce() -> Bitmap) -> Bitmap {
     let disk = Arc::new(AtomicU32::new(0));
     let guest = {
@@ -46,7 +47,8 @@ fn with_guest(node: Node, change: impl FnOnce() -> Bitmap) -> Bitmap {
     bitmap
 }
 
-/// [`with_guest`], with the two bitmaps of [`written`]; `change` is made to the first one, and leaves both there.
+/// [`with_guest`], with the two bitmaps of [`written`]; `change` is made to the first one, and
+/// leaves both there.
 fn guest_and(change: impl FnOnce(Node, Bitmap)) {
     let (node, a, b) = written();
     with_guest(node, || {
@@ -199,7 +201,8 @@ pub fn release_all() {
     end(&[node], &[]);
 }
 
-/// A backup that succeeds: each write is in what it saved, or copied, or in the successor. There is a filter all the time.
+/// A backup that succeeds: each write is in what it saved, or copied, or in the successor. There is
+/// a filter all the time.
 pub fn freeze() {
     let node = Node::new();
     let (a, b, c) = (node.coarse_bitmap(c"a"), node.bitmap(c"b"), node.bitmap(c"c"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs small scenes of a few threads on the library's own sources, in every order of their steps, and with every value that a relaxed
-//! read may return. loom (which stands behind the atomics and locks that the library uses, see std/ and parking_lot/) does the ordering.
+//! Runs small scenes of a few threads on the library's own sources, in every order of their steps,
+//! and with every value that a relaxed read may return. loom (which stands behind the atomics and
+//! locks that the library uses, see std/ and parking_lot/) does the ordering.
 //!
 //! ```text
 //! cargo run                 # all models, each in a process of its own; the last line counts

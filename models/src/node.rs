@@ -23,12 +23,14 @@ pub struct Node(*mut BlockDriverState);
 #[derive(Clone, Copy, PartialEq)]
 pub struct Bitmap(*mut BdrvDirtyBitmap);
 
-// SAFETY: C programs hand these pointers from thread to thread; what that may lead to is what is checked here.
+// SAFETY: C programs hand these pointers from thread to thread; what that may lead to is what is
+// checked here.
 unsafe impl Send for Node {}
 // SAFETY: as above.
 unsafe impl Send for Bitmap {}
 
-// In all of these: nodes and bitmaps live as long as a scene uses them, which is what it checks; there are no other pointers.
+// In all of these: nodes and bitmaps live as long as a scene uses them, which is what it checks;
+// there are no other pointers.
 impl Node {
     pub fn new() -> Self {
         // SAFETY: no name.
@@ -38,8 +40,8 @@ impl Node {
         node
     }
 
-    /// Several, in the order of their addresses: each play must do the same as the one before, and which lock is taken first depends on
-    /// the addresses.
+    /// Several, in the order of their addresses: each play must do the same as the one before, and
+    /// which lock is taken first depends on the addresses.
     pub fn several<const N: usize>() -> [Self; N] {
         let mut nodes = std::array::from_fn(|_| Self::new());
         nodes.sort_by_key(|node| node.0.addr());
@@ -83,7 +85,8 @@ impl Node {
         unsafe { c::bdrv_set_dirty(self.0, unit * UNIT, UNIT) }
     }
 
-    /// Walks the list without the lock, as a holder of QEMU's big lock may; how many bitmaps are there.
+    /// Walks the list without the lock, as a holder of QEMU's big lock may; how many bitmaps are
+    /// there.
     pub fn walk_list(self) -> usize {
         let mut seen = 0;
         // SAFETY: see above; a scene that does this releases nothing meanwhile.
@@ -182,8 +185,8 @@ impl Bitmap {
         }
     }
 
-    /// All that may be asked of the content by a thread that does not hold the lock, while somebody changes unit 1 and nothing
-    /// else: what is found.
+    /// All that may be asked of the content by a thread that does not hold the lock, while somebody
+    /// changes unit 1 and nothing else: what is found.
     pub fn read_content(self) -> Vec<i64> {
         let (mut start, mut count) = (0, 0);
         // SAFETY: see above.

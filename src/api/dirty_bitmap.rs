@@ -12,7 +12,8 @@ const BUSY: u32 = BitmapCheckFlags::BDRV_BITMAP_BUSY as u32;
 
 /// A bitmap that records which bytes of its [`Node`] were written.
 ///
-/// A `DirtyBitmap` is a handle: clones are the same bitmap, and two handles are equal if they are. Any thread may use any handle.
+/// A `DirtyBitmap` is a handle: clones are the same bitmap, and two handles are equal if they are.
+/// Any thread may use any handle.
 ///
 /// # States
 ///
@@ -28,8 +29,9 @@ const BUSY: u32 = BitmapCheckFlags::BDRV_BITMAP_BUSY as u32;
 ///
 /// # Locks
 ///
-/// All bitmaps of a node share one lock. Each method takes it for itself; [`lock`](Self::lock) takes it for several steps. A thread
-/// that holds it must not call anything of the same node but through the guard: it would wait for itself for ever.
+/// All bitmaps of a node share one lock. Each method takes it for itself; [`lock`](Self::lock)
+/// takes it for several steps. A thread that holds it must not call anything of the same node but
+/// through the guard: it would wait for itself for ever.
 ///
 /// ```
 /// use qemu_dirty_bitmap::Node;
@@ -71,7 +73,8 @@ impl DirtyBitmap {
         &self.node
     }
 
-    /// The name; `None` if it was made without one, or gave it to its successor. QEMU: `bdrv_dirty_bitmap_name`.
+    /// The name; `None` if it was made without one, or gave it to its successor. QEMU:
+    /// `bdrv_dirty_bitmap_name`.
     #[must_use]
     pub fn name(&self) -> Option<String> {
         self.state.name().map(|name| name.to_string_lossy().into_owned())
@@ -90,7 +93,8 @@ impl DirtyBitmap {
         self.state.granularity().into()
     }
 
-    /// Dirty bytes, counted in whole granularity units. Does not take the lock. QEMU: `bdrv_get_dirty_count`.
+    /// Dirty bytes, counted in whole granularity units. Does not take the lock. QEMU:
+    /// `bdrv_get_dirty_count`.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.state.dirty_count()
@@ -195,19 +199,22 @@ impl DirtyBitmap {
         self.lock().get(offset)
     }
 
-    /// [`HBitmap::next_dirty`], with the node's lock taken for it. QEMU: `bdrv_dirty_bitmap_next_dirty`.
+    /// [`HBitmap::next_dirty`], with the node's lock taken for it. QEMU:
+    /// `bdrv_dirty_bitmap_next_dirty`.
     #[must_use]
     pub fn next_dirty(&self, range: Range<u64>) -> Option<u64> {
         self.lock().next_dirty(range)
     }
 
-    /// [`HBitmap::next_clean`], with the node's lock taken for it. QEMU: `bdrv_dirty_bitmap_next_zero`.
+    /// [`HBitmap::next_clean`], with the node's lock taken for it. QEMU:
+    /// `bdrv_dirty_bitmap_next_zero`.
     #[must_use]
     pub fn next_clean(&self, range: Range<u64>) -> Option<u64> {
         self.lock().next_clean(range)
     }
 
-    /// [`HBitmap::next_area`], with the node's lock taken for it. QEMU: `bdrv_dirty_bitmap_next_dirty_area`.
+    /// [`HBitmap::next_area`], with the node's lock taken for it. QEMU:
+    /// `bdrv_dirty_bitmap_next_dirty_area`.
     #[must_use]
     pub fn next_area(&self, range: Range<u64>, max: u64) -> Option<Range<u64>> {
         self.lock().next_area(range, max)
@@ -221,8 +228,8 @@ impl DirtyBitmap {
         self.lock().status(range)
     }
 
-    /// The dirty bits, ascending, each as its first byte. The bitmap may change meanwhile: see [`LiveIter`]. QEMU:
-    /// `bdrv_dirty_iter_new`, `bdrv_dirty_iter_next`.
+    /// The dirty bits, ascending, each as its first byte. The bitmap may change meanwhile: see
+    /// [`LiveIter`]. QEMU: `bdrv_dirty_iter_new`, `bdrv_dirty_iter_next`.
     #[must_use]
     pub fn iter(&self) -> LiveIter {
         self.iter_from(0)
@@ -240,14 +247,16 @@ impl DirtyBitmap {
         LiveAreas::new(self.clone(), range)
     }
 
-    /// [`HBitmap::serialization_align`], in bytes of the disk. QEMU: `bdrv_dirty_bitmap_serialization_align`.
+    /// [`HBitmap::serialization_align`], in bytes of the disk. QEMU:
+    /// `bdrv_dirty_bitmap_serialization_align`.
     #[must_use]
     pub fn serialization_align(&self) -> u64 {
         self.state.serialization_align()
     }
 
-    /// The bytes of the disk that a number of bytes of serialised bitmap cover: 8 bits for each. `None` if `bytes` is not a multiple of
-    /// 8, or it would be 2^64 or more. QEMU: `bdrv_dirty_bitmap_serialization_coverage`.
+    /// The bytes of the disk that a number of bytes of serialised bitmap cover: 8 bits for each.
+    /// `None` if `bytes` is not a multiple of 8, or it would be 2^64 or more. QEMU:
+    /// `bdrv_dirty_bitmap_serialization_coverage`.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::Node;
@@ -262,7 +271,8 @@ impl DirtyBitmap {
         (bytes % 8 == 0).then(|| bytes.checked_mul(8)?.checked_mul(self.granularity())).flatten()
     }
 
-    /// [`HBitmap::serialize`], with the node's lock taken for it. QEMU: `bdrv_dirty_bitmap_serialize_part`.
+    /// [`HBitmap::serialize`], with the node's lock taken for it. QEMU:
+    /// `bdrv_dirty_bitmap_serialize_part`.
     ///
     /// # Errors
     /// [`Error::OutOfRange`], [`Error::Unaligned`].
@@ -270,13 +280,15 @@ impl DirtyBitmap {
         self.lock().serialize(range)
     }
 
-    /// [`HBitmap::sha256`], of a copy that is made with the lock held. QEMU: `bdrv_dirty_bitmap_sha256`.
+    /// [`HBitmap::sha256`], of a copy that is made with the lock held. QEMU:
+    /// `bdrv_dirty_bitmap_sha256`.
     #[must_use]
     pub fn sha256(&self) -> String {
         self.state.sha256()
     }
 
-    /// Whether writes to the node are recorded in this bitmap itself. QEMU: `bdrv_dirty_bitmap_enabled`.
+    /// Whether writes to the node are recorded in this bitmap itself. QEMU:
+    /// `bdrv_dirty_bitmap_enabled`.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.state.enabled()
@@ -310,7 +322,8 @@ impl DirtyBitmap {
         self.state.busy()
     }
 
-    /// Whether another bitmap records in this one's place: it is [frozen](Self::freeze). QEMU: `bdrv_dirty_bitmap_has_successor`.
+    /// Whether another bitmap records in this one's place: it is [frozen](Self::freeze). QEMU:
+    /// `bdrv_dirty_bitmap_has_successor`.
     #[must_use]
     pub fn has_successor(&self) -> bool {
         self.state.has_successor()
@@ -346,14 +359,15 @@ impl DirtyBitmap {
         self.state.persistent()
     }
 
-    /// Whether the bitmap is to be stored now: it is persistent, and the store was not told to skip it. QEMU:
-    /// `bdrv_dirty_bitmap_get_persistence`.
+    /// Whether the bitmap is to be stored now: it is persistent, and the store was not told to skip
+    /// it. QEMU: `bdrv_dirty_bitmap_get_persistence`.
     #[must_use]
     pub fn is_to_be_stored(&self) -> bool {
         self.state.stored()
     }
 
-    /// Says whether the bitmap is one that outlives the program. QEMU: `bdrv_dirty_bitmap_set_persistence`.
+    /// Says whether the bitmap is one that outlives the program. QEMU:
+    /// `bdrv_dirty_bitmap_set_persistence`.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Released`].
@@ -361,7 +375,8 @@ impl DirtyBitmap {
         self.change_flags(BUSY, |state, locked| state.set_persistent(locked, persistent))
     }
 
-    /// Says whether the next store leaves the bitmap out, persistent as it is. QEMU: `bdrv_dirty_bitmap_skip_store`.
+    /// Says whether the next store leaves the bitmap out, persistent as it is. QEMU:
+    /// `bdrv_dirty_bitmap_skip_store`.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Released`].
@@ -384,8 +399,9 @@ impl DirtyBitmap {
         self.state.inconsistent()
     }
 
-    /// Marks a persistent bitmap as one that was stored improperly, so that it may lack bits, and disables it. There is no way back:
-    /// it can only be released. QEMU: `bdrv_dirty_bitmap_set_inconsistent`.
+    /// Marks a persistent bitmap as one that was stored improperly, so that it may lack bits, and
+    /// disables it. There is no way back: it can only be released. QEMU:
+    /// `bdrv_dirty_bitmap_set_inconsistent`.
     ///
     /// # Errors
     /// [`Error::NotPersistent`], [`Error::Busy`], [`Error::Released`].
@@ -412,19 +428,21 @@ impl DirtyBitmap {
         Ok(())
     }
 
-    /// Refuses a bitmap that can't be changed: one that is busy, read-only or inconsistent. QEMU: `bdrv_dirty_bitmap_check` with
-    /// `BDRV_BITMAP_DEFAULT`.
+    /// Refuses a bitmap that can't be changed: one that is busy, read-only or inconsistent. QEMU:
+    /// `bdrv_dirty_bitmap_check` with `BDRV_BITMAP_DEFAULT`.
     ///
-    /// Another thread may change the state meanwhile; calls that change the bitmap check it themselves.
+    /// Another thread may change the state meanwhile; calls that change the bitmap check it
+    /// themselves.
     ///
     /// # Errors
-    /// [`Error::Busy`], [`Error::ReadOnly`], [`Error::Inconsistent`], in this order; [`Error::Released`] before them.
+    /// [`Error::Busy`], [`Error::ReadOnly`], [`Error::Inconsistent`], in this order;
+    /// [`Error::Released`] before them.
     pub fn check(&self) -> Result<(), Error> {
         self.check_states(BitmapCheckFlags::DEFAULT)
     }
 
-    /// Refuses a bitmap that can't be the source of a backup or a merge: one that is busy or inconsistent. QEMU:
-    /// `bdrv_dirty_bitmap_check` with `BDRV_BITMAP_ALLOW_RO`.
+    /// Refuses a bitmap that can't be the source of a backup or a merge: one that is busy or
+    /// inconsistent. QEMU: `bdrv_dirty_bitmap_check` with `BDRV_BITMAP_ALLOW_RO`.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Inconsistent`], in this order; [`Error::Released`] before them.
@@ -432,8 +450,8 @@ impl DirtyBitmap {
         self.check_states(BitmapCheckFlags::ALLOW_RO)
     }
 
-    /// Refuses a bitmap that was released or is in one of the states that `flags` names: the state machine decides, here it gets a
-    /// type.
+    /// Refuses a bitmap that was released or is in one of the states that `flags` names: the state
+    /// machine decides, here it gets a type.
     pub(super) fn check_states(&self, flags: u32) -> Result<(), Error> {
         if self.is_released() {
             return Err(Error::Released);

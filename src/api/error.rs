@@ -20,7 +20,8 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A range does not lie within the bitmap or the node, or ends before it starts; or a range that must not be empty is.
+    /// A range does not lie within the bitmap or the node, or ends before it starts; or a range
+    /// that must not be empty is.
     #[error("{}..{} is not a range within 0..{size}", range.start, range.end)]
     OutOfRange {
         /// The range, in items.
@@ -28,7 +29,8 @@ pub enum Error {
         /// The items that there are.
         size: u64,
     },
-    /// A range does not start at a multiple of what it has to, or ends neither at one nor at the end of the bitmap.
+    /// A range does not start at a multiple of what it has to, or ends neither at one nor at the
+    /// end of the bitmap.
     #[error("{}..{} is not aligned to {align}", range.start, range.end)]
     Unaligned {
         /// The range, in items.
@@ -46,7 +48,8 @@ pub enum Error {
         /// The largest that is allowed.
         max: u64,
     },
-    /// The bitmap would have more than [`MAX_BITS`](crate::MAX_BITS) bits, or more than `i64::MAX` items.
+    /// The bitmap would have more than [`MAX_BITS`](crate::MAX_BITS) bits, or more than `i64::MAX`
+    /// items.
     #[error("size {size} at granularity {granularity} is more than a bitmap can have")]
     TooLarge {
         /// Items.

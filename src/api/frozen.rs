@@ -6,11 +6,12 @@ use std::ops::Deref;
 use super::{DirtyBitmap, Error, Owner};
 use crate::dirty_bitmap::BitmapCheckFlags;
 
-/// A bitmap that stands still while an operation works through it. Writes to the node are recorded in a *successor* meanwhile.
+/// A bitmap that stands still while an operation works through it. Writes to the node are recorded
+/// in a *successor* meanwhile.
 ///
-/// In the end the successor takes the bitmap's place ([`abdicate`](Self::abdicate): the operation succeeded, what the bitmap had is
-/// dealt with), or its content goes back into the bitmap ([`reclaim`](Self::reclaim), or just a drop: it failed, and nothing is
-/// lost).
+/// In the end the successor takes the bitmap's place ([`abdicate`](Self::abdicate): the operation
+/// succeeded, what the bitmap had is dealt with), or its content goes back into the bitmap
+/// ([`reclaim`](Self::reclaim), or just a drop: it failed, and nothing is lost).
 ///
 /// Made by [`DirtyBitmap::freeze`]. The bitmap is busy meanwhile.
 #[derive(Debug)]
@@ -22,8 +23,9 @@ pub struct Frozen {
 }
 
 impl DirtyBitmap {
-    /// Freezes the bitmap. It becomes busy and disabled; a new bitmap without a name and of the same granularity records in its place,
-    /// if it was enabled. No write falls between the two, or into both. QEMU: `bdrv_dirty_bitmap_create_successor`.
+    /// Freezes the bitmap. It becomes busy and disabled; a new bitmap without a name and of the
+    /// same granularity records in its place, if it was enabled. No write falls between the two, or
+    /// into both. QEMU: `bdrv_dirty_bitmap_create_successor`.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Inconsistent`], [`Error::Released`].
@@ -54,14 +56,15 @@ impl DirtyBitmap {
 }
 
 impl Frozen {
-    /// Makes the successor record, also if the bitmap was disabled when it was frozen. QEMU: `bdrv_dirty_bitmap_enable_successor`.
+    /// Makes the successor record, also if the bitmap was disabled when it was frozen. QEMU:
+    /// `bdrv_dirty_bitmap_enable_successor`.
     pub fn enable_successor(&self) {
         let state = &self.bitmap().state;
         state.enable_successor(&state.lock());
     }
 
-    /// Ends an operation that succeeded. The successor, which is returned, takes the bitmap's name and whether it is persistent; the
-    /// bitmap is released. QEMU: `bdrv_dirty_bitmap_abdicate`.
+    /// Ends an operation that succeeded. The successor, which is returned, takes the bitmap's name
+    /// and whether it is persistent; the bitmap is released. QEMU: `bdrv_dirty_bitmap_abdicate`.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::Node;
@@ -85,8 +88,9 @@ impl Frozen {
         }
     }
 
-    /// Ends an operation that failed: the successor's content goes back into the bitmap, which is as it was before, with what was
-    /// written meanwhile; it records if the successor did. QEMU: `bdrv_reclaim_dirty_bitmap`.
+    /// Ends an operation that failed: the successor's content goes back into the bitmap, which is
+    /// as it was before, with what was written meanwhile; it records if the successor did. QEMU:
+    /// `bdrv_reclaim_dirty_bitmap`.
     ///
     /// Dropping does the same.
     pub fn reclaim(self) {

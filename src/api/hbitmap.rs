@@ -6,10 +6,12 @@ use std::ops::Range;
 use super::{range, Areas, Error, Extent, Iter};
 use crate::hbitmap as engine;
 
-/// A set of *items* (for disks: bytes) from `0..size`, kept with one bit for each `granularity` of them.
+/// A set of *items* (for disks: bytes) from `0..size`, kept with one bit for each `granularity` of
+/// them.
 ///
-/// An item is dirty or clean together with the others of its bit: marking one dirty makes all of them dirty. Memory is taken only
-/// where dirty and clean bits are mixed, so a bitmap that is clean, or all dirty, costs nearly nothing at any size.
+/// An item is dirty or clean together with the others of its bit: marking one dirty makes all of
+/// them dirty. Memory is taken only where dirty and clean bits are mixed, so a bitmap that is
+/// clean, or all dirty, costs nearly nothing at any size.
 ///
 /// Ranges are of items. Searches take ranges that reach past the end; all other calls refuse them.
 ///
@@ -28,12 +30,13 @@ use crate::hbitmap as engine;
 pub struct HBitmap(pub(super) engine::HBitmap);
 
 impl HBitmap {
-    /// A clean bitmap of `size` items (at most `i64::MAX`) with one bit for each `granularity` of them (a power of two, from 1 to
-    /// 2^63). QEMU: `hbitmap_alloc`.
+    /// A clean bitmap of `size` items (at most `i64::MAX`) with one bit for each `granularity` of
+    /// them (a power of two, from 1 to 2^63). QEMU: `hbitmap_alloc`.
     ///
     /// # Errors
-    /// [`Error::Granularity`]; [`Error::TooLarge`], for more than [`MAX_BITS`](crate::MAX_BITS) bits as well. Memory for all bits is
-    /// asked for here, as in QEMU: some 260 GiB of addresses for the most bits, of which Linux grants no more than the machine has memory.
+    /// [`Error::Granularity`]; [`Error::TooLarge`], for more than [`MAX_BITS`](crate::MAX_BITS)
+    /// bits as well. Memory for all bits is asked for here, as in QEMU: some 260 GiB of addresses
+    /// for the most bits, of which Linux grants no more than the machine has memory.
     ///
     /// ```
     /// use qemu_dirty_bitmap::{Error, HBitmap};
@@ -51,8 +54,9 @@ impl HBitmap {
     /// The engine's bitmap as one of this API's.
     #[cfg(feature = "standalone")]
     pub(super) fn from_ref(bitmap: &engine::HBitmap) -> &Self {
-        // SAFETY: HBitmap is `repr(transparent)` over the engine's bitmap, so the two have the same layout, and it promises nothing
-        // about its content that the engine's does not. The result borrows what the argument borrows.
+        // SAFETY: HBitmap is `repr(transparent)` over the engine's bitmap, so the two have the same
+        // layout, and it promises nothing about its content that the engine's does not. The result
+        // borrows what the argument borrows.
         unsafe { &*std::ptr::from_ref(bitmap).cast::<Self>() }
     }
 
@@ -68,14 +72,15 @@ impl HBitmap {
         1 << self.0.granularity()
     }
 
-    /// The number of bits: [`size`](Self::size) divided by [`granularity`](Self::granularity), rounded up.
+    /// The number of bits: [`size`](Self::size) divided by [`granularity`](Self::granularity),
+    /// rounded up.
     #[must_use]
     pub fn bits(&self) -> u64 {
         self.0.bits()
     }
 
-    /// The number of dirty items, counted in whole bits: a last bit that is cut by the end counts for all its `granularity` items.
-    /// QEMU: `hbitmap_count`. Costs nothing.
+    /// The number of dirty items, counted in whole bits: a last bit that is cut by the end counts
+    /// for all its `granularity` items. QEMU: `hbitmap_count`. Costs nothing.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.count()
@@ -110,7 +115,8 @@ impl HBitmap {
         Ok(self.0.get(item))
     }
 
-    /// Makes a range dirty, and with it the rest of the bits that it touches. Returns whether anything changed. QEMU: `hbitmap_set`.
+    /// Makes a range dirty, and with it the rest of the bits that it touches. Returns whether
+    /// anything changed. QEMU: `hbitmap_set`.
     ///
     /// # Errors
     /// [`Error::OutOfRange`].
@@ -130,12 +136,13 @@ impl HBitmap {
         Ok(self.0.set(range.start, count))
     }
 
-    /// Makes a range clean. It has to consist of whole bits: clean is what can be left out of a backup, so nothing becomes clean by
-    /// rounding. Returns whether anything changed. QEMU: `hbitmap_reset`.
+    /// Makes a range clean. It has to consist of whole bits: clean is what can be left out of a
+    /// backup, so nothing becomes clean by rounding. Returns whether anything changed. QEMU:
+    /// `hbitmap_reset`.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`]; [`Error::Unaligned`] unless the range starts at a multiple of [`granularity`](Self::granularity) and ends
-    /// at one or at the end of the bitmap.
+    /// [`Error::OutOfRange`]; [`Error::Unaligned`] unless the range starts at a multiple of
+    /// [`granularity`](Self::granularity) and ends at one or at the end of the bitmap.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::{Error, HBitmap};
@@ -150,7 +157,8 @@ impl HBitmap {
         Ok(self.0.reset(range.start, count))
     }
 
-    /// Makes everything clean. Memory that was touched stays with the bitmap. QEMU: `hbitmap_reset_all`.
+    /// Makes everything clean. Memory that was touched stays with the bitmap. QEMU:
+    /// `hbitmap_reset_all`.
     pub fn clear(&mut self) {
         self.0.reset_all();
     }
@@ -191,8 +199,8 @@ impl HBitmap {
         self.0.next_dirty(range.start, range::length(&range))
     }
 
-    /// The first clean item in a range, which may reach past the end; what is past the end is neither dirty nor clean. QEMU:
-    /// `hbitmap_next_zero`.
+    /// The first clean item in a range, which may reach past the end; what is past the end is
+    /// neither dirty nor clean. QEMU: `hbitmap_next_zero`.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::HBitmap;
@@ -207,8 +215,8 @@ impl HBitmap {
         self.0.next_zero(range.start, range::length(&range))
     }
 
-    /// The first dirty area in a range (which may reach past the end), cut to the range and to `max` items; `None` if `max` is 0.
-    /// QEMU: `hbitmap_next_dirty_area`.
+    /// The first dirty area in a range (which may reach past the end), cut to the range and to
+    /// `max` items; `None` if `max` is 0. QEMU: `hbitmap_next_dirty_area`.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::HBitmap;
@@ -228,7 +236,8 @@ impl HBitmap {
             .map(|(start, count)| start..start + count)
     }
 
-    /// Whether the first item of a range is dirty, and how far into the range that goes on. QEMU: `hbitmap_status`.
+    /// Whether the first item of a range is dirty, and how far into the range that goes on. QEMU:
+    /// `hbitmap_status`.
     ///
     /// # Errors
     /// [`Error::OutOfRange`], for an empty range too.
@@ -251,7 +260,8 @@ impl HBitmap {
         }
     }
 
-    /// The dirty bits, ascending, each as its first item. QEMU: `hbitmap_iter_init`, `hbitmap_iter_next`.
+    /// The dirty bits, ascending, each as its first item. QEMU: `hbitmap_iter_init`,
+    /// `hbitmap_iter_next`.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::HBitmap;
@@ -269,7 +279,8 @@ impl HBitmap {
         Iter::new(&self.0, item)
     }
 
-    /// The dirty areas of a range, ascending: each as long as it can be, cut to the range, which may reach past the end.
+    /// The dirty areas of a range, ascending: each as long as it can be, cut to the range, which
+    /// may reach past the end.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::HBitmap;
@@ -283,8 +294,9 @@ impl HBitmap {
         Areas::new(&self.0, range)
     }
 
-    /// Makes dirty what is dirty in `other`, which may be of another granularity: a bit of the coarser one stands for all bits of the
-    /// finer one that lie in it. QEMU: `hbitmap_merge` with `result` the same as `a`.
+    /// Makes dirty what is dirty in `other`, which may be of another granularity: a bit of the
+    /// coarser one stands for all bits of the finer one that lie in it. QEMU: `hbitmap_merge` with
+    /// `result` the same as `a`.
     ///
     /// # Errors
     /// [`Error::SizeMismatch`].
@@ -306,7 +318,8 @@ impl HBitmap {
         Ok(())
     }
 
-    /// A new bitmap, of the given granularity, of what is dirty in `a` or in `b`. QEMU: `hbitmap_merge`.
+    /// A new bitmap, of the given granularity, of what is dirty in `a` or in `b`. QEMU:
+    /// `hbitmap_merge`.
     ///
     /// # Errors
     /// [`Error::SizeMismatch`], [`Error::Granularity`], [`Error::TooLarge`].
@@ -329,14 +342,15 @@ impl HBitmap {
         Ok(union)
     }
 
-    /// Whether the bitmap can be serialised: its granularity is below 2^58. QEMU: `hbitmap_is_serializable`.
+    /// Whether the bitmap can be serialised: its granularity is below 2^58. QEMU:
+    /// `hbitmap_is_serializable`.
     #[must_use]
     pub fn is_serializable(&self) -> bool {
         self.0.is_serializable()
     }
 
-    /// What serialised parts start and end at a multiple of, in items (the last one ends at the end): 64 bits. QEMU:
-    /// `hbitmap_serialization_align`.
+    /// What serialised parts start and end at a multiple of, in items (the last one ends at the
+    /// end): 64 bits. QEMU: `hbitmap_serialization_align`.
     ///
     /// # Errors
     /// [`Error::NotSerializable`].
@@ -344,7 +358,8 @@ impl HBitmap {
         range::serialization_align(&self.0)
     }
 
-    /// The bytes that a part takes when it is serialised: 8 for each 64 bits that it touches. QEMU: `hbitmap_serialization_size`.
+    /// The bytes that a part takes when it is serialised: 8 for each 64 bits that it touches. QEMU:
+    /// `hbitmap_serialization_size`.
     ///
     /// # Errors
     /// As [`serialize`](Self::serialize).
@@ -353,12 +368,14 @@ impl HBitmap {
         Ok(self.0.serialization_size(range.start, count) as usize)
     }
 
-    /// A part as bytes: one bit for each `granularity` items, the lowest bit of the first byte first, on every machine. This is what
-    /// QEMU stores in images and sends in migration streams. QEMU: `hbitmap_serialize_part`.
+    /// A part as bytes: one bit for each `granularity` items, the lowest bit of the first byte
+    /// first, on every machine. This is what QEMU stores in images and sends in migration streams.
+    /// QEMU: `hbitmap_serialize_part`.
     ///
     /// # Errors
     /// [`Error::OutOfRange`]; [`Error::Unaligned`] unless the range starts at a multiple of
-    /// [`serialization_align`](Self::serialization_align) and ends at one or at the end; [`Error::NotSerializable`].
+    /// [`serialization_align`](Self::serialization_align) and ends at one or at the end;
+    /// [`Error::NotSerializable`].
     ///
     /// ```
     /// # use qemu_dirty_bitmap::HBitmap;
@@ -388,8 +405,9 @@ impl HBitmap {
         Ok(())
     }
 
-    /// Replaces a part by what [`serialize`](Self::serialize) made of one. The bytes may come from anywhere: bits past the end of the
-    /// bitmap are dropped. Count and searches are right at once: there is no `finish`. QEMU: `hbitmap_deserialize_part`.
+    /// Replaces a part by what [`serialize`](Self::serialize) made of one. The bytes may come from
+    /// anywhere: bits past the end of the bitmap are dropped. Count and searches are right at once:
+    /// there is no `finish`. QEMU: `hbitmap_deserialize_part`.
     ///
     /// # Errors
     /// As [`serialize_into`](Self::serialize_into).
@@ -419,8 +437,8 @@ impl HBitmap {
         Ok(())
     }
 
-    /// The SHA-256 of all the bits as [`serialize`](Self::serialize) writes them, as 64 lower-case hexadecimal digits. Size and
-    /// granularity are not in it. QEMU: `hbitmap_sha256`.
+    /// The SHA-256 of all the bits as [`serialize`](Self::serialize) writes them, as 64 lower-case
+    /// hexadecimal digits. Size and granularity are not in it. QEMU: `hbitmap_sha256`.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::HBitmap;

@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use crate::hbitmap::{self as engine, Cursor};
 
-/// The dirty bits of a bitmap, ascending, each as its first item: what [`HBitmap::iter`](crate::HBitmap::iter) gives.
+/// The dirty bits of a bitmap, ascending, each as its first item: what
+/// [`HBitmap::iter`](crate::HBitmap::iter) gives.
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
     bitmap: &'a engine::HBitmap,

@@ -7,13 +7,15 @@ use super::iter::next_area;
 use super::DirtyBitmap;
 use crate::hbitmap::Cursor;
 
-/// The dirty bits of a [`DirtyBitmap`], ascending, each as its first byte: what [`DirtyBitmap::iter`] gives.
+/// The dirty bits of a [`DirtyBitmap`], ascending, each as its first byte: what
+/// [`DirtyBitmap::iter`] gives.
 ///
-/// It takes the node's lock for each step, and none in between, so the bitmap may change in any way meanwhile. What it then
-/// guarantees: a bit that is clean when `next` is called is not returned; a bit that is dirty all the time is; a bit that is made
-/// dirty ahead of it may be missed if it lies among the 64 that it is in. It always walks what the bitmap records at the time. For
-/// a bitmap that must not change, iterate over a [`lock`](DirtyBitmap::lock)ed one, a [`snapshot`](DirtyBitmap::snapshot), or
-/// [`freeze`](DirtyBitmap::freeze) it.
+/// It takes the node's lock for each step, and none in between, so the bitmap may change in any way
+/// meanwhile. What it then guarantees: a bit that is clean when `next` is called is not returned; a
+/// bit that is dirty all the time is; a bit that is made dirty ahead of it may be missed if it lies
+/// among the 64 that it is in. It always walks what the bitmap records at the time. For a bitmap
+/// that must not change, iterate over a [`lock`](DirtyBitmap::lock)ed one, a
+/// [`snapshot`](DirtyBitmap::snapshot), or [`freeze`](DirtyBitmap::freeze) it.
 ///
 /// At the end it may be asked again: it goes on looking behind what it returned last.
 ///
@@ -70,8 +72,8 @@ impl Iterator for LiveIter {
 
 /// The dirty areas of a range of a [`DirtyBitmap`], ascending: what [`DirtyBitmap::areas`] gives.
 ///
-/// It takes the node's lock for each step, and none in between. Each area is what is dirty when `next` is called, so areas may
-/// touch if more became dirty behind one that was returned.
+/// It takes the node's lock for each step, and none in between. Each area is what is dirty when
+/// `next` is called, so areas may touch if more became dirty behind one that was returned.
 #[derive(Clone, Debug)]
 pub struct LiveAreas {
     bitmap: DirtyBitmap,

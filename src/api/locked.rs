@@ -9,11 +9,12 @@ use crate::hbitmap as engine;
 
 /// A [`DirtyBitmap`] with the lock of its node held until this is dropped.
 ///
-/// It derefs to what the bitmap records: all methods of [`HBitmap`] that read are there. Those that change it are here, because a
-/// dirty bitmap may be in a state that forbids it. Items are bytes of the disk.
+/// It derefs to what the bitmap records: all methods of [`HBitmap`] that read are there. Those that
+/// change it are here, because a dirty bitmap may be in a state that forbids it. Items are bytes of
+/// the disk.
 ///
-/// Writes to the node wait meanwhile, so hold it shortly. The thread that holds it must not call anything of the same node but
-/// through it. It stays on its thread.
+/// Writes to the node wait meanwhile, so hold it shortly. The thread that holds it must not call
+/// anything of the same node but through it. It stays on its thread.
 ///
 /// ```
 /// use qemu_dirty_bitmap::Node;
@@ -48,8 +49,8 @@ impl<'a> LockedBitmap<'a> {
     /// Marks a range dirty, whether the bitmap is enabled or not. QEMU: `bdrv_set_dirty_bitmap`.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`]; the bitmap's states: [`Error::Busy`] (unless its owner locked it), [`Error::ReadOnly`],
-    /// [`Error::Inconsistent`], [`Error::Released`].
+    /// [`Error::OutOfRange`]; the bitmap's states: [`Error::Busy`] (unless its owner locked it),
+    /// [`Error::ReadOnly`], [`Error::Inconsistent`], [`Error::Released`].
     pub fn set(&mut self, range: Range<u64>) -> Result<(), Error> {
         self.check_states()?;
         let bytes = range::within(&range, self.size())?;
@@ -60,7 +61,8 @@ impl<'a> LockedBitmap<'a> {
     /// Marks a range clean; it has to consist of whole bits. QEMU: `bdrv_reset_dirty_bitmap`.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`]; [`Error::Unaligned`] as [`HBitmap::reset`]; the bitmap's states, as [`set`](Self::set).
+    /// [`Error::OutOfRange`]; [`Error::Unaligned`] as [`HBitmap::reset`]; the bitmap's states, as
+    /// [`set`](Self::set).
     pub fn reset(&mut self, range: Range<u64>) -> Result<(), Error> {
         self.check_states()?;
         let bytes = range::aligned(&range, self.size(), self.granularity())?;
@@ -78,8 +80,8 @@ impl<'a> LockedBitmap<'a> {
         Ok(())
     }
 
-    /// Takes out what was recorded and leaves the bitmap clean. [`swap`](Self::swap) can put it back. QEMU:
-    /// `bdrv_clear_dirty_bitmap` with `out`.
+    /// Takes out what was recorded and leaves the bitmap clean. [`swap`](Self::swap) can put it
+    /// back. QEMU: `bdrv_clear_dirty_bitmap` with `out`.
     ///
     /// # Errors
     /// The bitmap's states, as [`set`](Self::set).
@@ -100,12 +102,13 @@ impl<'a> LockedBitmap<'a> {
         Ok(HBitmap(*self.bitmap.state.clear_and_keep(&mut self.guard)))
     }
 
-    /// Exchanges what the bitmap records, and its granularity, for `content`: this puts back what [`take`](Self::take) or
-    /// [`merge_with_backup`](DirtyBitmap::merge_with_backup) gave. QEMU: `bdrv_restore_dirty_bitmap`.
+    /// Exchanges what the bitmap records, and its granularity, for `content`: this puts back what
+    /// [`take`](Self::take) or [`merge_with_backup`](DirtyBitmap::merge_with_backup) gave. QEMU:
+    /// `bdrv_restore_dirty_bitmap`.
     ///
     /// # Errors
-    /// [`Error::ContentSize`]; [`Error::Granularity`] if a dirty bitmap can't have that of `content`; the bitmap's states, as
-    /// [`set`](Self::set).
+    /// [`Error::ContentSize`]; [`Error::Granularity`] if a dirty bitmap can't have that of
+    /// `content`; the bitmap's states, as [`set`](Self::set).
     pub fn swap(&mut self, content: &mut HBitmap) -> Result<(), Error> {
         self.check_states()?;
         if content.size() != self.size() {
@@ -118,11 +121,13 @@ impl<'a> LockedBitmap<'a> {
         Ok(())
     }
 
-    /// Replaces a part by what [`HBitmap::serialize`] made of one. The bytes may come from anywhere: bits past the end of the
-    /// bitmap are dropped. Count and searches are right at once. QEMU: `bdrv_dirty_bitmap_deserialize_part`.
+    /// Replaces a part by what [`HBitmap::serialize`] made of one. The bytes may come from
+    /// anywhere: bits past the end of the bitmap are dropped. Count and searches are right at once.
+    /// QEMU: `bdrv_dirty_bitmap_deserialize_part`.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`], [`Error::Unaligned`], [`Error::BufferLength`]; the bitmap's states, as [`set`](Self::set).
+    /// [`Error::OutOfRange`], [`Error::Unaligned`], [`Error::BufferLength`]; the bitmap's states,
+    /// as [`set`](Self::set).
     pub fn deserialize(&mut self, range: Range<u64>, bytes: &[u8]) -> Result<(), Error> {
         self.check_states()?;
         let count = range::buffer(&self.0, &range, bytes.len())?;

@@ -6,14 +6,15 @@ use super::{DirtyBitmap, Error, HBitmap};
 use crate::dirty_bitmap::{lock_pair, Backup, BitmapCheckFlags, Merged};
 
 impl DirtyBitmap {
-    /// Makes dirty what is dirty in `src`, which may be of another granularity, on another node of the same length, and read-only.
-    /// QEMU: `bdrv_merge_dirty_bitmap`.
+    /// Makes dirty what is dirty in `src`, which may be of another granularity, on another node of
+    /// the same length, and read-only. QEMU: `bdrv_merge_dirty_bitmap`.
     ///
-    /// Both nodes are locked; merges in opposite directions at the same time do not wait for each other for ever.
+    /// Both nodes are locked; merges in opposite directions at the same time do not wait for each
+    /// other for ever.
     ///
     /// # Errors
-    /// [`Error::SizeMismatch`]; the states of this bitmap: [`Error::Busy`], [`Error::ReadOnly`], [`Error::Inconsistent`],
-    /// [`Error::Released`]; those of `src`: the same but for `ReadOnly`.
+    /// [`Error::SizeMismatch`]; the states of this bitmap: [`Error::Busy`], [`Error::ReadOnly`],
+    /// [`Error::Inconsistent`], [`Error::Released`]; those of `src`: the same but for `ReadOnly`.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::Node;
@@ -29,8 +30,8 @@ impl DirtyBitmap {
         merge(self, false, src, false, Backup::None).map(drop)
     }
 
-    /// The same, and gives back what this bitmap recorded before, for [`swap`](Self::swap) to undo the merge. QEMU:
-    /// `bdrv_merge_dirty_bitmap` with `backup`.
+    /// The same, and gives back what this bitmap recorded before, for [`swap`](Self::swap) to undo
+    /// the merge. QEMU: `bdrv_merge_dirty_bitmap` with `backup`.
     ///
     /// # Errors
     /// As [`merge`](Self::merge).

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The Rust API: what a Rust program uses, without a C type in it.
 //!
-//! It adds no behaviour of its own. [`HBitmap`] is the engine (`crate::hbitmap`), [`Node`] and [`DirtyBitmap`] are the state machine
-//! (`crate::dirty_bitmap`) on the stand-alone host; here their assertions become [`Error`]s, or can't be violated because the types
-//! do not allow it.
+//! It adds no behaviour of its own. [`HBitmap`] is the engine (`crate::hbitmap`), [`Node`] and
+//! [`DirtyBitmap`] are the state machine (`crate::dirty_bitmap`) on the stand-alone host; here
+//! their assertions become [`Error`]s, or can't be violated because the types do not allow it.
 //!
-//! Two things are decided here that QEMU leaves to its monitor commands and to its big lock. Whoever changes a bitmap through a
-//! handle is refused in the states in which the commands refuse it. And each node has a lock (`control`) for the steps that
-//! QEMU's big lock keeps apart: making and releasing bitmaps, freezing and resizing. It is taken before the node's lock.
+//! Two things are decided here that QEMU leaves to its monitor commands and to its big lock.
+//! Whoever changes a bitmap through a handle is refused in the states in which the commands refuse
+//! it. And each node has a lock (`control`) for the steps that QEMU's big lock keeps apart: making
+//! and releasing bitmaps, freezing and resizing. It is taken before the node's lock.
 
 mod error;
 mod hbitmap;

@@ -15,14 +15,16 @@ use crate::host::{BlockDriverState, NodeHandle};
 /// The granularities that bitmaps of a node can have, in bytes (QEMU keeps them in 32 bits).
 pub(super) const GRANULARITIES: (u64, u64) = (512, 1 << 31);
 
-/// A virtual disk, as far as dirty bitmaps care: a length, and the bitmaps that record what is written to it.
+/// A virtual disk, as far as dirty bitmaps care: a length, and the bitmaps that record what is
+/// written to it.
 ///
-/// It does not do the writing: the program tells it of each write with [`record_write`](Self::record_write). Offsets and lengths are
-/// in bytes.
+/// It does not do the writing: the program tells it of each write with
+/// [`record_write`](Self::record_write). Offsets and lengths are in bytes.
 ///
-/// A `Node` is a handle: clones are the same node, and two handles are equal if they are. Any thread may use any handle. The node
-/// owns its bitmaps; they go when they are [released](DirtyBitmap::release), or with the node: when no handle of it, or of a bitmap
-/// of it, is left.
+/// A `Node` is a handle: clones are the same node, and two handles are equal if they are. Any
+/// thread may use any handle. The node owns its bitmaps; they go when they are
+/// [released](DirtyBitmap::release), or with the node: when no handle of it, or of a bitmap of it,
+/// is left.
 ///
 /// ```
 /// use qemu_dirty_bitmap::Node;
@@ -46,7 +48,8 @@ struct Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Bitmaps keep the state machine's node alive, and its list keeps them alive: here the circle is cut.
+        // Bitmaps keep the state machine's node alive, and its list keeps them alive: here the
+        // circle is cut.
         let bitmaps = machine::node::detach_all(&mut lock_node(&self.state));
         drop(bitmaps);
     }
@@ -65,7 +68,8 @@ impl Node {
     /// [default granularity](Self::default_granularity).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if `length` is above `i64::MAX`; [`Error::Granularity`] if `cluster_size` is not a power of two up to 2^62.
+    /// [`Error::OutOfRange`] if `length` is above `i64::MAX`; [`Error::Granularity`] if
+    /// `cluster_size` is not a power of two up to 2^62.
     pub fn with_cluster_size(length: u64, cluster_size: u64) -> Result<Self, Error> {
         range::granularity_log2(cluster_size, 1, 1 << 62)?;
         Self::with_clusters(length, cluster_size as i64)
@@ -83,8 +87,8 @@ impl Node {
         self.state().length() as u64
     }
 
-    /// The granularity, in bytes, that suits the node: its cluster size, but at least 4096 and at most 65536; 65536 if it has none.
-    /// QEMU: `bdrv_get_default_bitmap_granularity`.
+    /// The granularity, in bytes, that suits the node: its cluster size, but at least 4096 and at
+    /// most 65536; 65536 if it has none. QEMU: `bdrv_get_default_bitmap_granularity`.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::Node;
@@ -97,14 +101,15 @@ impl Node {
         machine::default_granularity(self.state()).into()
     }
 
-    /// Records a write in all [enabled](DirtyBitmap::is_enabled) bitmaps of the node, busy or not. QEMU: `bdrv_set_dirty`.
+    /// Records a write in all [enabled](DirtyBitmap::is_enabled) bitmaps of the node, busy or not.
+    /// QEMU: `bdrv_set_dirty`.
     ///
-    /// When the data reaches the disk is the program's affair: recorded first and written then, a crash in between costs nothing but
-    /// a block that is copied in vain.
+    /// When the data reaches the disk is the program's affair: recorded first and written then, a
+    /// crash in between costs nothing but a block that is copied in vain.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if the range does not lie within the node; [`Error::ReadOnly`] if an enabled bitmap is read-only: then the
-    /// node must not be written.
+    /// [`Error::OutOfRange`] if the range does not lie within the node; [`Error::ReadOnly`] if an
+    /// enabled bitmap is read-only: then the node must not be written.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::Node;
@@ -138,11 +143,12 @@ impl Node {
         Ok(())
     }
 
-    /// Gives the node, and all its bitmaps, another length in bytes. What is added is clean. QEMU: `bdrv_dirty_bitmap_truncate`.
+    /// Gives the node, and all its bitmaps, another length in bytes. What is added is clean. QEMU:
+    /// `bdrv_dirty_bitmap_truncate`.
     ///
     /// # Errors
-    /// [`Error::Busy`] if a bitmap is in use; [`Error::TooLarge`] if one can't be so large; [`Error::OutOfRange`] if `length` is above
-    /// `i64::MAX`.
+    /// [`Error::Busy`] if a bitmap is in use; [`Error::TooLarge`] if one can't be so large;
+    /// [`Error::OutOfRange`] if `length` is above `i64::MAX`.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::Node;
@@ -167,13 +173,15 @@ impl Node {
         Ok(())
     }
 
-    /// A new bitmap: clean and enabled, neither busy, read-only, persistent nor inconsistent. QEMU: `bdrv_create_dirty_bitmap`.
+    /// A new bitmap: clean and enabled, neither busy, read-only, persistent nor inconsistent. QEMU:
+    /// `bdrv_create_dirty_bitmap`.
     ///
-    /// `name` has at most [`DirtyBitmap::MAX_NAME_SIZE`] bytes. `granularity` is in bytes: a power of two from 512 to 2^31.
+    /// `name` has at most [`DirtyBitmap::MAX_NAME_SIZE`] bytes. `granularity` is in bytes: a power
+    /// of two from 512 to 2^31.
     ///
     /// # Errors
-    /// [`Error::Granularity`], [`Error::NameTaken`], [`Error::NameTooLong`], [`Error::NameHasNul`]; [`Error::TooLarge`] if the node is too long
-    /// for the granularity.
+    /// [`Error::Granularity`], [`Error::NameTaken`], [`Error::NameTooLong`], [`Error::NameHasNul`];
+    /// [`Error::TooLarge`] if the node is too long for the granularity.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::{Error, Node};
@@ -192,8 +200,8 @@ impl Node {
         })
     }
 
-    /// A new bitmap without a name, which [`find`](Self::find) does not find and [`release_named`](Self::release_named) leaves alone: for
-    /// an operation's own use.
+    /// A new bitmap without a name, which [`find`](Self::find) does not find and
+    /// [`release_named`](Self::release_named) leaves alone: for an operation's own use.
     ///
     /// # Errors
     /// As [`create_bitmap`](Self::create_bitmap).
@@ -203,7 +211,8 @@ impl Node {
         })
     }
 
-    /// Makes a bitmap. The state machine refuses names alone; `refused` says how, from whether the name is too long.
+    /// Makes a bitmap. The state machine refuses names alone; `refused` says how, from whether the
+    /// name is too long.
     fn create(
         &self,
         name: Option<&CString>,
@@ -229,8 +238,9 @@ impl Node {
         Some(DirtyBitmap::new(self.clone(), bitmap))
     }
 
-    /// All bitmaps, newest first, but for those that record in the place of a [frozen](DirtyBitmap::freeze) one. QEMU:
-    /// `bdrv_dirty_bitmap_first`, `bdrv_dirty_bitmap_next`.
+    /// All bitmaps, newest first, but for those that record in the place of a
+    /// [frozen](DirtyBitmap::freeze) one. QEMU: `bdrv_dirty_bitmap_first`,
+    /// `bdrv_dirty_bitmap_next`.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::Node;
@@ -254,8 +264,9 @@ impl Node {
         own.map(|bitmap| DirtyBitmap::new(self.clone(), bitmap.handle())).collect()
     }
 
-    /// What all bitmaps look like, newest first; those that record in the place of a [frozen](DirtyBitmap::freeze) one are there too, as
-    /// bitmaps without a name. QEMU: `bdrv_query_dirty_bitmaps`.
+    /// What all bitmaps look like, newest first; those that record in the place of a
+    /// [frozen](DirtyBitmap::freeze) one are there too, as bitmaps without a name. QEMU:
+    /// `bdrv_query_dirty_bitmaps`.
     #[must_use]
     pub fn query(&self) -> Vec<BitmapInfo> {
         machine::query(&lock_node(self.state())).map(BitmapInfo::from).collect()

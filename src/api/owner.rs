@@ -7,7 +7,8 @@ use super::merge::merge;
 use super::{DirtyBitmap, Error, LockedBitmap};
 use crate::dirty_bitmap::{Backup, BdrvDirtyBitmap, BitmapCheckFlags};
 
-/// What the owner of a busy bitmap may do with it: [`Claim`] and [`Frozen`](crate::Frozen) deref to it.
+/// What the owner of a busy bitmap may do with it: [`Claim`] and [`Frozen`](crate::Frozen) deref to
+/// it.
 pub struct Owner {
     bitmap: DirtyBitmap,
 }
@@ -46,7 +47,8 @@ impl Owner {
         merge(&self.bitmap, true, src, *src == self.bitmap, Backup::None).map(drop)
     }
 
-    /// [`DirtyBitmap::merge`] of the busy bitmap into `dest`. QEMU: `bdrv_dirty_bitmap_merge_internal`.
+    /// [`DirtyBitmap::merge`] of the busy bitmap into `dest`. QEMU:
+    /// `bdrv_dirty_bitmap_merge_internal`.
     ///
     /// # Errors
     /// As there, but that the bitmap is busy is no hindrance.
@@ -83,8 +85,8 @@ impl std::fmt::Debug for Owner {
     }
 }
 
-/// A busy bitmap, for as long as this lives: nobody else can change, freeze or release it. Writes to the node are still recorded in
-/// it, if it is enabled.
+/// A busy bitmap, for as long as this lives: nobody else can change, freeze or release it. Writes
+/// to the node are still recorded in it, if it is enabled.
 ///
 /// Made by [`DirtyBitmap::claim`].
 #[derive(Debug)]

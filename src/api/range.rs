@@ -28,8 +28,8 @@ pub(super) fn length(range: &Range<u64>) -> u64 {
     range.end.saturating_sub(range.start)
 }
 
-/// The number of items of a range that lies within `0..size`, starts at a multiple of `align`, and ends at one or at the end. An
-/// empty range may lie anywhere.
+/// The number of items of a range that lies within `0..size`, starts at a multiple of `align`, and
+/// ends at one or at the end. An empty range may lie anywhere.
 pub(super) fn aligned(range: &Range<u64>, size: u64, align: u64) -> Result<u64, Error> {
     let count = within(range, size)?;
     let misplaced = range.start % align != 0 || (range.end % align != 0 && range.end != size);

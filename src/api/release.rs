@@ -5,8 +5,9 @@ use super::{DirtyBitmap, Error};
 use crate::dirty_bitmap::BitmapCheckFlags;
 
 impl DirtyBitmap {
-    /// Takes the bitmap off its node. Other handles of it stay usable for reading, with what it recorded last; everything else
-    /// is [`Error::Released`] from then on. QEMU: `bdrv_release_dirty_bitmap`.
+    /// Takes the bitmap off its node. Other handles of it stay usable for reading, with what it
+    /// recorded last; everything else is [`Error::Released`] from then on. QEMU:
+    /// `bdrv_release_dirty_bitmap`.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Released`].

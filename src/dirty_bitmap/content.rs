@@ -16,7 +16,8 @@ impl BdrvDirtyBitmap {
         self.content.get(&locked.content)
     }
 
-    /// Copies what readers without the lock want to know of the content. Called after every change of it.
+    /// Copies what readers without the lock want to know of the content. Called after every change
+    /// of it.
     #[inline]
     pub(super) fn note_content(&self, content: &HBitmap) {
         self.dirty.store(content.count(), Ordering::Relaxed);
@@ -37,7 +38,8 @@ impl BdrvDirtyBitmap {
         result
     }
 
-    /// Puts `new` in the content's place and gives back the old one. An iterator on the old one notices.
+    /// Puts `new` in the content's place and gives back the old one. An iterator on the old one
+    /// notices.
     pub(super) fn replace_content(
         &self,
         locked: &mut Locked<'_>,
@@ -53,8 +55,8 @@ impl BdrvDirtyBitmap {
     }
 
     /// Takes the node's lock and panics, saying what is wrong, unless the content's invariants hold
-    /// ([`HBitmap::check_invariants`]), the copies that are read without the lock are true, and the node's write filter claims nothing
-    /// that is not so. For tests and fuzzers.
+    /// ([`HBitmap::check_invariants`]), the copies that are read without the lock are true, and the
+    /// node's write filter claims nothing that is not so. For tests and fuzzers.
     #[doc(hidden)]
     pub fn check_invariants(&self) {
         let locked = self.lock();
@@ -100,7 +102,8 @@ impl BdrvDirtyBitmap {
     /// Marks a range clean (C: `bdrv_reset_dirty_bitmap_locked`).
     ///
     /// # Panics
-    /// If the bitmap is read-only, the range ends past its end, or is not aligned to the granularity (the end of the bitmap is).
+    /// If the bitmap is read-only, the range ends past its end, or is not aligned to the
+    /// granularity (the end of the bitmap is).
     #[inline]
     pub fn reset(&self, locked: &mut Locked<'_>, offset: u64, bytes: u64) {
         abi_assert!(
@@ -123,7 +126,8 @@ impl BdrvDirtyBitmap {
         self.change(&mut locked.content, Change::Replaces, HBitmap::reset_all);
     }
 
-    /// Replaces the content by a clean one and gives back the old one (C: `bdrv_clear_dirty_bitmap` with `out`).
+    /// Replaces the content by a clean one and gives back the old one (C: `bdrv_clear_dirty_bitmap`
+    /// with `out`).
     ///
     /// # Panics
     /// If the bitmap is read-only.
@@ -142,11 +146,12 @@ impl BdrvDirtyBitmap {
         );
     }
 
-    /// Puts back a content that [`clear_and_keep`](Self::clear_and_keep) or a merge gave, and returns the one that was there (C:
-    /// `bdrv_restore_dirty_bitmap`, which drops it).
+    /// Puts back a content that [`clear_and_keep`](Self::clear_and_keep) or a merge gave, and
+    /// returns the one that was there (C: `bdrv_restore_dirty_bitmap`, which drops it).
     ///
     /// # Panics
-    /// If the bitmap is read-only, or the content's granularity is one that no dirty bitmap can have.
+    /// If the bitmap is read-only, or the content's granularity is one that no dirty bitmap can
+    /// have.
     pub fn restore(&self, locked: &mut Locked<'_>, content: Box<HBitmap>) -> Box<HBitmap> {
         const FUNCTION: &str = "bdrv_restore_dirty_bitmap";
         abi_assert!(!self.readonly(), FUNCTION, "!bdrv_dirty_bitmap_readonly(bitmap)");
@@ -172,7 +177,8 @@ impl BdrvDirtyBitmap {
         self.content(locked).next_zero(offset, bytes)
     }
 
-    /// The first dirty run in `start..end`, cut to `max` bytes: its start and length (C: `bdrv_dirty_bitmap_next_dirty_area`).
+    /// The first dirty run in `start..end`, cut to `max` bytes: its start and length (C:
+    /// `bdrv_dirty_bitmap_next_dirty_area`).
     #[must_use]
     pub fn next_dirty_area(
         &self,
@@ -186,8 +192,8 @@ impl BdrvDirtyBitmap {
         content.next_dirty_area(start, end, max)
     }
 
-    /// Whether the byte at `offset` is dirty, and how many of the `bytes` from there on are the same (C:
-    /// `bdrv_dirty_bitmap_status`).
+    /// Whether the byte at `offset` is dirty, and how many of the `bytes` from there on are the
+    /// same (C: `bdrv_dirty_bitmap_status`).
     ///
     /// # Panics
     /// If `bytes` is 0 or the range ends past the end.

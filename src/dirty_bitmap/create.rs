@@ -38,13 +38,15 @@ pub(super) fn length(node: &BlockDriverState) -> Result<i64, Failure> {
 }
 
 impl BdrvDirtyBitmap {
-    /// A new, clean, enabled bitmap on `node` (C: `bdrv_create_dirty_bitmap`). Takes the node's lock.
+    /// A new, clean, enabled bitmap on `node` (C: `bdrv_create_dirty_bitmap`). Takes the node's
+    /// lock.
     ///
-    /// `granularity` is in bytes: a power of two, at least 512. Callers that create bitmaps of one name from several threads have to
-    /// take turns, as QEMU's big lock makes them.
+    /// `granularity` is in bytes: a power of two, at least 512. Callers that create bitmaps of one
+    /// name from several threads have to take turns, as QEMU's big lock makes them.
     ///
     /// # Errors
-    /// The name is taken, or longer than [`MAX_NAME_SIZE`] bytes, or the node's length can't be read. Nothing has changed then.
+    /// The name is taken, or longer than [`MAX_NAME_SIZE`] bytes, or the node's length can't be
+    /// read. Nothing has changed then.
     ///
     /// # Panics
     /// If the granularity is not allowed, or the node is too large for it.
@@ -97,8 +99,9 @@ impl BdrvDirtyBitmap {
         })
     }
 
-    /// Takes the bitmap off its node (C: `bdrv_release_dirty_bitmap`). The list's reference is given back; the bitmap's memory goes
-    /// with the last one, which is best dropped after the lock.
+    /// Takes the bitmap off its node (C: `bdrv_release_dirty_bitmap`). The list's reference is
+    /// given back; the bitmap's memory goes with the last one, which is best dropped after the
+    /// lock.
     ///
     /// # Panics
     /// If the bitmap has iterators, is busy, has a successor, or was released before.

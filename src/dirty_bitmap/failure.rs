@@ -13,7 +13,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of the C function `function`, with a message made of `parts`. Names in it are bytes as C has them.
+    /// A failure of the C function `function`, with a message made of `parts`. Names in it are
+    /// bytes as C has them.
     pub(crate) fn new(function: &'static CStr, parts: &[&[u8]]) -> Self {
         // Parts are literals, numbers and C strings: none has a NUL.
         let message = CString::new(parts.concat()).unwrap_or_default();

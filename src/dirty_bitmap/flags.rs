@@ -101,8 +101,9 @@ impl BitmapCheckFlags {
 }
 
 impl BdrvDirtyBitmap {
-    /// Refuses the bitmap if it is in a state that `flags` names (C: `bdrv_dirty_bitmap_check`). States are looked at in the order
-    /// busy, read-only, inconsistent; bits of `flags` that name no state mean nothing.
+    /// Refuses the bitmap if it is in a state that `flags` names (C: `bdrv_dirty_bitmap_check`).
+    /// States are looked at in the order busy, read-only, inconsistent; bits of `flags` that name
+    /// no state mean nothing.
     ///
     /// # Errors
     /// The message says which state; for an inconsistent bitmap a hint says how to get rid of it.
@@ -135,7 +136,8 @@ impl BdrvDirtyBitmap {
         self.flags.busy.set(locked, busy);
     }
 
-    /// Whether writes to the node are recorded in this bitmap itself (C: `bdrv_dirty_bitmap_enabled`).
+    /// Whether writes to the node are recorded in this bitmap itself (C:
+    /// `bdrv_dirty_bitmap_enabled`).
     #[inline]
     #[must_use]
     pub fn enabled(&self) -> bool {
@@ -199,7 +201,8 @@ impl BdrvDirtyBitmap {
         self.flags.inconsistent.get()
     }
 
-    /// Marks the bitmap as stored improperly and stops recording (C: `bdrv_dirty_bitmap_set_inconsistent`).
+    /// Marks the bitmap as stored improperly and stops recording (C:
+    /// `bdrv_dirty_bitmap_set_inconsistent`).
     ///
     /// # Panics
     /// If the bitmap is not persistent.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The word in a node that stands for its bitmaps.
 //!
-//! QEMU has one pointer for this library in its node, and looks only whether it is NULL. It is the address of a [`NodeBitmaps`],
-//! or NULL for a node without bitmaps. The low bits of the address are flags, so that a guest's write, which asks for them each
-//! time, need not follow the pointer.
+//! QEMU has one pointer for this library in its node, and looks only whether it is NULL. It is the
+//! address of a [`NodeBitmaps`], or NULL for a node without bitmaps. The low bits of the address
+//! are flags, so that a guest's write, which asks for them each time, need not follow the pointer.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -25,7 +25,8 @@ static_assertions::const_assert!(align_of::<NodeBitmaps>() > FLAGS);
 pub struct NodeBitmaps {
     /// The newest bitmap.
     pub(super) first: AtomicPtr<BdrvDirtyBitmap>,
-    /// The thread that holds the node's lock on behalf of a C caller, by the number that it goes by in `lock`; or 0.
+    /// The thread that holds the node's lock on behalf of a C caller, by the number that it goes by
+    /// in `lock`; or 0.
     pub(super) owner: AtomicUsize,
     /// The write filter, or NULL. Changed with the lock held; an old one is retired.
     filter: AtomicPtr<WriteFilter>,
@@ -91,7 +92,8 @@ impl<'n> Head<'n> {
     #[inline]
     pub(super) fn filter<'a>(self, access: &'a ContentAccess<'_>) -> Option<&'a WriteFilter> {
         let _ = access;
-        // SAFETY: the object and its filter are retired by a holder of the lock, and not by this one: it borrows its proof.
+        // SAFETY: the object and its filter are retired by a holder of the lock, and not by this
+        // one: it borrows its proof.
         unsafe { self.bitmaps().as_ref()?.filter.load(Ordering::Relaxed).as_ref() }
     }
 
@@ -102,7 +104,8 @@ impl<'n> Head<'n> {
         section: &<Embedder as Host>::ReadSection,
     ) -> Option<&WriteFilter> {
         let _ = section;
-        // SAFETY: both the object and its filter were found in this section, so they are kept as long as it lives.
+        // SAFETY: both the object and its filter were found in this section, so they are kept as
+        // long as it lives.
         unsafe { self.bitmaps().as_ref()?.filter.load(Ordering::Acquire).as_ref() }
     }
 

@@ -12,15 +12,18 @@ use crate::hbitmap::Cursor;
 /// Where an iterator stands.
 #[derive(Debug)]
 enum Position {
-    /// At the start of the bitmap, whose content nobody has looked at yet: iterators are made without the lock.
+    /// At the start of the bitmap, whose content nobody has looked at yet: iterators are made
+    /// without the lock.
     Start,
     /// Inside the content.
     At(Cursor),
 }
 
-/// Walks the dirty granularity units of a bitmap. As long as one lives, its bitmap can't be released or truncated.
+/// Walks the dirty granularity units of a bitmap. As long as one lives, its bitmap can't be
+/// released or truncated.
 ///
-/// It always walks the bitmap's present content, also after that was replaced by a merge or a restore.
+/// It always walks the bitmap's present content, also after that was replaced by a merge or a
+/// restore.
 #[derive(Debug)]
 pub struct BdrvDirtyBitmapIter {
     bitmap: Arc<BdrvDirtyBitmap>,
@@ -56,7 +59,8 @@ impl BdrvDirtyBitmapIter {
         trace::advance(content, cursor, address)
     }
 
-    /// Moves to `offset` bytes: the next unit will be the first dirty one from there on (C: `bdrv_set_dirty_iter`).
+    /// Moves to `offset` bytes: the next unit will be the first dirty one from there on (C:
+    /// `bdrv_set_dirty_iter`).
     ///
     /// # Panics
     /// If `offset` is past the end.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The list of a node's bitmaps: linked through the bitmaps, newest first.
 //!
-//! The list owns a reference to every bitmap in it. It begins in the node's [`NodeBitmaps`], which is there as long as there is a
-//! bitmap.
+//! The list owns a reference to every bitmap in it. It begins in the node's [`NodeBitmaps`], which
+//! is there as long as there is a bitmap.
 
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -38,7 +38,8 @@ impl Link {
 
 /// The proof that the list of a node does not change but by the holder of this.
 ///
-/// Invariant of all lists: every pointer in one is NULL or comes from `Arc::into_raw` of a bitmap in it.
+/// Invariant of all lists: every pointer in one is NULL or comes from `Arc::into_raw` of a bitmap
+/// in it.
 pub struct ListAccess<'n> {
     node: &'n BlockDriverState,
 }
@@ -47,8 +48,9 @@ impl<'n> ListAccess<'n> {
     /// The proof, on the caller's word.
     ///
     /// # Safety
-    /// As long as the proof lives, nobody else adds a bitmap to the list of `node` or removes one: this thread holds the node's lock
-    /// or, in QEMU, the big lock. In the latter case the proof is used to read alone.
+    /// As long as the proof lives, nobody else adds a bitmap to the list of `node` or removes one:
+    /// this thread holds the node's lock or, in QEMU, the big lock. In the latter case the proof is
+    /// used to read alone.
     #[must_use]
     pub unsafe fn assume(node: &'n BlockDriverState) -> Self {
         Self { node }
@@ -57,16 +59,17 @@ impl<'n> ListAccess<'n> {
     /// What the node has while it has bitmaps.
     #[inline]
     pub(super) fn bitmaps(&self) -> Option<&NodeBitmaps> {
-        // SAFETY: the node's word is NULL or points to an object that goes with the last bitmap. Removing that would take this proof
-        // mutably.
+        // SAFETY: the node's word is NULL or points to an object that goes with the last bitmap.
+        // Removing that would take this proof mutably.
         unsafe { Head::of(self.node).bitmaps().as_ref() }
     }
 
     /// The bitmap that a pointer of the list stands for.
     #[inline]
     fn resolve(&self, pointer: *mut BdrvDirtyBitmap) -> Option<&BdrvDirtyBitmap> {
-        // SAFETY: by the list's invariant the pointer is NULL or a bitmap in the list, whose reference the list owns. It stays in
-        // the list as long as this proof is borrowed, because removing it would take the proof mutably.
+        // SAFETY: by the list's invariant the pointer is NULL or a bitmap in the list, whose
+        // reference the list owns. It stays in the list as long as this proof is borrowed, because
+        // removing it would take the proof mutably.
         unsafe { pointer.as_ref() }
     }
 
@@ -77,7 +80,8 @@ impl<'n> ListAccess<'n> {
         self.resolve(self.bitmaps()?.first.load(Ordering::Acquire))
     }
 
-    /// The bitmap after `bitmap`, the next older one; `None` after the last one, and for a bitmap that was released.
+    /// The bitmap after `bitmap`, the next older one; `None` after the last one, and for a bitmap
+    /// that was released.
     #[inline]
     #[must_use]
     pub fn next(&self, bitmap: &BdrvDirtyBitmap) -> Option<&BdrvDirtyBitmap> {
@@ -157,11 +161,12 @@ impl Locked<'_> {
             let head = Head::of(self.node());
             let bitmaps = head.bitmaps();
             head.set_bitmaps(ptr::null_mut());
-            // SAFETY: the word's pointers come from Box::into_raw; this one was just taken out of it, so nobody finds it any more.
+            // SAFETY: the word's pointers come from Box::into_raw; this one was just taken out of
+            // it, so nobody finds it any more.
             unsafe { Embedder::retire(bitmaps) };
         }
-        // SAFETY: the bitmap was in this node's list, so the pointer that led to it came from `Arc::into_raw`; it was just
-        // replaced, so its reference is taken back once.
+        // SAFETY: the bitmap was in this node's list, so the pointer that led to it came from
+        // `Arc::into_raw`; it was just replaced, so its reference is taken back once.
         unsafe { Arc::from_raw(raw) }
     }
 }

@@ -15,7 +15,8 @@ use crate::host::{BlockDriverState, Embedder, Host};
 
 /// The proof that the lock of a node's bitmaps is held.
 ///
-/// It has two halves that can be borrowed apart: walking the list while the content of a bitmap in it changes needs both.
+/// It has two halves that can be borrowed apart: walking the list while the content of a bitmap in
+/// it changes needs both.
 pub struct Locked<'n> {
     node: &'n BlockDriverState,
     pub(super) list: ListAccess<'n>,
@@ -28,11 +29,12 @@ impl<'n> Locked<'n> {
     /// The token for a lock that was taken elsewhere; it is not released at the end.
     ///
     /// # Safety
-    /// As long as the token lives, no other token for `node` is used, in this thread or another: this thread holds the lock, or the
-    /// caller keeps everybody else away by other means.
+    /// As long as the token lives, no other token for `node` is used, in this thread or another:
+    /// this thread holds the lock, or the caller keeps everybody else away by other means.
     #[must_use]
     pub unsafe fn assume(node: &'n BlockDriverState) -> Self {
-        // SAFETY: whoever holds the lock is alone with the list and with the contents, as the caller promises.
+        // SAFETY: whoever holds the lock is alone with the list and with the contents, as the
+        // caller promises.
         unsafe {
             Self {
                 node,
@@ -65,7 +67,8 @@ pub struct NodeGuard<'n> {
 #[inline]
 pub fn lock_node(node: &BlockDriverState) -> NodeGuard<'_> {
     Embedder::lock(node);
-    // SAFETY: the lock was just taken, and it is not recursive, so no other guard for this node lives.
+    // SAFETY: the lock was just taken, and it is not recursive, so no other guard for this node
+    // lives.
     NodeGuard { locked: unsafe { Locked::assume(node) } }
 }
 
@@ -104,11 +107,13 @@ fn this_thread() -> usize {
 
 /// The bitmaps of a node of which one is in the list, and stays there during the call.
 fn of_attached(bitmap: &BdrvDirtyBitmap) -> ListAccess<'_> {
-    // SAFETY: nothing of the list is read but what belongs to the node, which is there as long as a bitmap is.
+    // SAFETY: nothing of the list is read but what belongs to the node, which is there as long as a
+    // bitmap is.
     unsafe { ListAccess::assume(bitmap.node()) }
 }
 
-/// Takes the lock of the bitmap's node for a C caller. Until [`unlock_for_caller`], [`held_by_caller`] is true in this thread.
+/// Takes the lock of the bitmap's node for a C caller. Until [`unlock_for_caller`],
+/// [`held_by_caller`] is true in this thread.
 pub(crate) fn lock_for_caller(bitmap: &BdrvDirtyBitmap) {
     Embedder::lock(bitmap.node());
     if let Some(bitmaps) = of_attached(bitmap).bitmaps() {
@@ -116,7 +121,8 @@ pub(crate) fn lock_for_caller(bitmap: &BdrvDirtyBitmap) {
     }
 }
 
-/// Releases the lock that [`lock_for_caller`] took; a thread that does not hold it ends the process.
+/// Releases the lock that [`lock_for_caller`] took; a thread that does not hold it ends the
+/// process.
 pub(crate) fn unlock_for_caller(bitmap: &BdrvDirtyBitmap) {
     if !held_by_caller(bitmap) {
         fail(format_args!(
@@ -130,8 +136,8 @@ pub(crate) fn unlock_for_caller(bitmap: &BdrvDirtyBitmap) {
     unsafe { Embedder::unlock(bitmap.node()) }
 }
 
-/// Whether a C caller in this thread holds the lock of the bitmap's node by [`lock_for_caller`]. (The guards need no such mark:
-/// nothing that runs while one lives comes back from C.)
+/// Whether a C caller in this thread holds the lock of the bitmap's node by [`lock_for_caller`].
+/// (The guards need no such mark: nothing that runs while one lives comes back from C.)
 #[inline]
 pub(crate) fn held_by_caller(bitmap: &BdrvDirtyBitmap) -> bool {
     // Relaxed: a thread sees its own number only if it was the last one to store it.
@@ -155,11 +161,13 @@ impl<'n> PairLocked<'n> {
     #[must_use]
     pub unsafe fn assume(dest: &'n BlockDriverState, src: &'n BlockDriverState) -> Self {
         let same = ptr::eq(dest, src);
-        // SAFETY: as the caller promises. There is one token for each node: a second one is made for a different node only.
+        // SAFETY: as the caller promises. There is one token for each node: a second one is made
+        // for a different node only.
         unsafe { Self { dest: Locked::assume(dest), src: (!same).then(|| Locked::assume(src)) } }
     }
 
-    /// The content of a cell of the first node, to change as it was announced, and of a cell of the second one, to read. `None` if it is one cell.
+    /// The content of a cell of the first node, to change as it was announced, and of a cell of the
+    /// second one, to read. `None` if it is one cell.
     pub(super) fn contents<'a, T>(
         &'a mut self,
         dest: &'a LockedCell<T>,
@@ -185,8 +193,8 @@ pub struct PairGuard<'n> {
     pair: PairLocked<'n>,
 }
 
-/// Takes the locks of two nodes, in the order of their addresses, so that two calls with swapped arguments can't wait for each
-/// other. If it is one node, its lock is taken once.
+/// Takes the locks of two nodes, in the order of their addresses, so that two calls with swapped
+/// arguments can't wait for each other. If it is one node, its lock is taken once.
 pub fn lock_pair<'n>(dest: &'n BlockDriverState, src: &'n BlockDriverState) -> PairGuard<'n> {
     if ptr::eq(dest, src) {
         Embedder::lock(dest);
@@ -199,13 +207,15 @@ pub fn lock_pair<'n>(dest: &'n BlockDriverState, src: &'n BlockDriverState) -> P
         Embedder::lock(first);
         Embedder::lock(second);
     }
-    // SAFETY: both locks were just taken, and they are not recursive, so no other guard for these nodes lives.
+    // SAFETY: both locks were just taken, and they are not recursive, so no other guard for these
+    // nodes lives.
     PairGuard { pair: unsafe { PairLocked::assume(dest, src) } }
 }
 
 impl Drop for PairGuard<'_> {
     fn drop(&mut self) {
-        // SAFETY: lock_pair took these locks, in this thread, each once: a pair of one node has no second token.
+        // SAFETY: lock_pair took these locks, in this thread, each once: a pair of one node has no
+        // second token.
         unsafe {
             Embedder::unlock(self.pair.dest.node);
             if let Some(src) = &self.pair.src {

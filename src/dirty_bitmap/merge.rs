@@ -26,8 +26,8 @@ impl BdrvDirtyBitmap {
     /// Adds `src` to this bitmap (C: `bdrv_merge_dirty_bitmap`). Takes the locks of both nodes.
     ///
     /// # Errors
-    /// This bitmap is busy, read-only or inconsistent; `src` is busy or inconsistent; or they differ in size. Nothing has changed
-    /// then.
+    /// This bitmap is busy, read-only or inconsistent; `src` is busy or inconsistent; or they
+    /// differ in size. Nothing has changed then.
     pub fn merge(&self, src: &Self, backup: Backup) -> Result<Merged, Failure> {
         const FUNCTION: &CStr = c"bdrv_merge_dirty_bitmap";
         let mut pair = lock_pair(self.node(), src.node());
@@ -41,11 +41,13 @@ impl BdrvDirtyBitmap {
         })
     }
 
-    /// Adds `src` to this bitmap, for the owner of a busy bitmap (C: `bdrv_dirty_bitmap_merge_internal`). `None` if they differ in
-    /// size and the embedder does not want that to abort; nothing has changed then.
+    /// Adds `src` to this bitmap, for the owner of a busy bitmap (C:
+    /// `bdrv_dirty_bitmap_merge_internal`). `None` if they differ in size and the embedder does not
+    /// want that to abort; nothing has changed then.
     ///
     /// # Panics
-    /// If this bitmap is read-only or inconsistent, or `src` is inconsistent; or if they differ in size and the embedder is QEMU.
+    /// If this bitmap is read-only or inconsistent, or `src` is inconsistent; or if they differ in
+    /// size and the embedder is QEMU.
     #[must_use]
     pub fn merge_internal(
         &self,
@@ -90,8 +92,9 @@ impl BdrvDirtyBitmap {
     }
 }
 
-/// Checks that bitmaps that are merged are of one size. QEMU's assertion `condition` is violated if they are not: that aborts where
-/// the embedder's prototypes have no way to say no, and is `false` elsewhere.
+/// Checks that bitmaps that are merged are of one size. QEMU's assertion `condition` is violated if
+/// they are not: that aborts where the embedder's prototypes have no way to say no, and is `false`
+/// elsewhere.
 #[inline]
 pub(crate) fn sizes_match(matches: bool, condition: &str) -> bool {
     if Embedder::SIZE_MISMATCH_ABORTS {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The state machine: named bitmaps on a block node.
 //!
-//! A [`BdrvDirtyBitmap`] records which bytes of its node were written. It has at most one HBitmap ([`crate::hbitmap::HBitmap`]), a
-//! name (or none: then an operation of the embedder owns it), and six flags:
+//! A [`BdrvDirtyBitmap`] records which bytes of its node were written. It has at most one HBitmap
+//! ([`crate::hbitmap::HBitmap`]), a name (or none: then an operation of the embedder owns it), and
+//! six flags:
 //!
 //! | flag | meaning |
 //! | --- | --- |
@@ -13,18 +14,20 @@
 //! | inconsistent | the stored bitmap was not closed properly; it can only be removed |
 //! | skip-store | a persistent bitmap that is not to be stored now (it migrates, or is being deleted) |
 //!
-//! While a bitmap is busy, a *successor* may record the writes that come in meanwhile. In the end the successor takes the bitmap's
-//! place (*abdicate*), or its content goes back into it (*reclaim*).
+//! While a bitmap is busy, a *successor* may record the writes that come in meanwhile. In the end
+//! the successor takes the bitmap's place (*abdicate*), or its content goes back into it
+//! (*reclaim*).
 //!
 //! # Locks
 //!
-//! A node has one lock for its bitmaps. Functions that need it take a [`Locked`] token: [`BdrvDirtyBitmap::lock`] and [`lock_node`]
-//! take the lock and give a guard that derefs to one. Two nodes are locked in one global order ([`lock_pair`]). Flags, the dirty
-//! count, granularity and size may be read without the lock: they are atomics, and such a read may be outdated by the time it
-//! returns.
+//! A node has one lock for its bitmaps. Functions that need it take a [`Locked`] token:
+//! [`BdrvDirtyBitmap::lock`] and [`lock_node`] take the lock and give a guard that derefs to one.
+//! Two nodes are locked in one global order ([`lock_pair`]). Flags, the dirty count, granularity
+//! and size may be read without the lock: they are atomics, and such a read may be outdated by the
+//! time it returns.
 //!
-//! The list of a node changes only with the lock held. QEMU also requires its big lock for that, so a holder of the big lock may walk
-//! the list without the node's lock; see [`ListAccess::assume`].
+//! The list of a node changes only with the lock held. QEMU also requires its big lock for that, so
+//! a holder of the big lock may walk the list without the node's lock; see [`ListAccess::assume`].
 //!
 //! The behaviour is that of QEMU 10.0's `block/dirty-bitmap.c`.
 
@@ -77,14 +80,16 @@ pub const MAX_NAME_SIZE: usize = 1023;
 
 /// A dirty bitmap on a block node.
 ///
-/// Shared by reference count: the node's list has one reference from creation to release, iterators have one each. A handle that
-/// Rust code keeps after the release stays valid, but the bitmap no longer belongs to a list.
+/// Shared by reference count: the node's list has one reference from creation to release, iterators
+/// have one each. A handle that Rust code keeps after the release stays valid, but the bitmap no
+/// longer belongs to a list.
 pub struct BdrvDirtyBitmap {
     this: Weak<BdrvDirtyBitmap>,
     node: NodeHandle,
     content: LockedCell<Box<HBitmap>>,
     flags: Flags,
-    /// log2 of the bytes that one bit stands for; a copy of the content's, for readers without the lock.
+    /// log2 of the bytes that one bit stands for; a copy of the content's, for readers without the
+    /// lock.
     granularity_log2: AtomicU32,
     /// Dirty bytes; a copy of the content's, for readers without the lock.
     dirty: AtomicU64,

@@ -4,8 +4,8 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-/// The name of a bitmap. C reads it through a pointer that stays valid as long as the bitmap that has the name, so a name is shared
-/// and never changed.
+/// The name of a bitmap. C reads it through a pointer that stays valid as long as the bitmap that
+/// has the name, so a name is shared and never changed.
 pub type BitmapName = Arc<CStr>;
 
 /// The bytes that C's `printf("%s", name)` writes.

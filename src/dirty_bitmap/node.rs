@@ -22,8 +22,8 @@ pub fn find<'a>(list: &'a ListAccess<'_>, name: &CStr) -> Option<&'a BdrvDirtyBi
     list.iter().find(|bitmap| bitmap.name().as_deref() == Some(name))
 }
 
-/// Records a write to the node in all its enabled bitmaps (C: `bdrv_set_dirty`). Takes the node's lock, unless the write filter knows that
-/// all of them have it.
+/// Records a write to the node in all its enabled bitmaps (C: `bdrv_set_dirty`). Takes the node's
+/// lock, unless the write filter knows that all of them have it.
 ///
 /// # Panics
 /// If an enabled bitmap is read-only, or the range ends past the end of one.
@@ -59,23 +59,27 @@ pub fn record_write(locked: &mut Locked<'_>, offset: u64, bytes: u64) {
     }
 }
 
-/// Whether a bitmap of the node is read-only (C: `bdrv_has_readonly_bitmaps`). Readable without the lock: every write asks.
+/// Whether a bitmap of the node is read-only (C: `bdrv_has_readonly_bitmaps`). Readable without the
+/// lock: every write asks.
 #[inline]
 #[must_use]
 pub fn has_readonly(node: &BlockDriverState) -> bool {
     Head::of(node).has_readonly()
 }
 
-/// Whether a bitmap of the node has a name (C: `bdrv_has_named_bitmaps`). Takes the node's lock, if there is a bitmap.
+/// Whether a bitmap of the node has a name (C: `bdrv_has_named_bitmaps`). Takes the node's lock, if
+/// there is a bitmap.
 #[must_use]
 pub fn has_named(node: &BlockDriverState) -> bool {
     !is_empty(node) && lock_node(node).list.iter().any(BdrvDirtyBitmap::is_named)
 }
 
-/// Gives all bitmaps of the node a new size in bytes (C: `bdrv_dirty_bitmap_truncate`). New bytes are clean.
+/// Gives all bitmaps of the node a new size in bytes (C: `bdrv_dirty_bitmap_truncate`). New bytes
+/// are clean.
 ///
 /// # Panics
-/// If a bitmap is busy, or has a successor or iterators, or `bytes` is negative or too large for its granularity.
+/// If a bitmap is busy, or has a successor or iterators, or `bytes` is negative or too large for
+/// its granularity.
 pub fn truncate(locked: &mut Locked<'_>, bytes: i64) {
     const FUNCTION: &str = "bdrv_dirty_bitmap_truncate";
     let Locked { list, content, .. } = locked;
@@ -84,7 +88,8 @@ pub fn truncate(locked: &mut Locked<'_>, bytes: i64) {
         abi_assert!(!bitmap.has_successor(), FUNCTION, "!bdrv_dirty_bitmap_has_successor(bitmap)");
         abi_assert!(bitmap.active_iterators() == 0, FUNCTION, "!bitmap->active_iterators");
     }
-    // Only now, so that a panic that a Rust program survives leaves no bitmap of another size than the rest.
+    // Only now, so that a panic that a Rust program survives leaves no bitmap of another size than
+    // the rest.
     for bitmap in list.iter() {
         // A negative size becomes one that the engine refuses, as in C.
         bitmap.change(content, Change::Replaces, |hbitmap| {
@@ -96,8 +101,8 @@ pub fn truncate(locked: &mut Locked<'_>, bytes: i64) {
     locked.note_states();
 }
 
-/// Takes all bitmaps with a name off the node (C: `bdrv_release_named_dirty_bitmaps`) and gives back the list's references, which
-/// are best dropped after the lock.
+/// Takes all bitmaps with a name off the node (C: `bdrv_release_named_dirty_bitmaps`) and gives
+/// back the list's references, which are best dropped after the lock.
 ///
 /// # Panics
 /// If one of them has iterators, is busy, or has a successor.
@@ -111,16 +116,17 @@ pub fn release_named(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
     named.iter().map(|bitmap| bitmap.release(locked)).collect()
 }
 
-/// Takes all bitmaps off the node, whatever state they are in, and gives back the list's references: for the end of a node that
-/// nobody else has any more.
+/// Takes all bitmaps off the node, whatever state they are in, and gives back the list's
+/// references: for the end of a node that nobody else has any more.
 #[cfg(feature = "standalone")]
 pub(crate) fn detach_all(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
     let all: Vec<_> = locked.list.iter().map(BdrvDirtyBitmap::handle).collect();
     all.iter().map(|bitmap| locked.remove(bitmap)).collect()
 }
 
-/// The granularity, in bytes, that suits the node: its cluster size, but at least 4 KiB and at most 64 KiB, which is also what a
-/// node without a known cluster size gets (C: `bdrv_get_default_bitmap_granularity`).
+/// The granularity, in bytes, that suits the node: its cluster size, but at least 4 KiB and at most
+/// 64 KiB, which is also what a node without a known cluster size gets (C:
+/// `bdrv_get_default_bitmap_granularity`).
 #[must_use]
 pub fn default_granularity(node: &BlockDriverState) -> u32 {
     match Embedder::cluster_size(node) {

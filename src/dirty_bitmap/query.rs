@@ -28,7 +28,8 @@ impl BdrvDirtyBitmap {
     pub fn info(&self) -> DirtyInfo {
         DirtyInfo {
             name: self.name(),
-            // At most 2^63 - 1 bytes rounded up to a unit: C hands the same number out as a signed one.
+            // At most 2^63 - 1 bytes rounded up to a unit: C hands the same number out as a signed
+            // one.
             count: self.dirty_count() as i64,
             granularity: self.granularity(),
             recording: self.recording(),

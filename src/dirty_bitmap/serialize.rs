@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A bitmap as bytes, in parts: little-endian words of 64 bits on every machine. Offsets and lengths are in bytes of the disk.
+//! A bitmap as bytes, in parts: little-endian words of 64 bits on every machine. Offsets and
+//! lengths are in bytes of the disk.
 
 use super::write_filter::Change;
 use super::{BdrvDirtyBitmap, Locked};
@@ -10,13 +11,15 @@ impl BdrvDirtyBitmap {
     /// The bytes that a serialised part needs (C: `bdrv_dirty_bitmap_serialization_size`).
     ///
     /// # Panics
-    /// If the part is not aligned to [`serialization_align`](Self::serialization_align) or ends past the end.
+    /// If the part is not aligned to [`serialization_align`](Self::serialization_align) or ends
+    /// past the end.
     #[must_use]
     pub fn serialization_size(&self, locked: &Locked<'_>, offset: u64, bytes: u64) -> u64 {
         self.content(locked).serialization_size(offset, bytes)
     }
 
-    /// The same as C computes it, also for a range that wraps: see [`HBitmap::serialization_size_as_in_c`].
+    /// The same as C computes it, also for a range that wraps: see
+    /// [`HBitmap::serialization_size_as_in_c`].
     pub(crate) fn serialization_size_as_in_c(
         &self,
         locked: &Locked<'_>,
@@ -26,17 +29,20 @@ impl BdrvDirtyBitmap {
         self.content(locked).serialization_size_as_in_c(offset, bytes)
     }
 
-    /// What parts must start and end at: a multiple of this many bytes, or the end (C: `bdrv_dirty_bitmap_serialization_align`).
+    /// What parts must start and end at: a multiple of this many bytes, or the end (C:
+    /// `bdrv_dirty_bitmap_serialization_align`).
     #[must_use]
     pub fn serialization_align(&self) -> u64 {
         // 64 bits. Granularities stay below 2^32, so every bitmap of a node can be serialised.
         64 * u64::from(self.granularity())
     }
 
-    /// The bytes of the disk that `chunk_size` bytes of serialised bitmap cover (C: `bdrv_dirty_bitmap_serialization_coverage`).
+    /// The bytes of the disk that `chunk_size` bytes of serialised bitmap cover (C:
+    /// `bdrv_dirty_bitmap_serialization_coverage`).
     ///
     /// # Panics
-    /// If `chunk_size` is not a multiple of 8, is negative, or is so large that C's `int` arithmetic overflows.
+    /// If `chunk_size` is not a multiple of 8, is negative, or is so large that C's `int`
+    /// arithmetic overflows.
     #[must_use]
     pub fn serialization_coverage(&self, chunk_size: i32) -> u64 {
         const FUNCTION: &str = "bdrv_dirty_bitmap_serialization_coverage";
@@ -54,7 +60,8 @@ impl BdrvDirtyBitmap {
         limit
     }
 
-    /// Writes a part to `buffer`, which is as long as [`serialization_size`](Self::serialization_size) says (C:
+    /// Writes a part to `buffer`, which is as long as
+    /// [`serialization_size`](Self::serialization_size) says (C:
     /// `bdrv_dirty_bitmap_serialize_part`).
     ///
     /// # Panics
@@ -63,7 +70,8 @@ impl BdrvDirtyBitmap {
         self.content(locked).serialize_part(buffer, offset, bytes);
     }
 
-    /// Reads a part from `buffer`; set bits past the end of the bitmap are dropped (C: `bdrv_dirty_bitmap_deserialize_part`).
+    /// Reads a part from `buffer`; set bits past the end of the bitmap are dropped (C:
+    /// `bdrv_dirty_bitmap_deserialize_part`).
     ///
     /// # Panics
     /// As `serialization_size`.
@@ -104,8 +112,9 @@ impl BdrvDirtyBitmap {
         self.change(&mut locked.content, Change::Adds, HBitmap::deserialize_finish);
     }
 
-    /// The SHA-256 of the serialised bitmap, in hexadecimal (C: `bdrv_dirty_bitmap_sha256`). Takes the node's lock to copy the content,
-    /// not to hash it: that takes as long for zeroes as for anything else.
+    /// The SHA-256 of the serialised bitmap, in hexadecimal (C: `bdrv_dirty_bitmap_sha256`). Takes
+    /// the node's lock to copy the content, not to hash it: that takes as long for zeroes as for
+    /// anything else.
     #[must_use]
     pub fn sha256(&self) -> String {
         let copy = HBitmap::clone(self.content(&self.lock()));

@@ -23,11 +23,13 @@ impl BdrvDirtyBitmap {
         self.successor.lock().is_some()
     }
 
-    /// Freezes the bitmap: it becomes busy and disabled, and a new anonymous bitmap of the same granularity records in its place if
-    /// it was enabled (C: `bdrv_dirty_bitmap_create_successor`). Takes the node's lock.
+    /// Freezes the bitmap: it becomes busy and disabled, and a new anonymous bitmap of the same
+    /// granularity records in its place if it was enabled (C:
+    /// `bdrv_dirty_bitmap_create_successor`). Takes the node's lock.
     ///
     /// # Errors
-    /// The bitmap is busy or has a successor, or the node's length can't be read. Nothing has changed then.
+    /// The bitmap is busy or has a successor, or the node's length can't be read. Nothing has
+    /// changed then.
     pub fn create_successor(&self) -> Result<(), Failure> {
         const FUNCTION: &CStr = c"bdrv_dirty_bitmap_create_successor";
         self.check(BitmapCheckFlags::BDRV_BITMAP_BUSY as u32)?;
@@ -70,8 +72,8 @@ impl BdrvDirtyBitmap {
         }
     }
 
-    /// Replaces the bitmap by its successor, which takes over name and persistence; the bitmap is released (C:
-    /// `bdrv_dirty_bitmap_abdicate`). Takes the node's lock.
+    /// Replaces the bitmap by its successor, which takes over name and persistence; the bitmap is
+    /// released (C: `bdrv_dirty_bitmap_abdicate`). Takes the node's lock.
     ///
     /// # Errors
     /// There is no successor. Nothing has changed then.
@@ -89,7 +91,8 @@ impl BdrvDirtyBitmap {
                     &[b"Cannot relinquish control if there's no successor present"],
                 ));
             };
-            // The one thing that can keep the bitmap from being released: checked before anything changes.
+            // The one thing that can keep the bitmap from being released: checked before anything
+            // changes.
             self.assert_not_iterated();
             *self.successor.lock() = None;
             let name = self.name.lock().take();
@@ -104,8 +107,8 @@ impl BdrvDirtyBitmap {
         Ok(successor)
     }
 
-    /// Takes the successor's content back into the bitmap and releases the successor; the bitmap is no longer busy, and records if
-    /// the successor did (C: `bdrv_reclaim_dirty_bitmap_locked`).
+    /// Takes the successor's content back into the bitmap and releases the successor; the bitmap is
+    /// no longer busy, and records if the successor did (C: `bdrv_reclaim_dirty_bitmap_locked`).
     ///
     /// # Errors
     /// There is no successor. Nothing has changed then.
@@ -120,7 +123,8 @@ impl BdrvDirtyBitmap {
                 &[b"Cannot reclaim a successor when none is present"],
             ));
         };
-        // Checked before the merge, so that a panic that a Rust program survives leaves both bitmaps as they were.
+        // Checked before the merge, so that a panic that a Rust program survives leaves both
+        // bitmaps as they were.
         successor.assert_releasable();
         let announced = self.announce(&locked.content, Change::Adds);
         if let Some((content, from)) =

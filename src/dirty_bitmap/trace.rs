@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! QEMU's trace events of `util/hbitmap.c`. Switched off, each costs a load and a branch inside QEMU and nothing elsewhere.
+//! QEMU's trace events of `util/hbitmap.c`. Switched off, each costs a load and a branch inside
+//! QEMU and nothing elsewhere.
 
 use std::ptr;
 
@@ -11,7 +12,8 @@ fn address(bitmap: &HBitmap) -> *const () {
     ptr::from_ref(bitmap).cast()
 }
 
-/// The last bit of a range that is not empty. C's arithmetic: it may wrap in calls that are about to be refused.
+/// The last bit of a range that is not empty. C's arithmetic: it may wrap in calls that are about
+/// to be refused.
 fn last_bit(bitmap: &HBitmap, start: u64, count: u64) -> u64 {
     start.wrapping_add(count).wrapping_sub(1) >> bitmap.granularity()
 }
@@ -68,8 +70,9 @@ pub(crate) fn truncate(bitmap: &HBitmap, size: u64) {
     }
 }
 
-/// `a` and `b` are merged into the bitmap of `granularity` at `result`, which may be one of them. Across granularities QEMU does that
-/// by setting each dirty area of a source; bitmaps of one granularity it merges by words, of which no event tells.
+/// `a` and `b` are merged into the bitmap of `granularity` at `result`, which may be one of them.
+/// Across granularities QEMU does that by setting each dirty area of a source; bitmaps of one
+/// granularity it merges by words, of which no event tells.
 #[inline]
 pub(crate) fn merge(a: &HBitmap, b: &HBitmap, result: *const HBitmap, granularity: u32) {
     // Different sizes are refused before anything is set.
@@ -122,7 +125,8 @@ pub(crate) fn status(bitmap: &HBitmap, start: u64, count: u64) {
     }
 }
 
-/// Tells what QEMU's search for the next dirty item at or after `start` tells, which there is done by an iterator.
+/// Tells what QEMU's search for the next dirty item at or after `start` tells, which there is done
+/// by an iterator.
 #[inline(always)]
 pub(crate) fn search(bitmap: &HBitmap, start: u64, count: u64) {
     if Embedder::traces_iter_skip_words() && start < bitmap.size() && count != 0 {

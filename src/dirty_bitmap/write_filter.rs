@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The write filter of a node: which blocks are dirty in *all* of its enabled bitmaps.
 //!
-//! Most writes of a guest go to such blocks. [`is_recorded`] knows it without the node's lock, so that those writes cost the same
-//! with two bitmaps or fifty, and threads that make them do not meet. Every other write takes the lock and sets each bitmap, and then
-//! the filter if that changed nothing: a block that is written once costs no memory here.
+//! Most writes of a guest go to such blocks. [`is_recorded`] knows it without the node's lock, so
+//! that those writes cost the same with two bitmaps or fifty, and threads that make them do not
+//! meet. Every other write takes the lock and sets each bitmap, and then the filter if that changed
+//! nothing: a block that is written once costs no memory here.
 //!
-//! The filter may forget, which costs time; it must never claim what is not so. Whatever cleans a bit of an enabled bitmap cleans
-//! the filter's first, under the same lock: nobody reaches a content to change it without an [`Announced`] from
-//! [`announce`](BdrvDirtyBitmap::announce). Whatever changes which bitmaps are enabled, or their sizes, begins a new filter
+//! The filter may forget, which costs time; it must never claim what is not so. Whatever cleans a
+//! bit of an enabled bitmap cleans the filter's first, under the same lock: nobody reaches a
+//! content to change it without an [`Announced`] from [`announce`](BdrvDirtyBitmap::announce).
+//! Whatever changes which bitmaps are enabled, or their sizes, begins a new filter
 //! ([`Locked::note_states`]).
 //!
 //! # Why readers need no lock
 //!
-//! A reader that finds a bit read a store that was made when all enabled bitmaps had the block. Whoever cleaned it later did not do
-//! so before the read began, in the order that the program's threads agree on (happens-before): the read would have seen that. So the
-//! write counts as one before the cleaning, as if it had taken the lock then. The data of that write must be found by a backup that
-//! cleans first and reads the data then: between a write's data and its look at the filter, and between a cleaning and what
-//! follows it, is a full memory barrier each. docs/architecture.md says more; models/ tries the orders.
+//! A reader that finds a bit read a store that was made when all enabled bitmaps had the block.
+//! Whoever cleaned it later did not do so before the read began, in the order that the program's
+//! threads agree on (happens-before): the read would have seen that. So the write counts as one
+//! before the cleaning, as if it had taken the lock then. The data of that write must be found by a
+//! backup that cleans first and reads the data then: between a write's data and its look at the
+//! filter, and between a cleaning and what follows it, is a full memory barrier each.
+//! docs/architecture.md says more; models/ tries the orders.
 
 use std::alloc::{alloc_zeroed, Layout};
 use std::ptr;
@@ -27,7 +31,8 @@ use super::locked_cell::ContentAccess;
 use super::{BdrvDirtyBitmap, Locked};
 use crate::host::{BlockDriverState, Embedder, Host};
 
-/// Words that begin together: few enough to be zeroed by a write, enough for the tags to stay in a cache.
+/// Words that begin together: few enough to be zeroed by a write, enough for the tags to stay in a
+/// cache.
 const CHUNK: usize = 256;
 const CHUNK_BLOCKS: u64 = 64 * CHUNK as u64;
 /// The longest write that is looked up or remembered, in blocks: a longer one may take longer.
@@ -40,7 +45,8 @@ const UNUSED: u32 = 0;
 /// The tag of a chunk that was forgotten.
 const FORGOTTEN: u32 = u32::MAX;
 
-/// Blocks that are dirty in all enabled bitmaps of a node. Changed with the node's lock held, read without it.
+/// Blocks that are dirty in all enabled bitmaps of a node. Changed with the node's lock held, read
+/// without it.
 pub struct WriteFilter {
     shape: Shape,
     /// The tag of chunks that count. A new one forgets everything.
@@ -168,8 +174,9 @@ impl WriteFilter {
     }
 }
 
-/// A full barrier between a write's data and its look at the filter, and between forgetting and what comes after it: a write that still
-/// finds what was forgotten has its data where those who read it then find it.
+/// A full barrier between a write's data and its look at the filter, and between forgetting and
+/// what comes after it: a write that still finds what was forgotten has its data where those who
+/// read it then find it.
 #[inline]
 fn fence_with_data() {
     fence(Ordering::SeqCst);
@@ -203,7 +210,8 @@ unsafe impl Number for u64 {
     type Atomic = AtomicU64;
 }
 
-/// Zeroes that take no memory before they are used. `None` if that is not to be had: a filter is not worth the process.
+/// Zeroes that take no memory before they are used. `None` if that is not to be had: a filter is
+/// not worth the process.
 fn zeroes<N: Number>(count: usize) -> Option<Box<[N::Atomic]>> {
     let layout = Layout::array::<N>(count).ok().filter(|layout| layout.size() > 0)?;
     if layout != Layout::array::<N::Atomic>(count).ok()? {
@@ -214,7 +222,8 @@ fn zeroes<N: Number>(count: usize) -> Option<Box<[N::Atomic]>> {
     if memory.is_null() {
         return None;
     }
-    // SAFETY: the memory is this layout's, which is that of such a slice, and it holds zeroes, which are valid (see `Number`).
+    // SAFETY: the memory is this layout's, which is that of such a slice, and it holds zeroes,
+    // which are valid (see `Number`).
     Some(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(memory, count)) })
 }
 
@@ -258,8 +267,8 @@ impl BdrvDirtyBitmap {
 }
 
 impl Locked<'_> {
-    /// Brings what is known of all bitmaps together up to date: called after every change of the list, of a content's size or
-    /// granularity, and of a flag that counts for the whole node.
+    /// Brings what is known of all bitmaps together up to date: called after every change of the
+    /// list, of a content's size or granularity, and of a flag that counts for the whole node.
     pub(super) fn note_states(&self) {
         let head = Head::of(self.node());
         let wanted = self.filter_wanted();
@@ -277,8 +286,8 @@ impl Locked<'_> {
         );
     }
 
-    /// The filter that the node should have: none with one enabled bitmap, whose own content is as good, and none if a write must
-    /// be refused.
+    /// The filter that the node should have: none with one enabled bitmap, whose own content is as
+    /// good, and none if a write must be refused.
     fn filter_wanted(&self) -> Option<Shape> {
         let mut enabled = self.list.iter().filter(|bitmap| bitmap.enabled()).peekable();
         let first = shape_of(enabled.next()?.content(self));
@@ -329,7 +338,8 @@ fn shape_of(content: &crate::hbitmap::HBitmap) -> Shape {
     Shape { granularity_log2: content.granularity(), size: content.size() }
 }
 
-/// Whether all enabled bitmaps of the node have a write already, as far as the filter knows. Takes no lock.
+/// Whether all enabled bitmaps of the node have a write already, as far as the filter knows. Takes
+/// no lock.
 #[inline]
 pub(crate) fn is_recorded(node: &BlockDriverState, offset: u64, bytes: u64) -> bool {
     let head = Head::of(node);

@@ -31,13 +31,14 @@ fn address(bitmap: &BdrvDirtyBitmap) -> *mut BdrvDirtyBitmap {
 /// The token of a C caller who holds the lock of the bitmap's node.
 #[inline(always)]
 fn locked_by_caller(bitmap: &BdrvDirtyBitmap) -> Locked<'_> {
-    // SAFETY: the C functions that use this say that their caller holds the lock. A C function makes one token, and drops it before
-    // it returns.
+    // SAFETY: the C functions that use this say that their caller holds the lock. A C function
+    // makes one token, and drops it before it returns.
     unsafe { Locked::assume(bitmap.node()) }
 }
 
-/// Reads with the lock of the bitmap's node held: the caller's, or one that is taken here. QEMU's block-copy.c and
-/// copy-before-write.c read under a lock of their own, which keeps nobody away who writes to the node.
+/// Reads with the lock of the bitmap's node held: the caller's, or one that is taken here. QEMU's
+/// block-copy.c and copy-before-write.c read under a lock of their own, which keeps nobody away who
+/// writes to the node.
 #[inline]
 fn reading<R>(bitmap: &BdrvDirtyBitmap, read: impl FnOnce(&Locked<'_>) -> R) -> R {
     if lock::held_by_caller(bitmap) {
@@ -50,8 +51,8 @@ fn reading<R>(bitmap: &BdrvDirtyBitmap, read: impl FnOnce(&Locked<'_>) -> R) -> 
 /// The list of a node, for a C caller who may read it.
 #[inline(always)]
 fn list_of(bs: &BlockDriverState) -> ListAccess<'_> {
-    // SAFETY: the C functions that use this say that their caller holds the node's lock or (in QEMU) the big lock, and so nobody
-    // changes the list meanwhile. They only read it.
+    // SAFETY: the C functions that use this say that their caller holds the node's lock or (in
+    // QEMU) the big lock, and so nobody changes the list meanwhile. They only read it.
     unsafe { ListAccess::assume(bs) }
 }
 
@@ -91,10 +92,12 @@ pub unsafe extern "C" fn bdrv_find_dirty_bitmap(
 /// Makes a clean, enabled bitmap of the node's length and attaches it to the node.
 ///
 /// @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts.
-/// @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most BDRV_BITMAP_MAX_NAME_SIZE bytes.
-/// @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not get length of device: REASON" (and
-///                     then errno is set as well).
-/// @return             The bitmap; bdrv_release_dirty_bitmap() ends it. NULL on error, and then nothing has changed.
+/// @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most
+///                     BDRV_BITMAP_MAX_NAME_SIZE bytes.
+/// @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not
+///                     get length of device: REASON" (and then errno is set as well).
+/// @return             The bitmap; bdrv_release_dirty_bitmap() ends it. NULL on error, and then
+///                     nothing has changed.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -109,11 +112,13 @@ pub unsafe extern "C" fn bdrv_create_dirty_bitmap(
         granularity,
         optional_string(name),
     );
-    // SAFETY: `errp` is NULL or writable, by the rules for all C functions. The node's list keeps the bitmap alive.
+    // SAFETY: `errp` is NULL or writable, by the rules for all C functions. The node's list keeps
+    // the bitmap alive.
     unsafe { or_report(created, errp) }.map_or(ptr::null_mut(), |bitmap| address(&bitmap))
 }
 
-/// The bytes that a bitmap covers: the node's length when the bitmap was made, or that of the last bdrv_dirty_bitmap_truncate().
+/// The bytes that a bitmap covers: the node's length when the bitmap was made, or that of the last
+/// bdrv_dirty_bitmap_truncate().
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -121,7 +126,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_size(bitmap: *const BdrvDirtyBitmap) 
     object!(bitmap, "bdrv_dirty_bitmap_size").size()
 }
 
-/// The name of a bitmap, or NULL. It belongs to the bitmap (after bdrv_dirty_bitmap_abdicate(): to the successor).
+/// The name of a bitmap, or NULL. It belongs to the bitmap (after bdrv_dirty_bitmap_abdicate(): to
+/// the successor).
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -137,7 +143,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_has_successor(bitmap: *mut BdrvDirtyB
     object!(bitmap, "bdrv_dirty_bitmap_has_successor").has_successor()
 }
 
-/// Marks a bitmap as used by an operation, or no longer. A busy bitmap can't be released, truncated or merged into.
+/// Marks a bitmap as used by an operation, or no longer. A busy bitmap can't be released, truncated
+/// or merged into.
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -157,8 +164,9 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_enabled(bitmap: *mut BdrvDirtyBitmap)
 /// Refuses a bitmap that is in a state it must not be in.
 ///
 /// @param flags  Of enum BitmapCheckFlags; looked at in that order.
-/// @param errp   "Bitmap 'NAME' is currently in use by another operation and cannot be used", "Bitmap 'NAME' is readonly and cannot be
-///               modified", or "Bitmap 'NAME' is inconsistent and cannot be used" with a hint.
+/// @param errp   "Bitmap 'NAME' is currently in use by another operation and cannot be used",
+///               "Bitmap 'NAME' is readonly and cannot be modified", or "Bitmap 'NAME' is
+///               inconsistent and cannot be used" with a hint.
 /// @return       0, or -1 if it is refused.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
@@ -173,10 +181,12 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_check(
     unsafe { or_report(checked, errp) }.map_or(-1, |()| 0)
 }
 
-/// Freezes a bitmap: it becomes busy and disabled, and a new bitmap without a name, its successor, records if it did.
+/// Freezes a bitmap: it becomes busy and disabled, and a new bitmap without a name, its successor,
+/// records if it did.
 ///
-/// @param errp  As for bdrv_dirty_bitmap_check() of a busy bitmap; "Cannot create a successor for a bitmap that already has one";
-///              "could not get length of device: REASON" (and then errno is set as well).
+/// @param errp  As for bdrv_dirty_bitmap_check() of a busy bitmap; "Cannot create a successor for a
+///              bitmap that already has one"; "could not get length of device: REASON" (and then
+///              errno is set as well).
 /// @return      0, or -1 on error, and then nothing has changed.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
@@ -208,12 +218,14 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_enable_successor(bitmap: *mut BdrvDir
     bitmap.enable_successor(&bitmap.lock());
 }
 
-/// Replaces a bitmap by its successor, which takes over name and persistence. The bitmap is released.
+/// Replaces a bitmap by its successor, which takes over name and persistence. The bitmap is
+/// released.
 ///
 /// @param errp  "Cannot relinquish control if there's no successor present".
 /// @return      The successor; NULL on error, and then nothing has changed.
 ///
-/// Aborts if the bitmap has iterators. Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
+/// Aborts if the bitmap has iterators. Lock: taken here; the big lock is held. QEMU:
+/// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_abdicate(
     bitmap: *mut BdrvDirtyBitmap,
@@ -221,18 +233,20 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_abdicate(
 ) -> *mut BdrvDirtyBitmap {
     // Alive during the call, although the node's list gives its reference up.
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_abdicate").handle();
-    // SAFETY: `errp` is NULL or writable, by the rules for all C functions. The node's list keeps the successor alive.
+    // SAFETY: `errp` is NULL or writable, by the rules for all C functions. The node's list keeps
+    // the successor alive.
     unsafe { or_report(bitmap.abdicate(), errp) }
         .map_or(ptr::null_mut(), |successor| address(&successor))
 }
 
-/// Takes what the successor of a bitmap recorded back into the bitmap, and releases the successor. The bitmap is no longer busy, and
-/// records if the successor did.
+/// Takes what the successor of a bitmap recorded back into the bitmap, and releases the successor.
+/// The bitmap is no longer busy, and records if the successor did.
 ///
 /// @param errp  "Cannot reclaim a successor when none is present".
 /// @return      The bitmap; NULL on error, and then nothing has changed.
 ///
-/// Aborts if the successor has iterators, is busy, or has a successor. Lock: held; the big lock is held. QEMU: block/dirty-bitmap.c.
+/// Aborts if the successor has iterators, is busy, or has a successor. Lock: held; the big lock is
+/// held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_reclaim_dirty_bitmap_locked(
     parent: *mut BdrvDirtyBitmap,
@@ -262,7 +276,8 @@ pub unsafe extern "C" fn bdrv_reclaim_dirty_bitmap(
 ///
 /// @param bytes  Not negative.
 ///
-/// Aborts if a bitmap is busy, or has a successor or iterators. Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
+/// Aborts if a bitmap is busy, or has a successor or iterators. Lock: taken here; the big lock is
+/// held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_truncate(bs: *mut BlockDriverState, bytes: i64) {
     dirty_bitmap::truncate(&mut lock_node(object!(bs, "bdrv_dirty_bitmap_truncate")), bytes);
@@ -270,19 +285,20 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_truncate(bs: *mut BlockDriverState, b
 
 /// Takes a bitmap off its node and frees it. What is stored in the image stays there.
 ///
-/// Aborts if the bitmap has iterators, is busy, or has a successor. Lock: taken here; the big lock is held. QEMU:
-/// block/dirty-bitmap.c.
+/// Aborts if the bitmap has iterators, is busy, or has a successor. Lock: taken here; the big lock
+/// is held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_release_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap) {
-    // Alive during the call, although the node's list gives its reference up. The content is freed with the lock free again.
+    // Alive during the call, although the node's list gives its reference up. The content is freed
+    // with the lock free again.
     let bitmap = object!(bitmap, "bdrv_release_dirty_bitmap").handle();
     drop(bitmap.release(&mut bitmap.lock()));
 }
 
 /// Releases all bitmaps of a node that have a name. What is stored in the image stays there.
 ///
-/// Aborts if one of them has iterators, is busy, or has a successor. Lock: taken here; the big lock is held. QEMU:
-/// block/dirty-bitmap.c.
+/// Aborts if one of them has iterators, is busy, or has a successor. Lock: taken here; the big lock
+/// is held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_release_named_dirty_bitmaps(bs: *mut BlockDriverState) {
     let released = dirty_bitmap::release_named(&mut lock_node(object!(
@@ -292,8 +308,8 @@ pub unsafe extern "C" fn bdrv_release_named_dirty_bitmaps(bs: *mut BlockDriverSt
     drop(released);
 }
 
-/// Stops a bitmap from recording the writes to its node. NULL does nothing but warn on stderr: QEMU's blockdev.c passes it when it
-/// undoes the enabling of a bitmap that does not exist.
+/// Stops a bitmap from recording the writes to its node. NULL does nothing but warn on stderr:
+/// QEMU's blockdev.c passes it when it undoes the enabling of a bitmap that does not exist.
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -303,7 +319,8 @@ pub unsafe extern "C" fn bdrv_disable_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap)
     }
 }
 
-/// Makes a bitmap record the writes to its node. NULL does nothing but warn on stderr, as in bdrv_disable_dirty_bitmap().
+/// Makes a bitmap record the writes to its node. NULL does nothing but warn on stderr, as in
+/// bdrv_disable_dirty_bitmap().
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -325,7 +342,8 @@ fn unless_null<'a>(bitmap: *mut BdrvDirtyBitmap, function: &str) -> Option<&'a B
 
 /// Descriptions of all bitmaps of a node, newest first.
 ///
-/// @return  A list from malloc(); qdb_dirty_info_list_free() (in QEMU: qapi_free_BlockDirtyInfoList()) frees it. NULL if there is none.
+/// @return  A list from malloc(); qdb_dirty_info_list_free() (in QEMU:
+///          qapi_free_BlockDirtyInfoList()) frees it. NULL if there is none.
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -365,7 +383,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_get(bitmap: *mut BdrvDirtyBitmap, off
     bitmap.get(&bitmap.lock(), offset as u64)
 }
 
-/// The granularity, in bytes, that suits a node: its cluster size, but at least 4096 and at most 65536; 65536 if it has none.
+/// The granularity, in bytes, that suits a node: its cluster size, but at least 4096 and at most
+/// 65536; 65536 if it has none.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -381,8 +400,9 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_granularity(bitmap: *const BdrvDirtyB
     object!(bitmap, "bdrv_dirty_bitmap_granularity").granularity()
 }
 
-/// Makes an iterator at the start of a bitmap. As long as it lives, the bitmap can't be released or truncated. It walks what the
-/// bitmap records at the time, also after a merge with a backup or bdrv_restore_dirty_bitmap().
+/// Makes an iterator at the start of a bitmap. As long as it lives, the bitmap can't be released or
+/// truncated. It walks what the bitmap records at the time, also after a merge with a backup or
+/// bdrv_restore_dirty_bitmap().
 ///
 /// @return  The iterator; bdrv_dirty_iter_free() frees it.
 ///
@@ -400,7 +420,8 @@ pub unsafe extern "C" fn bdrv_dirty_iter_new(
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_iter_free(iter: *mut BdrvDirtyBitmapIter) {
     if !iter.is_null() {
-        // SAFETY: every iterator that C has comes from Box::into_raw, and the caller gives this one up.
+        // SAFETY: every iterator that C has comes from Box::into_raw, and the caller gives this one
+        // up.
         drop(unsafe { Box::from_raw(iter) });
     }
 }
@@ -435,7 +456,8 @@ pub unsafe extern "C" fn bdrv_set_dirty_bitmap_locked(
 /// @param offset  Of the first byte.
 /// @param bytes   0 does nothing.
 ///
-/// Aborts if the bitmap is read-only, or the range is negative or ends past its end. Lock: taken here. QEMU: block/dirty-bitmap.c.
+/// Aborts if the bitmap is read-only, or the range is negative or ends past its end. Lock: taken
+/// here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_set_dirty_bitmap(
     bitmap: *mut BdrvDirtyBitmap,
@@ -462,10 +484,11 @@ pub unsafe extern "C" fn bdrv_reset_dirty_bitmap_locked(
 /// Marks a range clean.
 ///
 /// @param offset  Of the first byte, a multiple of the granularity.
-/// @param bytes   A multiple of the granularity unless the range ends exactly at the bitmap's end; 0 does nothing.
+/// @param bytes   A multiple of the granularity unless the range ends exactly at the bitmap's end;
+///                0 does nothing.
 ///
-/// Aborts if the bitmap is read-only, or the range is not aligned so, is negative, or ends past the end. Lock: taken here. QEMU:
-/// block/dirty-bitmap.c.
+/// Aborts if the bitmap is read-only, or the range is not aligned so, is negative, or ends past the
+/// end. Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_reset_dirty_bitmap(
     bitmap: *mut BdrvDirtyBitmap,
@@ -478,8 +501,8 @@ pub unsafe extern "C" fn bdrv_reset_dirty_bitmap(
 
 /// Marks everything clean.
 ///
-/// @param out  If not NULL, receives what was recorded, for bdrv_restore_dirty_bitmap() or hbitmap_free(); the bitmap gets a new, clean
-///             HBitmap.
+/// @param out  If not NULL, receives what was recorded, for bdrv_restore_dirty_bitmap() or
+///             hbitmap_free(); the bitmap gets a new, clean HBitmap.
 ///
 /// Aborts if the bitmap is read-only. Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -496,11 +519,13 @@ pub unsafe extern "C" fn bdrv_clear_dirty_bitmap(
     }
 }
 
-/// Puts back what bdrv_clear_dirty_bitmap() or a merge gave, and frees what the bitmap recorded since.
+/// Puts back what bdrv_clear_dirty_bitmap() or a merge gave, and frees what the bitmap recorded
+/// since.
 ///
 /// @param backup  Taken over by the bitmap; not NULL.
 ///
-/// Aborts if the bitmap is read-only. Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
+/// Aborts if the bitmap is read-only. Lock: taken here; the big lock is held. QEMU:
+/// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_restore_dirty_bitmap(
     bitmap: *mut BdrvDirtyBitmap,
@@ -527,7 +552,8 @@ pub unsafe extern "C" fn bdrv_restore_dirty_bitmap(
 /// @param offset  A multiple of bdrv_dirty_bitmap_serialization_align().
 /// @param bytes   A multiple of it, unless the part ends at the bitmap's end; 0 takes no bytes.
 ///
-/// Aborts if the part is not aligned so, or ends past the end. Lock: taken here. QEMU: block/dirty-bitmap.c.
+/// Aborts if the part is not aligned so, or ends past the end. Lock: taken here. QEMU:
+/// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_size(
     bitmap: *const BdrvDirtyBitmap,
@@ -538,7 +564,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_size(
     bitmap.serialization_size_as_in_c(&bitmap.lock(), offset, bytes)
 }
 
-/// The bytes of the disk that serialised parts start at and end at a multiple of: 64 granularity units.
+/// The bytes of the disk that serialised parts start at and end at a multiple of: 64 granularity
+/// units.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -550,7 +577,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_align(
 
 /// The bytes of the disk that a chunk of serialised bitmap covers.
 ///
-/// @param serialized_chunk_size  Bytes: a multiple of 8, not negative, at most INT_MAX / 8, or it aborts.
+/// @param serialized_chunk_size  Bytes: a multiple of 8, not negative, at most INT_MAX / 8, or it
+///                               aborts.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -566,7 +594,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_coverage(
 ///
 /// @param buf  bdrv_dirty_bitmap_serialization_size() bytes.
 ///
-/// Offset, length and aborts as bdrv_dirty_bitmap_serialization_size(). Lock: taken here. QEMU: block/dirty-bitmap.c.
+/// Offset, length and aborts as bdrv_dirty_bitmap_serialization_size(). Lock: taken here. QEMU:
+/// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_serialize_part(
     bitmap: *const BdrvDirtyBitmap,
@@ -577,7 +606,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialize_part(
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_serialize_part");
     let locked = bitmap.lock();
     let length = bitmap.serialization_size(&locked, offset, bytes);
-    // SAFETY: the buffer is the caller's, with the bytes that bdrv_dirty_bitmap_serialization_size says.
+    // SAFETY: the buffer is the caller's, with the bytes that bdrv_dirty_bitmap_serialization_size
+    // says.
     if let Some(buf) = unsafe { buffer_mut(buf, length, "bdrv_dirty_bitmap_serialize_part") } {
         bitmap.serialize_part(&locked, buf, offset, bytes);
     }
@@ -585,10 +615,13 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialize_part(
 
 /// Reads a part of a bitmap from memory. Set bits past the end of the bitmap are dropped.
 ///
-/// @param buf     bdrv_dirty_bitmap_serialization_size() bytes, as bdrv_dirty_bitmap_serialize_part() wrote them.
-/// @param finish  Whether this is the last part. The bitmap is usable after every part here; QEMU's needs the finish.
+/// @param buf     bdrv_dirty_bitmap_serialization_size() bytes, as
+///                bdrv_dirty_bitmap_serialize_part() wrote them.
+/// @param finish  Whether this is the last part. The bitmap is usable after every part here; QEMU's
+///                needs the finish.
 ///
-/// Offset, length and aborts as bdrv_dirty_bitmap_serialization_size(). Lock: taken here. QEMU: block/dirty-bitmap.c.
+/// Offset, length and aborts as bdrv_dirty_bitmap_serialization_size(). Lock: taken here. QEMU:
+/// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_part(
     bitmap: *mut BdrvDirtyBitmap,
@@ -600,7 +633,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_part(
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_deserialize_part");
     let mut locked = bitmap.lock();
     let length = bitmap.serialization_size(&locked, offset, bytes);
-    // SAFETY: the buffer is the caller's, with the bytes that bdrv_dirty_bitmap_serialization_size says.
+    // SAFETY: the buffer is the caller's, with the bytes that bdrv_dirty_bitmap_serialization_size
+    // says.
     if let Some(buf) = unsafe { buffer(buf, length, "bdrv_dirty_bitmap_deserialize_part") } {
         bitmap.deserialize_part(&mut locked, buf, offset, bytes);
         finish_if(bitmap, &mut locked, finish);
@@ -609,7 +643,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_part(
 
 /// Makes a part of a bitmap clean.
 ///
-/// Arguments and aborts as bdrv_dirty_bitmap_deserialize_part(). Lock: taken here. QEMU: block/dirty-bitmap.c.
+/// Arguments and aborts as bdrv_dirty_bitmap_deserialize_part(). Lock: taken here. QEMU:
+/// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_zeroes(
     bitmap: *mut BdrvDirtyBitmap,
@@ -625,7 +660,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_zeroes(
 
 /// Makes a part of a bitmap dirty, up to the bitmap's end and not beyond.
 ///
-/// Arguments and aborts as bdrv_dirty_bitmap_deserialize_part(). Lock: taken here. QEMU: block/dirty-bitmap.c.
+/// Arguments and aborts as bdrv_dirty_bitmap_deserialize_part(). Lock: taken here. QEMU:
+/// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_ones(
     bitmap: *mut BdrvDirtyBitmap,
@@ -659,14 +695,16 @@ fn finish_if(bitmap: &BdrvDirtyBitmap, locked: &mut Locked<'_>, finish: bool) {
 ///
 /// @param bytes  0 does nothing.
 ///
-/// Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one. Lock: taken here, unless the
-/// node has no bitmap, or all enabled ones are known to have the write. QEMU: block/dirty-bitmap.c.
+/// Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one.
+/// Lock: taken here, unless the node has no bitmap, or all enabled ones are known to have the
+/// write. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_set_dirty(bs: *mut BlockDriverState, offset: i64, bytes: i64) {
     dirty_bitmap::set_dirty(object!(bs, "bdrv_set_dirty"), offset as u64, bytes as u64);
 }
 
-/// Moves an iterator: the next unit it returns is the first dirty one that has `offset` or a later byte.
+/// Moves an iterator: the next unit it returns is the first dirty one that has `offset` or a later
+/// byte.
 ///
 /// @param offset  Aborts if it is negative or past the end.
 ///
@@ -696,7 +734,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_readonly(bitmap: *const BdrvDirtyBitm
     object!(bitmap, "bdrv_dirty_bitmap_readonly").readonly()
 }
 
-/// Forbids all change of a bitmap, or allows it. While it is set, the node must not be written to if the bitmap is enabled.
+/// Forbids all change of a bitmap, or allows it. While it is set, the node must not be written to
+/// if the bitmap is enabled.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -733,7 +772,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_set_persistence(
     bitmap.set_persistent(&bitmap.lock(), persistent);
 }
 
-/// Marks a persistent bitmap as stored improperly: it stops recording, and can only be removed. Aborts if it is not persistent.
+/// Marks a persistent bitmap as stored improperly: it stops recording, and can only be removed.
+/// Aborts if it is not persistent.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -742,7 +782,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_set_inconsistent(bitmap: *mut BdrvDir
     bitmap.set_inconsistent(&bitmap.lock());
 }
 
-/// Says whether the next store of the node's bitmaps leaves this one out (it migrates, or is being deleted).
+/// Says whether the next store of the node's bitmaps leaves this one out (it migrates, or is being
+/// deleted).
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -751,7 +792,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_skip_store(bitmap: *mut BdrvDirtyBitm
     bitmap.set_skip_store(&bitmap.lock(), skip);
 }
 
-/// Whether a bitmap is to be stored in the image: it is persistent and was not told to skip the store.
+/// Whether a bitmap is to be stored in the image: it is persistent and was not told to skip the
+/// store.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -788,7 +830,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next(
     list_of(bitmap.node()).next(bitmap).map_or(ptr::null_mut(), address)
 }
 
-/// The SHA-256 of what a bitmap records, as hbitmap_sha256(). A copy is hashed, so nobody waits for that.
+/// The SHA-256 of what a bitmap records, as hbitmap_sha256(). A copy is hashed, so nobody waits for
+/// that.
 ///
 /// @return  A string from malloc(); free it with free() or g_free().
 ///
@@ -808,7 +851,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_sha256(
 /// @param offset  Not negative. One past the end finds nothing.
 /// @param bytes   Not negative; cut at the end of the bitmap, so INT64_MAX means up to the end.
 ///
-/// Aborts on negative arguments. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
+/// Aborts on negative arguments. Lock: taken here, unless the calling thread holds it. QEMU:
+/// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty(
     bitmap: *mut BdrvDirtyBitmap,
@@ -843,7 +887,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next_zero(
 /// @param dirty_count      Its length; untouched if there is none.
 /// @return                 Whether there is one.
 ///
-/// Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
+/// Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU:
+/// block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty_area(
     bitmap: *mut BdrvDirtyBitmap,
@@ -869,8 +914,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty_area(
 /// @param count   How many bytes, 1 to `bytes`, are as the first one.
 /// @return        Whether the byte at `offset` is dirty.
 ///
-/// Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c (10.0; 7.2
-/// returned false for a dirty run that ends inside the range).
+/// Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU:
+/// block/dirty-bitmap.c (10.0; 7.2 returned false for a dirty run that ends inside the range).
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_status(
     bitmap: *mut BdrvDirtyBitmap,
@@ -885,17 +930,19 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_status(
     dirty
 }
 
-/// Adds what one bitmap records to another one. They may be on different nodes and have different granularities.
+/// Adds what one bitmap records to another one. They may be on different nodes and have different
+/// granularities.
 ///
 /// @param dest    Refused if it is busy, read-only or inconsistent.
 /// @param src     Refused if it is busy or inconsistent. May be `dest`.
-/// @param backup  If not NULL, receives what `dest` recorded before, for bdrv_restore_dirty_bitmap() or hbitmap_free(). Untouched on
-///                error.
-/// @param errp    As bdrv_dirty_bitmap_check(), or "Bitmaps are of different sizes (destination size is BYTES, source size is BYTES)
-///                and can't be merged".
+/// @param backup  If not NULL, receives what `dest` recorded before, for
+///                bdrv_restore_dirty_bitmap() or hbitmap_free(). Untouched on error.
+/// @param errp    As bdrv_dirty_bitmap_check(), or "Bitmaps are of different sizes (destination
+///                size is BYTES, source size is BYTES) and can't be merged".
 /// @return        Whether it was done; if not, both bitmaps are untouched.
 ///
-/// Lock: both nodes' are taken here, in one order for the whole program. QEMU: block/dirty-bitmap.c.
+/// Lock: both nodes' are taken here, in one order for the whole program. QEMU:
+/// block/dirty-bitmap.c.
 // header: not with QEMU's headers
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_merge_dirty_bitmap(
@@ -918,8 +965,9 @@ pub unsafe extern "C" fn bdrv_merge_dirty_bitmap(
 /// @param src     Aborts if it is inconsistent. May be `dest`.
 /// @param backup  If not NULL, receives what `dest` recorded before. Untouched if nothing was done.
 /// @param lock    Whether the locks of both nodes are taken here; else the caller holds them.
-/// @return        true if it was done; false if the sizes differ, and then `dest` is untouched. (In a QEMU build different sizes abort,
-///                because QEMU's prototype has no return value.)
+/// @return        true if it was done; false if the sizes differ, and then `dest` is untouched. (In
+///                a QEMU build different sizes abort, because QEMU's prototype has no return
+///                value.)
 ///
 /// QEMU: block/dirty-bitmap.c.
 // header: not with QEMU's headers
@@ -961,7 +1009,8 @@ fn backup_wanted(backup: *mut *mut HBitmap) -> Backup {
 /// `backup` is writable if the merge kept a backup.
 unsafe fn hand_out(merged: Option<Merged>, backup: *mut *mut HBitmap) -> bool {
     if let Some(Some(old)) = merged {
-        // SAFETY: a backup is kept only for a `backup` that is not NULL, and so is writable as the caller promises.
+        // SAFETY: a backup is kept only for a `backup` that is not NULL, and so is writable as the
+        // caller promises.
         unsafe { backup.write(Box::into_raw(old)) };
         return true;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The C functions that ask a node's format driver about stored bitmaps. Inside QEMU the glue has them, because they go through
-//! QEMU's driver table and coroutines.
+//! The C functions that ask a node's format driver about stored bitmaps. Inside QEMU the glue has
+//! them, because they go through QEMU's driver table and coroutines.
 
 #![allow(clippy::missing_safety_doc)] // One set of rules for all of them: see the parent module.
 
@@ -16,10 +16,11 @@ use crate::host::{BlockDriverState, Embedder, Error, Host};
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn bdrv_supports_persistent_dirty_bitmap(bs: *mut BlockDriverState) -> bool {
     match object!(bs, "bdrv_supports_persistent_dirty_bitmap").driver() {
-        // SAFETY: the embedder's function gets the node and the opaque pointer that it was registered with.
-        Some((driver, opaque)) => {
-            driver.supports_persistent.is_some_and(|supports| unsafe { supports(bs, opaque) })
-        }
+        Some((driver, opaque)) => driver.supports_persistent.is_some_and(|supports| {
+            // SAFETY: the embedder's function gets the node and the opaque pointer that it was
+            // registered with.
+            unsafe { supports(bs, opaque) }
+        }),
         None => false,
     }
 }
@@ -28,8 +29,8 @@ pub unsafe extern "C" fn bdrv_supports_persistent_dirty_bitmap(bs: *mut BlockDri
 ///
 /// @param name         Of the bitmap.
 /// @param granularity  Bytes.
-/// @param errp         Set on false: no driver ("No medium found"), a driver that can't store bitmaps ("Operation not supported"), or
-///                     what the driver says.
+/// @param errp         Set on false: no driver ("No medium found"), a driver that can't store
+///                     bitmaps ("Operation not supported"), or what the driver says.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 // header: not with QEMU's headers
@@ -44,7 +45,8 @@ pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
     let os_errno = match node.driver() {
         None => libc::ENOMEDIUM,
         Some((driver, opaque)) => match driver.can_store {
-            // SAFETY: the embedder's function gets the arguments of this call and the pointer that it was registered with.
+            // SAFETY: the embedder's function gets the arguments of this call and the pointer that
+            // it was registered with.
             Some(can_store) => return unsafe { can_store(bs, name, granularity, opaque, errp) },
             None => libc::ENOTSUP,
         },
@@ -60,7 +62,8 @@ pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
 
 /// Removes a stored bitmap from the image, if it is there. The BdrvDirtyBitmap, if any, stays.
 ///
-/// @return  0 (also without a driver, and if nothing is stored), or a negative errno with `errp` set by the driver.
+/// @return  0 (also without a driver, and if nothing is stored), or a negative errno with `errp`
+///          set by the driver.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 // header: not with QEMU's headers
@@ -71,10 +74,11 @@ pub unsafe extern "C" fn bdrv_co_remove_persistent_dirty_bitmap(
     errp: *mut *mut Error,
 ) -> c_int {
     match object!(bs, "bdrv_co_remove_persistent_dirty_bitmap").driver() {
-        // SAFETY: the embedder's function gets the arguments of this call and the pointer that it was registered with.
-        Some((driver, opaque)) => {
-            driver.remove.map_or(0, |remove| unsafe { remove(bs, name, opaque, errp) })
-        }
+        Some((driver, opaque)) => driver.remove.map_or(0, |remove| {
+            // SAFETY: the embedder's function gets the arguments of this call and the pointer that
+            // it was registered with.
+            unsafe { remove(bs, name, opaque, errp) }
+        }),
         None => 0,
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Refused operations as C sees them: `Error **errp`, `errno`, and functions to read an error in programs other than QEMU.
+//! Refused operations as C sees them: `Error **errp`, `errno`, and functions to read an error in
+//! programs other than QEMU.
 
 #![allow(clippy::missing_safety_doc)] // One set of rules for all of them: see the parent module.
 
@@ -17,7 +18,8 @@ pub(super) unsafe fn or_report<T>(result: Result<T, Failure>, errp: *mut *mut Er
         Err(failure) => {
             // SAFETY: as the caller promises.
             unsafe { Embedder::report(errp, &failure) };
-            // QEMU sets errno when a node's length can't be read, whether or not anybody takes the error.
+            // QEMU sets errno when a node's length can't be read, whether or not anybody takes the
+            // error.
             if failure.os_errno() != 0 {
                 set_errno(failure.os_errno());
             }
@@ -59,7 +61,8 @@ mod readers {
         object!(error, "qdb_error_message").message().as_ptr()
     }
 
-    /// What can be done about an error: lines that end in newlines. NULL if there is no hint. It belongs to the error.
+    /// What can be done about an error: lines that end in newlines. NULL if there is no hint. It
+    /// belongs to the error.
     #[cfg_attr(feature = "capi", no_mangle)]
     pub unsafe extern "C" fn qdb_error_hint(error: *const Error) -> *const c_char {
         object!(error, "qdb_error_hint").hint().map_or(ptr::null(), CStr::as_ptr)
@@ -74,7 +77,8 @@ mod readers {
 
     /// Makes an error, for the functions of a QdbDriver.
     ///
-    /// @param errp     As in all functions: NULL (nothing happens), the address of an `Error *` that is NULL, or a special error.
+    /// @param errp     As in all functions: NULL (nothing happens), the address of an `Error *`
+    ///                 that is NULL, or a special error.
     /// @param message  The text, without a newline; it is copied.
     #[cfg_attr(feature = "capi", no_mangle)]
     pub unsafe extern "C" fn qdb_error_set(errp: *mut *mut Error, message: *const c_char) {

@@ -16,8 +16,8 @@ use crate::dirty_bitmap::trace;
 use crate::hbitmap::{Cursor, HBitmap};
 use crate::host::{copy_string, Error};
 
-/// A position in an HBitmap, as C keeps it. What is in it concerns this library alone; size and alignment are QEMU's, and C's own
-/// idea of the members (in cbindgen.toml) covers the same bytes.
+/// A position in an HBitmap, as C keeps it. What is in it concerns this library alone; size and
+/// alignment are QEMU's, and C's own idea of the members (in cbindgen.toml) covers the same bytes.
 // header: written in cbindgen.toml
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -35,17 +35,20 @@ const_assert_eq!(offset_of!(HBitmapIter, hb), 0);
 /// Makes a clean bitmap.
 ///
 /// @param size         Items, at most INT64_MAX. (A dirty bitmap's items are bytes.)
-/// @param granularity  log2 of the items that one bit stands for: 0 to 63. At most 2^41 bits may result.
+/// @param granularity  log2 of the items that one bit stands for: 0 to 63. At most 2^41 bits may
+///                     result.
 /// @return             The bitmap; free it with hbitmap_free().
 ///
 /// Aborts if size or granularity are out of range. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_alloc(size: u64, granularity: c_int) -> *mut HBitmap {
-    // A negative granularity becomes one that is too large, which the engine refuses with QEMU's text.
+    // A negative granularity becomes one that is too large, which the engine refuses with QEMU's
+    // text.
     Box::into_raw(Box::new(HBitmap::new(size, granularity as u32)))
 }
 
-/// Changes the size of a bitmap. Items that are added are clean; iterators of the bitmap stay usable.
+/// Changes the size of a bitmap. Items that are added are clean; iterators of the bitmap stay
+/// usable.
 ///
 /// @param size  Items, at most INT64_MAX; at most 2^41 bits may result, or it aborts.
 ///
@@ -57,10 +60,11 @@ pub unsafe extern "C" fn hbitmap_truncate(hb: *mut HBitmap, size: u64) {
     hb.truncate(size);
 }
 
-/// Makes `result` the union of `a` and `b`. `result` may be one of them, or both; granularities may differ.
+/// Makes `result` the union of `a` and `b`. `result` may be one of them, or both; granularities may
+/// differ.
 ///
-/// @return  true if it was done; false if the sizes differ, and then `result` is untouched. (In a QEMU build different sizes abort,
-///          because QEMU's prototype has no return value.)
+/// @return  true if it was done; false if the sizes differ, and then `result` is untouched. (In a
+///          QEMU build different sizes abort, because QEMU's prototype has no return value.)
 ///
 /// QEMU: util/hbitmap.c.
 // header: not with QEMU's headers
@@ -70,7 +74,8 @@ pub unsafe extern "C" fn hbitmap_merge(
     b: *const HBitmap,
     result: *mut HBitmap,
 ) -> bool {
-    // NULL is looked for in C's order; `result` becomes a reference last, and never beside one to the same bitmap.
+    // NULL is looked for in C's order; `result` becomes a reference last, and never beside one to
+    // the same bitmap.
     let (size_a, size_b) = (object!(a, "hbitmap_merge").size(), object!(b, "hbitmap_merge").size());
     let size = object!(result, "hbitmap_merge").size();
     if !(sizes_match(size_a == size, "a->orig_size == result->orig_size")
@@ -108,14 +113,15 @@ pub unsafe extern "C" fn hbitmap_granularity(hb: *const HBitmap) -> c_int {
     object!(hb, "hbitmap_granularity").granularity() as c_int
 }
 
-/// The number of set items: set bits times the granularity, which may be more than the size if the last bit is set. QEMU:
-/// util/hbitmap.c.
+/// The number of set items: set bits times the granularity, which may be more than the size if the
+/// last bit is set. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_count(hb: *const HBitmap) -> u64 {
     object!(hb, "hbitmap_count").count()
 }
 
-/// Sets the items `start` to `start + count`, and with them all items that share a bit with one of these.
+/// Sets the items `start` to `start + count`, and with them all items that share a bit with one of
+/// these.
 ///
 /// @param start  The first item.
 /// @param count  Items; 0 does nothing.
@@ -131,9 +137,11 @@ pub unsafe extern "C" fn hbitmap_set(hb: *mut HBitmap, start: u64, count: u64) {
 /// Resets the items `start` to `start + count`.
 ///
 /// @param start  The first item, a multiple of the granularity.
-/// @param count  Items, a multiple of the granularity unless the range ends exactly at the size; 0 does nothing.
+/// @param count  Items, a multiple of the granularity unless the range ends exactly at the size; 0
+///               does nothing.
 ///
-/// Aborts if the range is not aligned so, or ends past the last bit. Trace event: hbitmap_reset. QEMU: util/hbitmap.c.
+/// Aborts if the range is not aligned so, or ends past the last bit. Trace event: hbitmap_reset.
+/// QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_reset(hb: *mut HBitmap, start: u64, count: u64) {
     let hb = object_mut!(hb, "hbitmap_reset");
@@ -157,15 +165,15 @@ pub unsafe extern "C" fn hbitmap_get(hb: *const HBitmap, item: u64) -> bool {
     object!(hb, "hbitmap_get").get(item)
 }
 
-/// Whether the bitmap can be serialised: its granularity is below 58 (2^58 items a bit). The other functions that serialise abort
-/// if it is not. QEMU: util/hbitmap.c.
+/// Whether the bitmap can be serialised: its granularity is below 58 (2^58 items a bit). The other
+/// functions that serialise abort if it is not. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_is_serializable(hb: *const HBitmap) -> bool {
     object!(hb, "hbitmap_is_serializable").is_serializable()
 }
 
-/// The items that parts of a serialised bitmap must start at and end at a multiple of (the last part ends at the bitmap's end): 64
-/// bits' worth. QEMU: util/hbitmap.c.
+/// The items that parts of a serialised bitmap must start at and end at a multiple of (the last
+/// part ends at the bitmap's end): 64 bits' worth. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_serialization_align(hb: *const HBitmap) -> u64 {
     object!(hb, "hbitmap_serialization_align").serialization_align()
@@ -176,8 +184,9 @@ pub unsafe extern "C" fn hbitmap_serialization_align(hb: *const HBitmap) -> u64 
 /// @param start  The first item.
 /// @param count  Items; 0 takes no bytes.
 ///
-/// Aborts if the part is not aligned to hbitmap_serialization_align(), or ends past the last bit. A part across 2^64 gives a number
-/// that no buffer has, as in QEMU, whose callers refuse it. QEMU: util/hbitmap.c.
+/// Aborts if the part is not aligned to hbitmap_serialization_align(), or ends past the last bit. A
+/// part across 2^64 gives a number that no buffer has, as in QEMU, whose callers refuse it. QEMU:
+/// util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_serialization_size(
     hb: *const HBitmap,
@@ -187,7 +196,8 @@ pub unsafe extern "C" fn hbitmap_serialization_size(
     object!(hb, "hbitmap_serialization_size").serialization_size_as_in_c(start, count)
 }
 
-/// Writes a part to memory: words of 64 bits, little-endian on every machine, the lowest item in the lowest bit.
+/// Writes a part to memory: words of 64 bits, little-endian on every machine, the lowest item in
+/// the lowest bit.
 ///
 /// @param buf    hbitmap_serialization_size() bytes.
 /// @param start  The first item.
@@ -203,10 +213,9 @@ pub unsafe extern "C" fn hbitmap_serialize_part(
 ) {
     let hb = object!(hb, "hbitmap_serialize_part");
     let part = hb.part(start, count);
+    let length = (part.end - part.start) * 8;
     // SAFETY: the buffer is the caller's, with the bytes that hbitmap_serialization_size says.
-    if let Some(buf) =
-        unsafe { buffer_mut(buf, (part.end - part.start) * 8, "hbitmap_serialize_part") }
-    {
+    if let Some(buf) = unsafe { buffer_mut(buf, length, "hbitmap_serialize_part") } {
         hb.serialize_words(buf, part);
     }
 }
@@ -216,7 +225,8 @@ pub unsafe extern "C" fn hbitmap_serialize_part(
 /// @param buf     hbitmap_serialization_size() bytes, as hbitmap_serialize_part() wrote them.
 /// @param start   The first item.
 /// @param count   Items; 0 does nothing, whatever `finish` is.
-/// @param finish  Whether this is the last part. The bitmap is usable after every part here; QEMU's needs the finish.
+/// @param finish  Whether this is the last part. The bitmap is usable after every part here; QEMU's
+///                needs the finish.
 ///
 /// Aborts as hbitmap_serialization_size(). QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -228,10 +238,9 @@ pub unsafe extern "C" fn hbitmap_deserialize_part(
     finish: bool,
 ) {
     let hb = object_mut!(hb, "hbitmap_deserialize_part");
+    let length = hb.serialization_size(start, count);
     // SAFETY: the buffer is the caller's, with the bytes that hbitmap_serialization_size says.
-    if let Some(buf) =
-        unsafe { buffer(buf, hb.serialization_size(start, count), "hbitmap_deserialize_part") }
-    {
+    if let Some(buf) = unsafe { buffer(buf, length, "hbitmap_deserialize_part") } {
         hb.deserialize_part(buf, start, count);
         finish_if(hb, finish);
     }
@@ -250,8 +259,8 @@ pub unsafe extern "C" fn hbitmap_deserialize_zeroes(
     finish_if(hb, finish);
 }
 
-/// Makes a part dirty, up to the end of the bitmap and not beyond; arguments and aborts as hbitmap_deserialize_part(). QEMU:
-/// util/hbitmap.c.
+/// Makes a part dirty, up to the end of the bitmap and not beyond; arguments and aborts as
+/// hbitmap_deserialize_part(). QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_deserialize_ones(
     hb: *mut HBitmap,
@@ -270,7 +279,8 @@ pub unsafe extern "C" fn hbitmap_deserialize_finish(hb: *mut HBitmap) {
     object_mut!(hb, "hbitmap_deserialize_finish").deserialize_finish();
 }
 
-/// The SHA-256 of the bitmap's words (as hbitmap_serialize_part() of the whole bitmap would write them) in 64 hexadecimal digits.
+/// The SHA-256 of the bitmap's words (as hbitmap_serialize_part() of the whole bitmap would write
+/// them) in 64 hexadecimal digits.
 ///
 /// @param errp  Not used: this can't fail.
 /// @return      A string from malloc(); free it with free() or g_free().
@@ -295,10 +305,11 @@ pub unsafe extern "C" fn hbitmap_free(hb: *mut HBitmap) {
     drop(unsafe { Box::from_raw(hb) });
 }
 
-/// Sets up an iterator: hbitmap_iter_next() will return the first set item at or after `first`, in the order of items.
+/// Sets up an iterator: hbitmap_iter_next() will return the first set item at or after `first`, in
+/// the order of items.
 ///
-/// Items may be set and reset while an iterator is in use: it returns only items that are set when it returns them, but may miss
-/// some that are set behind its back.
+/// Items may be set and reset while an iterator is in use: it returns only items that are set when
+/// it returns them, but may miss some that are set behind its back.
 ///
 /// @param hbi    Uninitialised memory is fine.
 /// @param first  An item; aborts if it is past the last bit (so an empty bitmap can't be iterated).
@@ -314,7 +325,8 @@ pub unsafe extern "C" fn hbitmap_iter_init(hbi: *mut HBitmapIter, hb: *const HBi
 /// The first item in a range that is set, or -1.
 ///
 /// @param start  The first item, not negative. One past the end finds nothing.
-/// @param count  Items, not negative; cut at the end of the bitmap, so INT64_MAX means up to the end.
+/// @param count  Items, not negative; cut at the end of the bitmap, so INT64_MAX means up to the
+///               end.
 ///
 /// Aborts on negative arguments. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
@@ -325,7 +337,8 @@ pub unsafe extern "C" fn hbitmap_next_dirty(hb: *const HBitmap, start: i64, coun
     range::or_minus_one(hb.next_dirty(start, count))
 }
 
-/// The first item in a range that is not set, or -1. Arguments and aborts as hbitmap_next_dirty(). QEMU: util/hbitmap.c.
+/// The first item in a range that is not set, or -1. Arguments and aborts as hbitmap_next_dirty().
+/// QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_next_zero(hb: *const HBitmap, start: i64, count: i64) -> i64 {
     let hb = object!(hb, "hbitmap_next_zero");
@@ -378,7 +391,8 @@ pub unsafe extern "C" fn hbitmap_next_dirty_area(
 /// @param pnum   How many items, 1 to `count`, are as the first one.
 /// @return       Whether item `start` is set.
 ///
-/// Aborts on arguments out of range. QEMU: util/hbitmap.c (10.0; 7.2 returned false for a set run that ends inside the range).
+/// Aborts on arguments out of range. QEMU: util/hbitmap.c (10.0; 7.2 returned false for a set run
+/// that ends inside the range).
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_status(
     hb: *const HBitmap,
@@ -394,12 +408,13 @@ pub unsafe extern "C" fn hbitmap_status(
     dirty
 }
 
-/// The next set item of an iterator: the first item of its granularity group. -1 at the end. QEMU: util/hbitmap.c.
+/// The next set item of an iterator: the first item of its granularity group. -1 at the end. QEMU:
+/// util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_iter_next(hbi: *mut HBitmapIter) -> i64 {
     let hbi = object_mut!(hbi, "hbitmap_iter_next");
-    // SAFETY: memory that hbitmap_iter_init set up has a bitmap, which lives and is only read, by the
-    // rules for all C functions (see `ffi`); zeroed memory has NULL.
+    // SAFETY: memory that hbitmap_iter_init set up has a bitmap, which lives and is only read, by
+    // the rules for all C functions (see `ffi`); zeroed memory has NULL.
     let Some(hb) = (unsafe { hbi.hb.as_ref() }) else { null_argument("hbitmap_iter_next", "hbi") };
     let iterator = ptr::from_ref(hbi).cast();
     trace::advance(hb, &mut hbi.cursor, iterator).map_or(-1, |item| item as i64)
@@ -428,7 +443,8 @@ pub(super) unsafe fn buffer<'a>(
     function: &str,
 ) -> Option<&'a [u8]> {
     let length = buffer_length(pointer, length, function)?;
-    // SAFETY: the pointer is not NULL, so the caller promises that many readable bytes; the length fits an object.
+    // SAFETY: the pointer is not NULL, so the caller promises that many readable bytes; the length
+    // fits an object.
     Some(unsafe { slice::from_raw_parts(pointer, length) })
 }
 
@@ -442,8 +458,9 @@ pub(super) unsafe fn buffer_mut<'a>(
     function: &str,
 ) -> Option<&'a mut [u8]> {
     let length = buffer_length(pointer, length, function)?;
-    // SAFETY: the pointer is not NULL, so the caller promises that many writable bytes, which only we use; the length fits an
-    // object. C memory that was never written counts as some bytes: the engine writes before it reads.
+    // SAFETY: the pointer is not NULL, so the caller promises that many writable bytes, which only
+    // we use; the length fits an object. C memory that was never written counts as some bytes: the
+    // engine writes before it reads.
     Some(unsafe { slice::from_raw_parts_mut(pointer, length) })
 }
 

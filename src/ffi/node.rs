@@ -13,7 +13,8 @@ use crate::host::{self, BlockDirtyInfoList, BlockDriverState, QdbDriver};
 
 /// Makes a block node: what dirty bitmaps are attached to.
 ///
-/// @param length        Bytes; a negative value is the negative errno that asking the node for its length gives.
+/// @param length        Bytes; a negative value is the negative errno that asking the node for its
+///                      length gives.
 /// @param cluster_size  Bytes; 0 if unknown. It only chooses bdrv_get_default_bitmap_granularity().
 /// @param node_name     For error messages; copied. May be NULL.
 /// @return              The node; free it with qdb_node_free().
@@ -38,12 +39,13 @@ pub unsafe extern "C" fn qdb_node_free(bs: *mut BlockDriverState) {
         "qdb_node_free",
         "QLIST_EMPTY(&bs->dirty_bitmaps)"
     );
-    // SAFETY: a node that C has came from Arc::into_raw in qdb_node_new, and the caller gives it up.
+    // SAFETY: a node that C has came from Arc::into_raw in qdb_node_new, and the caller gives it
+    // up.
     drop(unsafe { Arc::from_raw(bs.cast_const()) });
 }
 
-/// Changes the length, in bytes, or the negative errno that reading it gives. Bitmaps keep their size until
-/// bdrv_dirty_bitmap_truncate().
+/// Changes the length, in bytes, or the negative errno that reading it gives. Bitmaps keep their
+/// size until bdrv_dirty_bitmap_truncate().
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn qdb_node_set_length(bs: *mut BlockDriverState, length: i64) {
     object!(bs, "qdb_node_set_length").set_length(length);
@@ -57,8 +59,10 @@ pub unsafe extern "C" fn qdb_node_length(bs: *const BlockDriverState) -> i64 {
 
 /// Says how the node's format stores bitmaps.
 ///
-/// @param driver  Copied. NULL: the node has no driver, as if no medium were in it (that is how nodes start).
-/// @param opaque  Given back to the driver's functions, which run in the threads that call into the library.
+/// @param driver  Copied. NULL: the node has no driver, as if no medium were in it (that is how
+///                nodes start).
+/// @param opaque  Given back to the driver's functions, which run in the threads that call into the
+///                library.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn qdb_node_set_driver(
     bs: *mut BlockDriverState,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Signed ranges of C, checked with QEMU's texts.
 //!
-//! The texts name the functions of `util/hbitmap.c` also for those of `block/dirty-bitmap.c`, which in QEMU pass their arguments on.
+//! The texts name the functions of `util/hbitmap.c` also for those of `block/dirty-bitmap.c`, which
+//! in QEMU pass their arguments on.
 
 use crate::assertion::abi_assert;
 

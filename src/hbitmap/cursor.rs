@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Iteration over dirty bits, safe while the bitmap changes.
 
-use super::geometry::{CHUNK_WORDS, SPAN_WORDS};
+use super::geometry::{above, CHUNK_WORDS, SPAN_WORDS};
 use super::HBitmap;
 use crate::assertion::abi_assert;
 
@@ -122,8 +122,9 @@ impl Cursor {
         self.pending &= hb.word(self.word);
         (self.words, self.spans, self.slot) = (0, 0, 0);
         if self.word < hb.bits().div_ceil(64) {
-            self.words = hb.chunks.words_after(w);
-            self.spans = hb.chunks.spans(c) & (u32::MAX << (w % CHUNK_WORDS / SPAN_WORDS) << 1);
+            let s = w % CHUNK_WORDS / SPAN_WORDS;
+            self.words = above(hb.chunks.nonzero_words(c, s), (w % SPAN_WORDS) as u64);
+            self.spans = hb.chunks.spans(c) & (u32::MAX << s << 1);
             self.slot = hb.chunks.slot_from(c, (w % CHUNK_WORDS + 1) as u64 * 64);
         }
         self.generation = hb.generation;

@@ -24,23 +24,8 @@ impl HBitmap {
                 }
                 return gained != 0;
             }
-            if first == last {
-                return self.set_bit(first);
-            }
         }
         self.set_items(start, count)
-    }
-
-    /// Sets bit `bit`, whose span is not stored as words. Returns whether it was clear.
-    #[inline(never)]
-    fn set_bit(&mut self, bit: u64) -> bool {
-        let Some(changed) = self.chunks.set_in_header(bit) else {
-            return self.set_bits(bit, bit);
-        };
-        if changed {
-            self.note_gain((bit >> CHUNK_SHIFT) as usize, 1);
-        }
-        changed
     }
 
     /// [`set`](Self::set), wherever the bits are.
@@ -98,7 +83,7 @@ impl HBitmap {
         if first / 64 == last / 64 {
             self.set_in_word(first / 64, mask(first, last));
         } else {
-            self.for_ranges(first, last, HBitmap::set_in_chunk, HBitmap::fill_chunks);
+            self.write_range(first, last, true);
         }
         self.count != before
     }
@@ -111,7 +96,7 @@ impl HBitmap {
             let w = (first / 64) as usize;
             self.change(w / CHUNK_WORDS, |chunks| chunks.reset_in_word(w, mask(first, last)));
         } else {
-            self.for_ranges(first, last, HBitmap::reset_in_chunk, HBitmap::clear_chunks);
+            self.write_range(first, last, false);
         }
         self.count != before
     }
@@ -123,37 +108,29 @@ impl HBitmap {
         self.change(w / CHUNK_WORDS, |chunks| chunks.set_in_word(w, bits));
     }
 
-    /// Cuts the bits `first..=last` into those of chunks that are covered in part, and runs of
-    /// chunks that are covered whole.
-    #[inline]
-    fn for_ranges(
-        &mut self,
-        first: u64,
-        last: u64,
-        part: fn(&mut Self, usize, u64, u64),
-        whole: fn(&mut Self, usize, usize),
-    ) {
+    /// Sets or clears the bits `first..=last`: chunks that are covered whole at once, the others by
+    /// their ranges.
+    fn write_range(&mut self, first: u64, last: u64, set: bool) {
         let (mut low, high) = ((first >> CHUNK_SHIFT) as usize, (last >> CHUNK_SHIFT) as usize);
-        let (from, to) = (first % CHUNK_BITS, last % CHUNK_BITS);
-        if low == high {
-            return part(self, low, from, to);
-        }
-        if from != 0 {
-            part(self, low, from, CHUNK_BITS - 1);
-            low += 1;
+        let (mut from, to) = (first % CHUNK_BITS, last % CHUNK_BITS);
+        if low < high && from != 0 {
+            self.write_in_chunk(low, from, CHUNK_BITS - 1, set);
+            (low, from) = (low + 1, 0);
         }
         if low < high {
-            whole(self, low, high - 1);
+            match set {
+                true => self.fill_chunks(low, high - 1),
+                false => self.clear_chunks(low, high - 1),
+            }
         }
-        part(self, high, 0, to);
+        self.write_in_chunk(high, if low < high { 0 } else { from }, to, set);
     }
 
-    fn set_in_chunk(&mut self, c: usize, first: u64, last: u64) {
-        self.change(c, |chunks| chunks.set_range(c, first, last));
-    }
-
-    fn reset_in_chunk(&mut self, c: usize, first: u64, last: u64) {
-        self.change(c, |chunks| chunks.reset_range(c, first, last));
+    fn write_in_chunk(&mut self, c: usize, first: u64, last: u64, set: bool) {
+        self.change(c, |chunks| match set {
+            true => chunks.set_range(c, first, last),
+            false => chunks.reset_range(c, first, last),
+        });
     }
 
     /// Sets all bits of chunks `first..=last`, none of which is short.

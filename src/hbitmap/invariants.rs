@@ -4,9 +4,9 @@
 use super::HBitmap;
 
 impl HBitmap {
-    /// Panics, saying what is wrong, unless all invariants hold: each chunk is stored as its content
-    /// wants and has no bit past the end; levels, counts and the summary are right. Walks the whole
-    /// bitmap; for tests, fuzzers and debugging.
+    /// Panics, saying what is wrong, unless all invariants hold: each chunk is stored as its
+    /// content wants and has no bit past the end; levels, counts and the summary are right. Walks
+    /// the whole bitmap; for tests, fuzzers and debugging.
     pub fn check_invariants(&self) {
         assert!(self.size <= i64::MAX as u64, "size");
         let bits = super::bits_for(self.size, self.granularity, "check_invariants");

@@ -18,8 +18,8 @@
 //!             words     flat, as QEMU's lowest level
 //! ```
 //!
-//! A chunk that is full, or has up to six bits, is its header alone; so clearing or filling all of a
-//! bitmap, or a search along a run, touches 16 bytes for 32,768 bits. All memory is allocated by
+//! A chunk that is full, or has up to six bits, is its header alone; so clearing or filling all of
+//! a bitmap, or a search along a run, touches 16 bytes for 32,768 bits. All memory is allocated by
 //! calloc when a bitmap is made, as in QEMU, and stays where it is until it is truncated or freed.
 //!
 //! Counts, levels and the summary are right after every call, also in the middle of a
@@ -27,11 +27,11 @@
 //!
 //! # Files
 //!
-//! `geometry` sizes · `chunks` how bits are stored · `levels` which chunks have any · `edit` set and
-//! reset · `search` next dirty, next zero, areas · `cursor` iteration · `merge` and `rescale` union
-//! with the same and with another granularity · `serialize` bytes in and out, SHA-256 · `resize`
-//! truncate · `invariants` what must hold, checked by the tests after each step · `words` loops over
-//! many words, with vector instructions where the processor has them.
+//! `geometry` sizes · `chunks` how bits are stored · `levels` which chunks have any · `edit` set
+//! and reset · `search` next dirty, next zero, areas · `cursor` iteration · `merge` and `rescale`
+//! union with the same and with another granularity · `serialize` bytes in and out, SHA-256 ·
+//! `resize` truncate · `invariants` what must hold, checked by the tests after each step · `words`
+//! loops over many words, with vector instructions where the processor has them.
 //!
 //! Behaviour follows `util/hbitmap.c` of QEMU 10.0; `docs/differences.md` lists the exceptions.
 

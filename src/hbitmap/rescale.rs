@@ -4,7 +4,7 @@
 //! Both directions go along the source: a long run is one range here; what is scattered within a
 //! word or a span is converted by a kernel at once.
 
-use super::geometry::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, SPAN_BITS, SPAN_WORDS};
+use super::geometry::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, SPAN_BITS, SPAN_SHIFT, SPAN_WORDS};
 use super::{words, HBitmap};
 
 /// A run of so many bits is one range, wherever it is.
@@ -22,8 +22,8 @@ impl HBitmap {
             let w = first / 64;
             let bits = src.word(w) & (u64::MAX << (first % 64));
             let runs = (bits & !(bits << 1)).count_ones();
-            // Bits of the word are half of it here, or less: a run of words.
-            let end = if runs == 1 || shift > 5 {
+            // A word becomes at most a span; each bit of it may be a run of words.
+            let end = if runs == 1 || shift > SPAN_SHIFT.min(5) {
                 let end = src.next_clear_bit(first, last).unwrap_or(src.bits());
                 self.set_bits(first << shift, (end << shift).min(self.bits()) - 1);
                 end
@@ -35,7 +35,7 @@ impl HBitmap {
         }
     }
 
-    /// Ors each bit of `bits` `2^shift` times in a row into the words from `w` on.
+    /// Ors each bit of `bits`, not zero, `2^shift` times in a row into the words from `w` on.
     fn or_expanded(&mut self, w: u64, bits: u64, shift: u32) {
         let mut buffer = [0; 32];
         let words = &mut buffer[..1 << shift];
@@ -46,12 +46,8 @@ impl HBitmap {
         if end > self.bits() {
             words[len - 1] &= u64::MAX >> (end - self.bits());
         }
-        let (mut w, mut rest) = (w as usize, &words[..]);
-        while !rest.is_empty() {
-            let (words, after) = rest.split_at((CHUNK_WORDS - w % CHUNK_WORDS).min(rest.len()));
-            self.change(w / CHUNK_WORDS, |chunks| chunks.or_words(w, words));
-            (w, rest) = (w + words.len(), after);
-        }
+        let w = w as usize;
+        self.change(w / CHUNK_WORDS, |chunks| chunks.or_words(w, words));
     }
 
     /// Merges a bitmap whose bits stand for fewer items: any of them sets the one here.

@@ -25,7 +25,8 @@ impl HBitmap {
         if self.chunks.len() != chunks {
             self.levels.resize(self.chunks.len());
         }
-        // The chunk that the nearer end lies in has another size now: it may be full, or not any more.
+        // The chunk that the nearer end lies in has another size now: it may be full, or not any
+        // more.
         let edge = (bits.min(old) >> CHUNK_SHIFT) as usize;
         if edge < self.chunks.len() {
             let full = self.chunks.count(edge) == self.chunks.size_of(edge);

@@ -33,7 +33,8 @@ impl HBitmap {
         Some((bit << self.granularity).max(start))
     }
 
-    /// [`next_zero`](Self::next_zero), if [`next_zero_in_word`](Self::next_zero_in_word) found none.
+    /// [`next_zero`](Self::next_zero), if [`next_zero_in_word`](Self::next_zero_in_word) found
+    /// none.
     #[inline]
     pub(crate) fn next_zero_after(&self, start: u64, count: u64) -> Option<u64> {
         let end = self.end_of(start, count)?;

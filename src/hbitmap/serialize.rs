@@ -37,11 +37,11 @@ impl HBitmap {
         (part.end - part.start) * 8
     }
 
-    /// [`serialization_size`](Self::serialization_size) as C computes it: a range that wraps at 2^64
-    /// may pass QEMU's checks.
+    /// [`serialization_size`](Self::serialization_size) as C computes it: a range that wraps at
+    /// 2^64 may pass QEMU's checks.
     ///
-    /// No buffer is as long as the result, and QEMU's migration refuses a stream that asks for it. An
-    /// assertion here would kill the guest that stock QEMU saves.
+    /// No buffer is as long as the result, and QEMU's migration refuses a stream that asks for it.
+    /// An assertion here would kill the guest that stock QEMU saves.
     ///
     /// # Panics
     /// As [`serialization_size`](Self::serialization_size) for other ranges.

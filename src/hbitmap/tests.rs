@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The engine against a model: sequences of all its calls on several bitmaps, the invariants checked after each one.
+//! The engine against a model: sequences of all its calls on several bitmaps, the invariants
+//! checked after each one.
 
 mod small_geometry;
 
@@ -70,7 +71,8 @@ impl HBitmap {
     }
 }
 
-/// One call. Places and lengths are fractions of the size, or near a boundary of the layout: see `place`.
+/// One call. Places and lengths are fractions of the size, or near a boundary of the layout: see
+/// `place`.
 #[derive(Clone, Debug)]
 enum Op {
     Set(u32, u32),
@@ -119,7 +121,8 @@ fn ops() -> impl Strategy<Value = Op> {
 const SIZES: &[u64] =
     &[1, 2, 63, 64, 65, 1000, 2500, 4096, 16384, 32767, 32768, 32769, 40000, 65536, 70001, 131073];
 
-/// A place below `size`: anywhere, or within two of a multiple of a word, a group of 64 words, or a chunk.
+/// A place below `size`: anywhere, or within two of a multiple of a word, a group of 64 words, or a
+/// chunk.
 fn place(raw: u32, size: u64) -> u64 {
     let unit = [1, 1, 64, 4096, 32768][raw as usize % 5];
     let jitter = u64::from(raw / 5 % 5);
@@ -263,8 +266,8 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
             assert_eq!(cursor.next(hb), None);
         }
         Op::IterateAcross(a, b, c) if size > 0 => {
-            // Change the bitmap on the way: what is returned is set at that moment and ascends, and nothing that was set all the
-            // time is left out.
+            // Change the bitmap on the way: what is returned is set at that moment and ascends, and
+            // nothing that was set all the time is left out.
             let mut cursor = Cursor::new(hb, 0);
             let always = model.bits.clone();
             let mut last = None;

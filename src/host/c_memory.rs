@@ -9,12 +9,14 @@ use crate::assertion::fail;
 #[cfg(feature = "standalone")]
 pub(super) fn allocate<T>(value: T) -> *mut T {
     const { assert!(size_of::<T>() > 0 && align_of::<T>() <= 16) };
-    // SAFETY: malloc may be called with any size but zero (where it may give NULL), which is excluded above.
+    // SAFETY: malloc may be called with any size but zero (where it may give NULL), which is
+    // excluded above.
     let memory = unsafe { libc::malloc(size_of::<T>()) }.cast::<T>();
     if memory.is_null() {
         out_of_memory(size_of::<T>());
     }
-    // SAFETY: malloc's memory is large enough, aligned for all types up to 16 bytes of alignment, and nobody else's.
+    // SAFETY: malloc's memory is large enough, aligned for all types up to 16 bytes of alignment,
+    // and nobody else's.
     unsafe { memory.write(value) };
     memory
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the library asks of the program that embeds it.
 //!
-//! One trait, [`Host`], with two implementations of which one is compiled in: the feature `standalone` makes the library whole by
-//! itself, the feature `qemu` asks QEMU. Calls are static: there is no table of function pointers between a guest's write and the
-//! bitmap.
+//! One trait, [`Host`], with two implementations of which one is compiled in: the feature
+//! `standalone` makes the library whole by itself, the feature `qemu` asks QEMU. Calls are static:
+//! there is no table of function pointers between a guest's write and the bitmap.
 
 use std::ffi::CStr;
 use std::ops::Deref;
@@ -30,8 +30,8 @@ pub use standalone::{
 
 /// The embedder: block nodes, their locks and lists, errors, tracing.
 ///
-/// The items take a node by reference: whoever holds a reference promises that the node lives. In QEMU that is the rule that a
-/// node outlives its bitmaps.
+/// The items take a node by reference: whoever holds a reference promises that the node lives. In
+/// QEMU that is the rule that a node outlives its bitmaps.
 pub trait Host {
     /// A block node (C: `BlockDriverState`).
     type Node;
@@ -44,8 +44,9 @@ pub trait Host {
     /// A list of bitmap descriptions (C: `BlockDirtyInfoList`).
     type DirtyInfoList;
 
-    /// What a merge of bitmaps of different sizes does when the caller's prototype may return nothing: `true` aborts as QEMU's
-    /// assertion does, `false` returns `false` with everything untouched.
+    /// What a merge of bitmaps of different sizes does when the caller's prototype may return
+    /// nothing: `true` aborts as QEMU's assertion does, `false` returns `false` with everything
+    /// untouched.
     const SIZE_MISMATCH_ABORTS: bool;
 
     /// A handle to `node`.
@@ -70,7 +71,8 @@ pub trait Host {
     /// Drops an object once no read section is left that is open now. NULL is nothing.
     ///
     /// # Safety
-    /// `object` is NULL or came from `Box::into_raw` and is given up; who enters a read section from now on does not find it.
+    /// `object` is NULL or came from `Box::into_raw` and is given up; who enters a read section
+    /// from now on does not find it.
     unsafe fn retire<T: Send + 'static>(object: *mut T);
 
     /// The node's length in bytes, or the negative errno that asking for it gave.
@@ -79,12 +81,14 @@ pub trait Host {
     /// The node's cluster size in bytes; zero or negative if it has none or it can't be asked.
     fn cluster_size(node: &Self::Node) -> i64;
 
-    /// Checks that the caller runs in QEMU's main thread with the big lock held. `function` is the C function that asks.
+    /// Checks that the caller runs in QEMU's main thread with the big lock held. `function` is the
+    /// C function that asks.
     fn assert_global_state(function: &'static CStr);
 
     /// Stores `failure` as an error object in `*errp`, with its hint.
     ///
-    /// `errp` may be NULL (the caller does not care) or the address of one of the embedder's special errors, which end the process.
+    /// `errp` may be NULL (the caller does not care) or the address of one of the embedder's
+    /// special errors, which end the process.
     ///
     /// # Safety
     /// `errp` is NULL or points to a writable `Error *`.
@@ -96,7 +100,8 @@ pub trait Host {
     /// `*tail` points to a writable, NULL list pointer.
     unsafe fn append_info(tail: &mut *mut *mut Self::DirtyInfoList, info: &DirtyInfo);
 
-    /// Whether [`trace_set`](Host::trace_set) is wanted. Asked on every change of a bitmap, so it must cost next to nothing.
+    /// Whether [`trace_set`](Host::trace_set) is wanted. Asked on every change of a bitmap, so it
+    /// must cost next to nothing.
     #[inline(always)]
     fn traces_set() -> bool {
         false
@@ -114,14 +119,15 @@ pub trait Host {
         false
     }
 
-    /// The trace event `hbitmap_set`: items `start` to `start + count`, which are the bits `first` to `last` inclusive.
+    /// The trace event `hbitmap_set`: items `start` to `start + count`, which are the bits `first`
+    /// to `last` inclusive.
     fn trace_set(_bitmap: *const (), _start: u64, _count: u64, _first: u64, _last: u64) {}
 
     /// The trace event `hbitmap_reset`, with the arguments of [`trace_set`](Host::trace_set).
     fn trace_reset(_bitmap: *const (), _start: u64, _count: u64, _first: u64, _last: u64) {}
 
-    /// The trace event `hbitmap_iter_skip_words`: an iterator moved on to the word with index `position`, in which it will visit
-    /// `bits`.
+    /// The trace event `hbitmap_iter_skip_words`: an iterator moved on to the word with index
+    /// `position`, in which it will visit `bits`.
     fn trace_iter_skip_words(_bitmap: *const (), _iterator: *const (), _position: u64, _bits: u64) {
     }
 }

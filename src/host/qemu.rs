@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The embedder is QEMU: everything is asked of C functions that are compiled in QEMU's tree, with QEMU's headers.
+//! The embedder is QEMU: everything is asked of C functions that are compiled in QEMU's tree, with
+//! QEMU's headers.
 //!
 //! The C side is `qemu/glue` in this repository; the declarations here and there must agree.
 
@@ -82,8 +83,8 @@ extern "C" {
 #[derive(Clone, Debug)]
 pub struct NodeHandle(NonNull<BlockDriverState>);
 
-// SAFETY: the handle is an address. What is done with it goes through QEMU's functions, which QEMU allows from the threads that
-// call into the library.
+// SAFETY: the handle is an address. What is done with it goes through QEMU's functions, which QEMU
+// allows from the threads that call into the library.
 unsafe impl Send for NodeHandle {}
 // SAFETY: as for Send; a shared handle gives nothing that an owned one does not.
 unsafe impl Sync for NodeHandle {}
@@ -93,8 +94,9 @@ impl Deref for NodeHandle {
 
     #[inline]
     fn deref(&self) -> &BlockDriverState {
-        // SAFETY: a handle is kept by bitmaps of the node alone, and QEMU asserts that a node has none left when it goes. The
-        // referenced type has no size, so nothing of QEMU's own structure is claimed.
+        // SAFETY: a handle is kept by bitmaps of the node alone, and QEMU asserts that a node has
+        // none left when it goes. The referenced type has no size, so nothing of QEMU's own
+        // structure is claimed.
         unsafe { self.0.as_ref() }
     }
 }
@@ -108,8 +110,9 @@ fn address(node: &BlockDriverState) -> *mut BlockDriverState {
 /// Reads the state of a trace event.
 #[inline(always)]
 fn enabled(state: *const u16) -> bool {
-    // SAFETY: the glue points it at the state word of a trace event, or at a constant 0; both live for ever and are aligned.
-    // QEMU changes the word from its monitor while others read it, hence a volatile read, as its own plain reads are.
+    // SAFETY: the glue points it at the state word of a trace event, or at a constant 0; both live
+    // for ever and are aligned. QEMU changes the word from its monitor while others read it, hence
+    // a volatile read, as its own plain reads are.
     unsafe { state.read_volatile() != 0 }
 }
 
@@ -156,14 +159,15 @@ impl Host for Qemu {
 
     #[inline]
     fn head(node: &BlockDriverState) -> &AtomicPtr<NodeBitmaps> {
-        // SAFETY: the glue gives the address of a pointer inside the node, which lives as long as the reference. Outside of this
-        // library QEMU only compares that pointer with NULL.
+        // SAFETY: the glue gives the address of a pointer inside the node, which lives as long as
+        // the reference. Outside of this library QEMU only compares that pointer with NULL.
         unsafe { AtomicPtr::from_ptr(qdb_host_bitmaps(address(node)).cast()) }
     }
 
     #[inline]
     fn read_section() -> ReadSection {
-        // SAFETY: callers of the library are threads that QEMU has registered with its RCU: those that run its AioContexts.
+        // SAFETY: callers of the library are threads that QEMU has registered with its RCU: those
+        // that run its AioContexts.
         unsafe { qdb_host_read_lock() };
         ReadSection(PhantomData)
     }
@@ -176,7 +180,8 @@ impl Host for Qemu {
             drop(unsafe { Box::from_raw(object.cast::<T>()) });
         }
         if !object.is_null() {
-            // SAFETY: RCU calls the function once, with the object that it is for; any thread may drop it.
+            // SAFETY: RCU calls the function once, with the object that it is for; any thread may
+            // drop it.
             unsafe { qdb_host_retire(object.cast(), free::<T>) }
         }
     }
@@ -197,7 +202,8 @@ impl Host for Qemu {
     }
 
     unsafe fn report(errp: *mut *mut Error, failure: &Failure) {
-        // SAFETY: `errp` is as the caller promises; the strings are C strings, and the function's name, which QEMU keeps, is static.
+        // SAFETY: `errp` is as the caller promises; the strings are C strings, and the function's
+        // name, which QEMU keeps, is static.
         unsafe {
             qdb_host_error_set(
                 errp,
@@ -221,7 +227,8 @@ impl Host for Qemu {
             persistent: info.persistent,
             inconsistent: info.inconsistent,
         };
-        // SAFETY: `tail` is as the caller promises; C copies what `info` points to before it returns.
+        // SAFETY: `tail` is as the caller promises; C copies what `info` points to before it
+        // returns.
         unsafe { qdb_host_info_append(tail, &raw const info) }
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Another Rust library in the same program, with the standard library in it: formatting, allocation, threads, panics.
+//! Another Rust library in the same program, with the standard library in it: formatting,
+//! allocation, threads, panics.
 
 #[no_mangle]
 pub extern "C" fn other_digits(number: u64) -> usize {

@@ -25,7 +25,8 @@ enum Op {
     Zeroes(Range<u64>),
 }
 
-/// Places that are likely to matter for a bitmap of `size` items: in it, about its end, and where arithmetic wraps.
+/// Places that are likely to matter for a bitmap of `size` items: in it, about its end, and where
+/// arithmetic wraps.
 fn place(size: u64, granularity: u64) -> BoxedStrategy<u64> {
     let align = move |to: u64| (0..=size / to + 1).prop_map(move |n| n * to);
     prop_oneof![
@@ -66,7 +67,8 @@ fn op(size: u64, granularity: u64) -> BoxedStrategy<Op> {
     .boxed()
 }
 
-/// A size, a granularity, and what to do. The engine stores bits in chunks of 32768: some bitmaps have several.
+/// A size, a granularity, and what to do. The engine stores bits in chunks of 32768: some bitmaps
+/// have several.
 fn case() -> impl Strategy<Value = (u64, u64, Vec<Op>)> {
     let size = prop_oneof![6 => 0..300u64, 4 => 0..5000u64, 1 => 60_000..140_000u64];
     (size, 0..5u32).prop_flat_map(|(size, log2)| {

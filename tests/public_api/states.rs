@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! States of dirty bitmaps: what each allows, what it refuses, and that what is refused changes nothing.
+//! States of dirty bitmaps: what each allows, what it refuses, and that what is refused changes
+//! nothing.
 
 use qemu_dirty_bitmap::{DirtyBitmap, Error, HBitmap, Node};
 

@@ -61,7 +61,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The rows whose ids contain one of the filters; without filters the table of goals, with "all" every row.
+/// The rows whose ids contain one of the filters; without filters the table of goals, with "all"
+/// every row.
 fn chosen(filters: &[String]) -> Vec<Row> {
     let wanted = |row: &Row| {
         if filters.is_empty() {

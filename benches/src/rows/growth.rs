@@ -47,7 +47,8 @@ impl Point {
     }
 }
 
-/// Random writes before a bulk operation: as many on a small disk as on a large one, as a guest would between two backups.
+/// Random writes before a bulk operation: as many on a small disk as on a large one, as a guest
+/// would between two backups.
 const WRITES: u64 = 100_000;
 
 fn written(api: &'static Api, point: Point) -> Hb {
@@ -69,8 +70,8 @@ fn reset(point: Point) -> MakeCase {
     c_only(move |api| Reset { writes: WRITES, size, granularity }.make(api))
 }
 
-/// A bulk operation on a written bitmap and an empty one, both made anew for each run; on several such pairs where it is over sooner than
-/// a clock can tell.
+/// A bulk operation on a written bitmap and an empty one, both made anew for each run; on several
+/// such pairs where it is over sooner than a clock can tell.
 fn bulk(point: Point, run: fn(&mut Hb, &mut Hb)) -> MakeCase {
     c_only(move |api| -> Box<dyn Case> {
         case(

@@ -60,8 +60,8 @@ fn across(id: &str, what: &str, from: u32, to: u32, new: bool, target: f64) -> R
     Row::new(id, what, 1, target, make)
 }
 
-/// What is done to a bitmap of 4 KiB blocks right after 40 % set blocks of 64 KiB were merged into it, on a disk of 1 TiB: what the merge
-/// has saved may have to be paid then.
+/// What is done to a bitmap of 4 KiB blocks right after 40 % set blocks of 64 KiB were merged into
+/// it, on a disk of 1 TiB: what the merge has saved may have to be paid then.
 fn after(
     id: &str,
     what: &str,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! All rows. Unless an id says otherwise: a 16 TiB disk at 64 KiB granularity, 2^28 bits, 32 MiB of them.
+//! All rows. Unless an id says otherwise: a 16 TiB disk at 64 KiB granularity, 2^28 bits, 32 MiB of
+//! them.
 
 mod growth;
 mod iterate;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A guest's write, as QEMU's block/io.c makes it: `bdrv_has_readonly_bitmaps` and `bdrv_set_dirty`, for a node with some bitmaps of
-//! mixed granularity, from one thread or two.
+//! A guest's write, as QEMU's block/io.c makes it: `bdrv_has_readonly_bitmaps` and
+//! `bdrv_set_dirty`, for a node with some bitmaps of mixed granularity, from one thread or two.
 
 use std::thread;
 

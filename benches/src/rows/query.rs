@@ -46,7 +46,8 @@ fn next_dirty(density: Density) -> Row {
 
 /// The loop of a backup: from one dirty area to the next.
 fn areas(id: &str, what: &str, target: f64, density: Density) -> Row {
-    // Counted on a sixteenth of the map: making all of it only to list the rows would take too long.
+    // Counted on a sixteenth of the map: making all of it only to list the rows would take too
+    // long.
     let operations =
         if density == Density::Full { 1 } else { runs(&bytes(BITS / 16, density, 1)) * 16 };
     let make = c_only(move |api| {

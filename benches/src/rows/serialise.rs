@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Storing and loading, all at once (as a caller with a buffer for everything does) and as qcow2 does: cluster by cluster of
-//! 64 KiB, without those that have nothing set.
+//! Storing and loading, all at once (as a caller with a buffer for everything does) and as qcow2
+//! does: cluster by cluster of 64 KiB, without those that have nothing set.
 
 use crate::bits::{Bits, Hb, Maker};
 use crate::case::{all_three, c_only, case, Bound, Case, Generic, Row, Table};
@@ -65,7 +65,8 @@ fn clusters(density: Density) -> Row {
         .table(Table::Extra)
 }
 
-/// Loads into a bitmap that was used before (`new` false), or into one made for it, which is what opening an image does.
+/// Loads into a bitmap that was used before (`new` false), or into one made for it, which is what
+/// opening an image does.
 fn load(id: &str, what: &str, target: f64, density: Density, new: bool, clusters: bool) -> Row {
     let make = c_only(move |api| {
         let content = bytes(BITS, density, 1);

@@ -39,7 +39,8 @@ impl Writes {
         }
     }
 
-    /// The writes as (first byte, bytes), made before the clock starts: making random numbers would count as time of all.
+    /// The writes as (first byte, bytes), made before the clock starts: making random numbers would
+    /// count as time of all.
     pub fn list(self) -> Vec<(u64, u64)> {
         let mut random = Random::new(7);
         match self {

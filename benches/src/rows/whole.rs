@@ -8,7 +8,8 @@ use crate::random::Random;
 use crate::rows::set::Writes;
 use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
-/// Sets everything, on a new bitmap or on one that had content before (its memory, in C, is there already).
+/// Sets everything, on a new bitmap or on one that had content before (its memory, in C, is there
+/// already).
 struct SetAll {
     new: bool,
 }
@@ -55,7 +56,8 @@ impl Generic for ResetAll {
     }
 }
 
-/// A 1 PiB bitmap with 1,000 random sets; one made anew for each run, so that C's memory is touched for the first time.
+/// A 1 PiB bitmap with 1,000 random sets; one made anew for each run, so that C's memory is touched
+/// for the first time.
 fn clear_petabyte() -> Row {
     const PIB: u64 = 1 << 50;
     let make = c_only(|api| {
@@ -95,7 +97,8 @@ fn clear(density: Density) -> Row {
     Row::new(&format!("clear/{}", density.id()), &what, 1, 1.0, make).table(Table::Extra)
 }
 
-/// Clearing all bitmaps of a host that has many, each with some writes: what an allocator does with memory that goes back shows here.
+/// Clearing all bitmaps of a host that has many, each with some writes: what an allocator does with
+/// memory that goes back shows here.
 fn clear_many(name: &str, size: u64) -> Row {
     const MANY: u64 = 64;
     let make = c_only(move |api| {

@@ -8,7 +8,8 @@ use super::run::Sweep;
 use super::summary::{heading, measured, sentence, Measured};
 use super::{Row, DENSITIES};
 
-/// Least ratio of a colour, its class, and what the legend says. The neutral one has 1 in its middle.
+/// Least ratio of a colour, its class, and what the legend says. The neutral one has 1 in its
+/// middle.
 const COLOURS: [(f64, &str, &str); 9] = [
     (0.0, "s3", "< 0.5"),
     (0.5, "s2", "0.5–0.8"),

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs a measurement in a child process: the C library's allocator behaves by what was freed before, and
-//! an implementation that aborts ends its own rows only.
+//! Runs a measurement in a child process: the C library's allocator behaves by what was freed
+//! before, and an implementation that aborts ends its own rows only.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use serde::{de::DeserializeOwned, Serialize};
 
-/// What a child has computed one after the other, until it ended. It may have died before the last one.
+/// What a child has computed one after the other, until it ended. It may have died before the last
+/// one.
 ///
 /// # Errors
 /// If there can be no child.

@@ -103,7 +103,8 @@ impl Hb {
 
     /// The first eight digits of the digest, as a number.
     pub fn sha256(&self) -> u64 {
-        // SAFETY: own bitmap; the result is a string from malloc, of 64 digits, which is freed here.
+        // SAFETY: own bitmap; the result is a string from malloc, of 64 digits, which is freed
+        // here.
         unsafe {
             let digest = (self.api.hbitmap_sha256)(self.raw, std::ptr::null_mut());
             let digits = digest.cast::<u64>().read_unaligned();

@@ -15,7 +15,8 @@ const BATCH: Duration = Duration::from_micros(150);
 const LONG: Duration = Duration::from_micros(100);
 /// Runs of a batch at most.
 const REPEATS: u32 = 1 << 14;
-/// Batches of each implementation at least, for cells of any length and for short ones, and at most.
+/// Batches of each implementation at least, for cells of any length and for short ones, and at
+/// most.
 const BATCHES: (usize, usize, usize) = (3, 7, 60);
 /// Time after which there are no more batches than necessary: for short cells, and for any.
 const TIME: (Duration, Duration) = (Duration::from_millis(40), Duration::from_millis(300));
@@ -47,7 +48,8 @@ pub fn measure(work: &Work, engines: [&'static Api; 2], effort: Effort) -> Resul
     let mut times = [Vec::new(), Vec::new()];
     let start = processor_time();
     for round in 0..BATCHES.2 * effort.0 as usize {
-        // Who goes first changes, so that nobody always finds the caches as the same other left them.
+        // Who goes first changes, so that nobody always finds the caches as the same other left
+        // them.
         for turn in 0..2 {
             let side = (turn + round) % 2;
             let elapsed = batch(cases[side].as_mut(), repeats[side]).as_nanos() as f64;
@@ -72,7 +74,8 @@ fn batch(case: &mut dyn Case, repeats: u32) -> Duration {
         black_box(case.run());
     }
     let elapsed = start.elapsed();
-    // Another program may have had the processor meanwhile. To ask for this takes longer than a short batch.
+    // Another program may have had the processor meanwhile. To ask for this takes longer than a
+    // short batch.
     if elapsed < LONG {
         elapsed
     } else {

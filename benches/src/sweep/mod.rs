@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The sweep: every operation at every density, pattern and size that makes sense for it, against QEMU's C.
+//! The sweep: every operation at every density, pattern and size that makes sense for it, against
+//! QEMU's C.
 //!
-//! An operation has a row for each pattern and size, and a row has a cell for each density. `reads`, `writes`, `merges`, `bulk`
-//! and `sequences` are the operations; `measure` times a cell, `floor` judges it, `summary` and `heatmap` show the whole.
+//! An operation has a row for each pattern and size, and a row has a cell for each density.
+//! `reads`, `writes`, `merges`, `bulk` and `sequences` are the operations; `measure` times a cell,
+//! `floor` judges it, `summary` and `heatmap` show the whole.
 
 pub mod bulk;
 pub mod content;
@@ -129,7 +131,8 @@ impl Operation {
     }
 }
 
-/// Patterns that are the same as another one at a density are left out, and so is what would take minutes.
+/// Patterns that are the same as another one at a density are left out, and so is what would take
+/// minutes.
 fn makes_sense(pattern: Pattern, size: Size, density: u64) -> bool {
     let fits = match size.bytes {
         bytes if bytes >= T256.bytes => [0, 1, CHUNK].contains(&density),

@@ -35,7 +35,8 @@ pub struct Sweep {
 /// How often a cell that is under the floor is measured again.
 const AGAIN: usize = 2;
 
-/// Measures all cells whose ids contain one of the filters; any without filters. Also returns what went wrong, cell by cell.
+/// Measures all cells whose ids contain one of the filters; any without filters. Also returns what
+/// went wrong, cell by cell.
 ///
 /// # Errors
 /// If there can be no child process.

@@ -87,8 +87,8 @@ pub fn steady(
     Work { calls, steady: true, make: Box::new(make) }
 }
 
-/// Work that changes a bitmap, which is made again for each run: anew if it is empty or small, so that a first write finds
-/// memory that nobody has touched.
+/// Work that changes a bitmap, which is made again for each run: anew if it is empty or small, so
+/// that a first write finds memory that nobody has touched.
 pub fn changing(
     content: &Content,
     calls: u64,
@@ -119,8 +119,8 @@ pub fn changing(
     Work { calls: calls * copies(shape), steady: false, make: Box::new(make) }
 }
 
-/// Work on two bitmaps. The first is made by `target` before each run, from the one of the run before;
-/// the second has a content and stays.
+/// Work on two bitmaps. The first is made by `target` before each run, from the one of the run
+/// before; the second has a content and stays.
 pub fn pairs(
     source: &Content,
     target: impl Fn(&'static Api, Option<Hb>) -> Hb + Clone + 'static,

@@ -174,7 +174,8 @@ fn whole() -> Vec<Operation> {
 }
 
 pub(super) fn rows() -> Vec<Row> {
-    // A range of 2 GiB does not fit into the smallest disk; how single bits came there matters to single bits.
+    // A range of 2 GiB does not fit into the smallest disk; how single bits came there matters to
+    // single bits.
     let of_ranges = of_ranges().into_iter().flat_map(|operation| operation.rows(&PLACES[1..8]));
     singles()
         .into_iter()

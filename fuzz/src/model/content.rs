@@ -114,7 +114,8 @@ impl Content {
         Ok(self.bits.contains(item >> self.granularity()))
     }
 
-    /// The first bit from that of `start` on for which `next` has an answer, as an item of `start..start + count` within the size.
+    /// The first bit from that of `start` on for which `next` has an answer, as an item of
+    /// `start..start + count` within the size.
     fn search(&self, start: i64, count: i64, next: impl FnOnce(u64) -> Option<u64>) -> i64 {
         let (start, count) = (start as u64, count as u64);
         let end = start.saturating_add(count).min(self.shape.size);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The third opinion: bitmaps as sets of runs, nodes as lists, and for each call what it must do. It was written from the contract
-//! (include/qemu_dirty_bitmap.h and docs/differences.md) and knows no words, levels or chunks.
+//! The third opinion: bitmaps as sets of runs, nodes as lists, and for each call what it must do.
+//! It was written from the contract (include/qemu_dirty_bitmap.h and docs/differences.md) and knows
+//! no words, levels or chunks.
 
 mod content;
 mod contents;
@@ -231,7 +232,8 @@ impl Model {
         self.content(Target::Hb(slot)).item_ranges().collect()
     }
 
-    /// The next call on the way to a session's end, where all objects are released, whatever state they are in.
+    /// The next call on the way to a session's end, where all objects are released, whatever state
+    /// they are in.
     #[must_use]
     pub fn next_of_ending(&self) -> Option<Call> {
         use crate::call::Change;

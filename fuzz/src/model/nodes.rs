@@ -99,7 +99,8 @@ impl Model {
         }
     }
 
-    /// Checked in the list's order, and done only if all can be done: a call that aborts leaves nothing to look at.
+    /// Checked in the list's order, and done only if all can be done: a call that aborts leaves
+    /// nothing to look at.
     fn write(&mut self, node: Slot, offset: u64, bytes: u64) -> Checked<Verdict> {
         let enabled: Vec<Slot> =
             self.on(node).filter(|&slot| !self.bitmap(slot).disabled).collect();

@@ -297,7 +297,8 @@ impl Model {
                 let (offset, bytes) = span.items(first.unwrap_or(Shape { size, granularity: 9 }));
                 let write =
                     Call::Write { node: node(on), offset: offset as i64, bytes: bytes as i64 };
-                // The second one fills the write filter, which a node has for two bitmaps or more; the third one finds it.
+                // The second one fills the write filter, which a node has for two bitmaps or more;
+                // the third one finds it.
                 let times = if self.nodes[node(on)].bitmaps.len() > 1 { 3 } else { 1 };
                 return Some(vec![write; times]);
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What an iterator must and may return. Implementations may differ while a bitmap changes (entry 11 of docs/differences.md), so an
-//! iterator is judged by its promises, for each implementation on its own.
+//! What an iterator must and may return. Implementations may differ while a bitmap changes (entry
+//! 11 of docs/differences.md), so an iterator is judged by its promises, for each implementation on
+//! its own.
 
 use super::content::Content;
 use crate::c_library::Origin;
@@ -27,7 +28,8 @@ pub struct Walk {
     /// The content's version up to which `must` is right.
     seen: u64,
     granularity: u32,
-    /// The bitmap shrank, or its content was replaced: QEMU's iterator reads freed memory (entries 3 and 4).
+    /// The bitmap shrank, or its content was replaced: QEMU's iterator reads freed memory (entries
+    /// 3 and 4).
     pub oracle_lost: bool,
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the library uses of the crate crossbeam-epoch (and, in QEMU, of RCU), as it is promised and no better: what is deferred runs
-//! as soon as no thread is pinned that was pinned before.
+//! What the library uses of the crate crossbeam-epoch (and, in QEMU, of RCU), as it is promised and
+//! no better: what is deferred runs as soon as no thread is pinned that was pinned before.
 //!
-//! Who is pinned is kept in plain memory: the threads of a model take turns on one thread of the machine. Of the library's own loads
-//! and stores nothing is ordered but what has to be: who pins sees what was done before something was deferred. The crate, and RCU,
-//! also have full barriers there, but not in a section inside another one.
+//! Who is pinned is kept in plain memory: the threads of a model take turns on one thread of the
+//! machine. Of the library's own loads and stores nothing is ordered but what has to be: who pins
+//! sees what was done before something was deferred. The crate, and RCU, also have full barriers
+//! there, but not in a section inside another one.
 
 use std::cell::RefCell;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the library uses of the crate parking_lot, on loom's locks: a thread that waits for a lock for ever is a deadlock that loom
-//! reports.
+//! What the library uses of the crate parking_lot, on loom's locks: a thread that waits for a lock
+//! for ever is a deadlock that loom reports.
 
 use std::cell::{Cell, OnceCell};
 
@@ -47,8 +47,8 @@ impl lock_api::RawMutex for RawMutex {
         self.alive.check();
         let inner = self.inner.get_or_init(|| Box::new(loom::sync::Mutex::new(())));
         let guard = inner.lock().expect("loom's locks are never poisoned");
-        // SAFETY: the guard is dropped in `unlock` or before `inner`: the fields are dropped in another order than they are used, but
-        // a lock that is held is borrowed.
+        // SAFETY: the guard is dropped in `unlock` or before `inner`: the fields are dropped in
+        // another order than they are used, but a lock that is held is borrowed.
         self.held.set(Some(unsafe {
             std::mem::transmute::<loom::sync::MutexGuard<'_, ()>, loom::sync::MutexGuard<'static, ()>>(guard)
         }));

@@ -81,8 +81,9 @@ number!(AtomicU32, u32);
 number!(AtomicU64, u64);
 number!(AtomicUsize, usize);
 
-/// As std's. The library has some in statics, which loom's can't be; so loom's is made at the first use. That is sound because the
-/// threads of a model take turns on one thread of the machine. The scenes use a node's once before other threads know it.
+/// As std's. The library has some in statics, which loom's can't be; so loom's is made at the first
+/// use. That is sound because the threads of a model take turns on one thread of the machine. The
+/// scenes use a node's once before other threads know it.
 pub struct AtomicPtr<T> {
     alive: Alive,
     initial: *mut T,

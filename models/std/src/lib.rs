@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the library's sources know as `std` in a model: the real one, but for the atomics and `UnsafeCell`, which are loom's.
+//! What the library's sources know as `std` in a model: the real one, but for the atomics and
+//! `UnsafeCell`, which are loom's.
 //!
-//! `Arc` and `Weak` stay std's. Their counts are right by std's word; what is checked is what is done between two counts.
+//! `Arc` and `Weak` stay std's. Their counts are right by std's word; what is checked is what is
+//! done between two counts.
 
 pub use ::std::*;
 

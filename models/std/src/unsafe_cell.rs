@@ -3,8 +3,8 @@
 
 use crate::Alive;
 
-/// As std's. Every pointer that is taken counts as a write, which must come after all others before it: the library takes them with a
-/// lock held, also to read.
+/// As std's. Every pointer that is taken counts as a write, which must come after all others before
+/// it: the library takes them with a lock held, also to read.
 pub struct UnsafeCell<T> {
     alive: Alive,
     accesses: loom::cell::UnsafeCell<()>,

@@ -63,22 +63,17 @@ impl Chunks {
         *self.memory.header_mut(c) = header.0;
     }
 
-    /// Ors `src` into the words from `w` on. They lie in one chunk; no bit is past the end.
+    /// Ors `src`, which is not all zero, into the words from `w` on. They lie in one span; no bit
+    /// is past the end.
     pub(in crate::hbitmap) fn or_words(&mut self, w: usize, src: &[u64]) {
         let c = w / CHUNK_WORDS;
-        if self.header(c).is_full() {
-            return;
-        }
-        self.make_words(c);
-        for (s, at, words) in spans_of_words(w, src) {
-            let summary = words::nonzero(words) << (at % SPAN_WORDS);
-            if summary != 0 {
-                self.open_span(c, s);
-                let gained =
-                    words::or_into(&mut self.memory.words_mut()[at..at + words.len()], words);
-                self.summary[at >> SPAN_SHIFT] |= summary;
-                self.add_to_count(c, gained);
-            }
+        if !self.header(c).is_full() {
+            self.make_words(c);
+            self.open_span(c, w % CHUNK_WORDS / SPAN_WORDS);
+            let own = &mut self.memory.words_mut()[w..w + src.len()];
+            let gained = words::or_into(own, src);
+            self.summary[w >> SPAN_SHIFT] |= words::nonzero(src) << (w % SPAN_WORDS);
+            self.change_count(c, gained as i64);
         }
     }
 
@@ -99,13 +94,13 @@ impl Chunks {
             let replaced = mask(first, first + words.len() as u64 - 1);
             let kept = self.summary[at >> SPAN_SHIFT] & !replaced;
             self.summary[at >> SPAN_SHIFT] = kept | summary;
-            self.take_from_count(c, lost);
-            self.add_to_count(c, gained);
+            self.change_count(c, gained as i64 - lost as i64);
             self.close_if_empty(c, s);
         }
     }
 
-    /// Replaces all of chunk `c` by `src`: as many words, no bit past the end. Takes the least store.
+    /// Replaces all of chunk `c` by `src`: as many words, no bit past the end. Takes the least
+    /// store.
     pub(in crate::hbitmap) fn assign(&mut self, c: usize, src: &[u64]) {
         let summary = words::summarize(src);
         let mut header = Header::EMPTY;
@@ -172,8 +167,8 @@ impl Chunks {
     }
 }
 
-/// Cuts words that begin at word `w` of the bitmap at the bounds of spans: the span in its chunk, the
-/// number of the first word in the bitmap, the words.
+/// Cuts words that begin at word `w` of the bitmap at the bounds of spans: the span in its chunk,
+/// the number of the first word in the bitmap, the words.
 fn spans_of_words(w: usize, words: &[u64]) -> impl Iterator<Item = (usize, usize, &[u64])> {
     let (mut rest, mut at) = (words, w);
     std::iter::from_fn(move || {

@@ -2,13 +2,13 @@
 //! Changes of bits, words and ranges within a chunk.
 
 use super::{Chunks, Header, ALL_SPANS, ALL_WORDS};
-use crate::hbitmap::geometry::{mask, ones_of, ARRAY_LEN, CHUNK_BITS, CHUNK_SHIFT, CHUNK_SPANS};
+use crate::hbitmap::geometry::{mask, ones_of, ARRAY_LEN, CHUNK_BITS, CHUNK_SPANS};
 use crate::hbitmap::geometry::{CHUNK_WORDS, SPAN_BITS, SPAN_SHIFT, SPAN_WORDS};
 use crate::hbitmap::words;
 
 impl Chunks {
-    /// Sets the bits `bits` of word `w` if its span is stored as words. `None` if it is not; else how
-    /// many were clear.
+    /// Sets the bits `bits` of word `w` if its span is stored as words. `None` if it is not; else
+    /// how many were clear.
     #[inline(always)]
     pub(in crate::hbitmap) fn set_stored(&mut self, w: usize, bits: u64) -> Option<u64> {
         let c = w / CHUNK_WORDS;
@@ -27,7 +27,7 @@ impl Chunks {
         *word |= bits;
         // Mostly it is one bit, and to count bits takes long without an instruction for it.
         let gained = if gained.is_power_of_two() { 1 } else { u64::from(gained.count_ones()) };
-        self.add_to_count(c, gained);
+        self.change_count(c, gained as i64);
         Some(gained)
     }
 
@@ -65,30 +65,13 @@ impl Chunks {
             if *word == 0 {
                 self.summary[w >> SPAN_SHIFT] &= !(1 << (w % SPAN_WORDS));
             }
-            self.take_from_count(c, u64::from(lost.count_ones()));
+            self.change_count(c, -i64::from(lost.count_ones()));
             self.close_if_empty(c, s);
         } else if header.has_array() {
             let first = (w % CHUNK_WORDS) as u64 * 64;
             ones_of(bits).for_each(|i| header.array_remove(first + i as u64));
             *self.memory.header_mut(c) = header.0;
         }
-    }
-
-    /// Sets bit `bit` of the bitmap if its chunk is stored as an array, or full, and there is room.
-    /// `None` if not; else whether the bit was clear.
-    #[inline(always)]
-    pub(in crate::hbitmap) fn set_in_header(&mut self, bit: u64) -> Option<bool> {
-        let c = (bit >> CHUNK_SHIFT) as usize;
-        let mut header = self.header(c);
-        if header.is_full() {
-            return Some(false);
-        }
-        if header.spans() != 0 {
-            return None;
-        }
-        let is_new = header.array_insert(bit % CHUNK_BITS);
-        *self.memory.header_mut(c) = header.0;
-        is_new
     }
 
     /// Sets the bits `first..=last` of chunk `c`.
@@ -163,7 +146,7 @@ impl Chunks {
             let (low, high) = ((from / 64) as usize, (to / 64) as usize);
             let left = u64::from(words[low] != 0) << low | u64::from(words[high] != 0) << high;
             self.summary[at] = self.summary[at] & !mask(from / 64, to / 64) | left;
-            self.take_from_count(c, lost);
+            self.change_count(c, -(lost as i64));
             self.close_if_empty(c, s);
         }
     }
@@ -195,7 +178,8 @@ impl Chunks {
         }
     }
 
-    /// Stores span `s` of chunk `c`, which is empty or stored as words. The caller sets a bit of it.
+    /// Stores span `s` of chunk `c`, which is empty or stored as words. The caller sets a bit of
+    /// it.
     #[inline(always)]
     pub(super) fn open_span(&mut self, c: usize, s: usize) {
         let mut header = self.header(c);
@@ -219,16 +203,9 @@ impl Chunks {
     }
 
     #[inline(always)]
-    pub(super) fn add_to_count(&mut self, c: usize, gained: u64) {
+    pub(super) fn change_count(&mut self, c: usize, by: i64) {
         let mut header = self.header(c);
-        header.set_count(header.count() + gained);
-        *self.memory.header_mut(c) = header.0;
-    }
-
-    #[inline(always)]
-    pub(super) fn take_from_count(&mut self, c: usize, lost: u64) {
-        let mut header = self.header(c);
-        header.set_count(header.count() - lost);
+        header.set_count(header.count().wrapping_add_signed(by));
         *self.memory.header_mut(c) = header.0;
     }
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The header of a chunk: how many bits are set, where they are stored, and up to six of their indices.
+//! The header of a chunk: how many bits are set, where they are stored, and up to six of their
+//! indices.
 
 use crate::hbitmap::geometry::{ARRAY_LEN, CHUNK_BITS};
 
 /// A header as it lies in memory. All zeroes is an empty chunk, so that calloc makes them.
 ///
 /// Field 0 is the count. Field 1 has a bit for each span that is stored as words, and [`FULL`] and
-/// [`HAS_ARRAY`]. The rest is the array: bit indices in ascending order, each with [`PRESENT`], then
-/// zeroes.
+/// [`HAS_ARRAY`]. The rest is the array: bit indices in ascending order, each with [`PRESENT`],
+/// then zeroes.
 pub(super) type Raw = [u16; 8];
 
 const COUNT: usize = 0;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The memory of headers and words: one block, so that glibc maps it as it maps QEMU's lowest level.
+//! The memory of headers and words: one block, so that glibc maps it as it maps QEMU's lowest
+//! level.
 //!
-//! Headers of their own would be of a size that glibc may take from its heap and clear: 8 MiB for an
-//! empty bitmap of 2^34 bits.
+//! Headers of their own would be of a size that glibc may take from its heap and clear: 8 MiB for
+//! an empty bitmap of 2^34 bits.
 
 use super::header::{Header, Raw};
 use crate::hbitmap::geometry::CHUNK_WORDS;

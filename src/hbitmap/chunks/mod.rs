@@ -5,8 +5,8 @@
 //!
 //! * *full*: all its bits are set. Nothing is stored.
 //! * *array*: up to six bits are set, or none. The header holds their indices.
-//! * *words*: the bits lie in the flat array of words, in spans of 64. A span that has no set bit is
-//!   not stored: its words and its summary word may hold anything.
+//! * *words*: the bits lie in the flat array of words, in spans of 64. A span that has no set bit
+//!   is not stored: its words and its summary word may hold anything.
 //!
 //! The summary has a bit for each word of a stored span, set if the word is not zero. A store
 //! changes when a chunk needs another one, and when all of it is replaced. A chunk that loses or
@@ -119,14 +119,6 @@ impl Chunks {
         (clear != 0).then(|| from + u64::from(clear.trailing_zeros()))
     }
 
-    /// Which words after word `w`, of the span that `w` is in, are not zero: bit `i` for word `i` of
-    /// the span. None if the store is an array.
-    #[inline]
-    pub(super) fn words_after(&self, w: usize) -> u64 {
-        let (c, s) = (w / CHUNK_WORDS, w % CHUNK_WORDS / SPAN_WORDS);
-        above(self.nonzero_words(c, s), (w % SPAN_WORDS) as u64)
-    }
-
     /// Which words of span `s` of chunk `c` are not zero. None if the store is an array.
     #[inline]
     pub(super) fn nonzero_words(&self, c: usize, s: usize) -> u64 {
@@ -143,8 +135,8 @@ impl Chunks {
         u32::from(if header.is_full() { ALL_SPANS } else { header.spans() })
     }
 
-    /// The bit in slot `slot` of the array of chunk `c`, if there is such a chunk, stored so, with that
-    /// many bits.
+    /// The bit in slot `slot` of the array of chunk `c`, if there is such a chunk, stored so, with
+    /// that many bits.
     #[inline]
     pub(super) fn array_slot(&self, c: usize, slot: u32) -> Option<u64> {
         if c < self.len() {
@@ -192,8 +184,8 @@ impl Chunks {
         found(word, self.memory.word(first + word))
     }
 
-    /// The first clear bit of bits `from..=last` of chunk `c`, or one past `last`. `None` if the bits
-    /// are all set.
+    /// The first clear bit of bits `from..=last` of chunk `c`, or one past `last`. `None` if the
+    /// bits are all set.
     #[inline(never)]
     pub(super) fn next_clear(&self, c: usize, from: u64, last: u64) -> Option<u64> {
         let header = self.header(c);

@@ -60,7 +60,7 @@ kernel!(
     expand(dst: &mut [u64], bits: u64, shift: u32), rescale::expand
 );
 kernel!(
-    /// Ors each aligned run of `2^shift` bits of `src` into one bit of `dst`, which has enough words
-    /// for that. `shift` is 1 to 63.
+    /// Ors each aligned run of `2^shift` bits of `src` into one bit of `dst`, which has enough
+    /// words for that. `shift` is 1 to 63.
     compress(dst: &mut [u64], src: &[u64], shift: u32), rescale::compress
 );

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Count, union and copy. No early exits and no branches on data, so that the compiler uses vectors.
+//! Count, union and copy. No early exits and no branches on data, so that the compiler uses
+//! vectors.
 
 use crate::hbitmap::geometry::{CHUNK_SPANS, SPAN_WORDS};
 

@@ -30,12 +30,15 @@ impl Error {
     }
 }
 
-// Only the addresses of these two count: an `errp` that is equal to one of them asks for the end of the process.
-/// Pass its address as `errp` where an error can't happen: one that does prints its message and aborts.
+// Only the addresses of these two count: an `errp` that is equal to one of them asks for the end of
+// the process.
+/// Pass its address as `errp` where an error can't happen: one that does prints its message and
+/// aborts.
 #[cfg_attr(feature = "capi", no_mangle)]
 #[allow(non_upper_case_globals)]
 pub(crate) static qdb_error_abort: AtomicPtr<Error> = AtomicPtr::new(ptr::null_mut());
-/// Pass its address as `errp` where an error ends the program: it prints its message and exits with status 1.
+/// Pass its address as `errp` where an error ends the program: it prints its message and exits with
+/// status 1.
 #[cfg_attr(feature = "capi", no_mangle)]
 #[allow(non_upper_case_globals)]
 pub(crate) static qdb_error_fatal: AtomicPtr<Error> = AtomicPtr::new(ptr::null_mut());
@@ -43,7 +46,8 @@ pub(crate) static qdb_error_fatal: AtomicPtr<Error> = AtomicPtr::new(ptr::null_m
 /// The text that the C library has for an errno.
 fn os_error_text(errno: i32) -> Vec<u8> {
     let mut buffer = [0u8; 256];
-    // SAFETY: the buffer is writable for the length that is passed, and a length of 256 is enough for the terminating NUL.
+    // SAFETY: the buffer is writable for the length that is passed, and a length of 256 is enough
+    // for the terminating NUL.
     let result =
         unsafe { libc::strerror_r(errno, buffer.as_mut_ptr().cast::<c_char>(), buffer.len()) };
     match CStr::from_bytes_until_nul(&buffer) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Lists of bitmap descriptions in QAPI's layout. Everything in them is malloc'ed, because C frees it.
+//! Lists of bitmap descriptions in QAPI's layout. Everything in them is malloc'ed, because C frees
+//! it.
 
 use std::ffi::c_char;
 use std::ptr;
@@ -55,7 +56,8 @@ pub(super) unsafe fn append(tail: &mut *mut *mut BlockDirtyInfoList, info: &Dirt
         inconsistent: info.inconsistent,
     });
     let entry = allocate(BlockDirtyInfoList { next: ptr::null_mut(), value });
-    // SAFETY: `*tail` is writable, as the caller promises; `entry` is the new last entry, and its `next` becomes the new tail.
+    // SAFETY: `*tail` is writable, as the caller promises; `entry` is the new last entry, and its
+    // `next` becomes the new tail.
     unsafe {
         **tail = entry;
         *tail = &raw mut (*entry).next;
@@ -68,8 +70,8 @@ pub(super) unsafe fn append(tail: &mut *mut *mut BlockDirtyInfoList, info: &Dirt
 /// `list` is NULL or came from `bdrv_query_dirty_bitmaps` and was not freed.
 pub(crate) unsafe fn free_info_list(mut list: *mut BlockDirtyInfoList) {
     while !list.is_null() {
-        // SAFETY: the entry, its value and the name are malloc'ed and not freed yet, as the caller promises; each is read before
-        // it is freed. free() takes a NULL name.
+        // SAFETY: the entry, its value and the name are malloc'ed and not freed yet, as the caller
+        // promises; each is read before it is freed. free() takes a NULL name.
         unsafe {
             let BlockDirtyInfoList { next, value } = list.read();
             libc::free((*value).name.cast());

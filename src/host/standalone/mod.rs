@@ -28,7 +28,8 @@ pub struct Standalone;
 /// An object that waits for its end.
 struct Retired<T>(*mut T);
 
-// SAFETY: the object is Send, and this has it for itself but for readers, who are gone when it is used.
+// SAFETY: the object is Send, and this has it for itself but for readers, who are gone when it is
+// used.
 unsafe impl<T: Send> Send for Retired<T> {}
 
 impl<T> Retired<T> {
@@ -58,7 +59,8 @@ impl Host for Standalone {
 
     #[inline]
     unsafe fn unlock(node: &BlockDriverState) {
-        // Unlocking an unlocked mutex would be undefined behaviour, and a C caller can do it by mistake.
+        // Unlocking an unlocked mutex would be undefined behaviour, and a C caller can do it by
+        // mistake.
         if !node.mutex().is_locked() {
             fail(format_args!("bdrv_dirty_bitmap_unlock: the node's bitmaps are not locked"));
         }
@@ -82,7 +84,8 @@ impl Host for Standalone {
         }
         let object = Retired(object);
         epoch::pin().defer(move || object.free());
-        // Retiring is rare, so nothing else would move the epoch on: twice, unless somebody reads, and the object is dropped.
+        // Retiring is rare, so nothing else would move the epoch on: twice, unless somebody reads,
+        // and the object is dropped.
         for _ in 0..3 {
             epoch::pin().flush();
         }

@@ -15,15 +15,16 @@ use crate::dirty_bitmap::NodeBitmaps;
 /// A handle to a node; the node lives as long as one of them.
 pub type NodeHandle = Arc<BlockDriverState>;
 
-/// How a node's format driver stores bitmaps. Any member may be NULL: the driver does not have that function.
+/// How a node's format driver stores bitmaps. Any member may be NULL: the driver does not have that
+/// function.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct QdbDriver {
     /// Whether bitmaps can be stored; asked by bdrv_supports_persistent_dirty_bitmap().
     pub supports_persistent:
         Option<unsafe extern "C" fn(bs: *mut BlockDriverState, opaque: *mut c_void) -> bool>,
-    /// Whether one more bitmap of this name and granularity (bytes) could be stored; on false it sets `errp`.
-    /// Asked by bdrv_co_can_store_new_dirty_bitmap().
+    /// Whether one more bitmap of this name and granularity (bytes) could be stored; on false it
+    /// sets `errp`. Asked by bdrv_co_can_store_new_dirty_bitmap().
     pub can_store: Option<
         unsafe extern "C" fn(
             bs: *mut BlockDriverState,
@@ -33,8 +34,8 @@ pub struct QdbDriver {
             errp: *mut *mut Error,
         ) -> bool,
     >,
-    /// Removes the stored bitmap of this name. 0, or a negative errno with `errp` set. Absence of the bitmap is not an error.
-    /// Called by bdrv_co_remove_persistent_dirty_bitmap().
+    /// Removes the stored bitmap of this name. 0, or a negative errno with `errp` set. Absence of
+    /// the bitmap is not an error. Called by bdrv_co_remove_persistent_dirty_bitmap().
     pub remove: Option<
         unsafe extern "C" fn(
             bs: *mut BlockDriverState,
@@ -52,8 +53,9 @@ struct Driver {
     opaque: *mut c_void,
 }
 
-// SAFETY: `opaque` is never looked into here; it is handed back to the embedder's functions, on the thread that calls into the
-// library. Which threads those are is the embedder's choice (documented at qdb_node_set_driver).
+// SAFETY: `opaque` is never looked into here; it is handed back to the embedder's functions, on the
+// thread that calls into the library. Which threads those are is the embedder's choice (documented
+// at qdb_node_set_driver).
 unsafe impl Send for Driver {}
 
 /// A block node: what bitmaps are attached to.
@@ -70,8 +72,9 @@ pub struct BlockDriverState {
 }
 
 impl BlockDriverState {
-    /// A node of `length` bytes; a negative `length` is the negative errno that asking for the length gives.
-    /// `cluster_size` is in bytes, 0 if unknown. It is never checked: it only chooses the default granularity.
+    /// A node of `length` bytes; a negative `length` is the negative errno that asking for the
+    /// length gives. `cluster_size` is in bytes, 0 if unknown. It is never checked: it only chooses
+    /// the default granularity.
     #[must_use]
     pub fn new(length: i64, cluster_size: i64, name: Option<&CStr>) -> NodeHandle {
         Arc::new_cyclic(|this| Self {
@@ -101,7 +104,8 @@ impl BlockDriverState {
         self.length.load(Ordering::Relaxed)
     }
 
-    /// Sets what [`length`](Self::length) gives. Bitmaps keep their size: see `bdrv_dirty_bitmap_truncate`.
+    /// Sets what [`length`](Self::length) gives. Bitmaps keep their size: see
+    /// `bdrv_dirty_bitmap_truncate`.
     pub fn set_length(&self, length: i64) {
         self.length.store(length, Ordering::Relaxed);
     }
