@@ -156,7 +156,8 @@ typedef struct BlockDirtyInfoList {
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**
- * How a node's format driver stores bitmaps. Any member may be NULL: the driver does not have that function.
+ * How a node's format driver stores bitmaps. Any member may be NULL: the driver does not have that
+ * function.
  */
 typedef struct QdbDriver {
     /**
@@ -164,13 +165,13 @@ typedef struct QdbDriver {
      */
     bool (*supports_persistent)(BlockDriverState *bs, void *opaque);
     /**
-     * Whether one more bitmap of this name and granularity (bytes) could be stored; on false it sets `errp`.
-     * Asked by bdrv_co_can_store_new_dirty_bitmap().
+     * Whether one more bitmap of this name and granularity (bytes) could be stored; on false it
+     * sets `errp`. Asked by bdrv_co_can_store_new_dirty_bitmap().
      */
     bool (*can_store)(BlockDriverState *bs, const char *name, uint32_t granularity, void *opaque, Error **errp);
     /**
-     * Removes the stored bitmap of this name. 0, or a negative errno with `errp` set. Absence of the bitmap is not an error.
-     * Called by bdrv_co_remove_persistent_dirty_bitmap().
+     * Removes the stored bitmap of this name. 0, or a negative errno with `errp` set. Absence of
+     * the bitmap is not an error. Called by bdrv_co_remove_persistent_dirty_bitmap().
      */
     int (*remove)(BlockDriverState *bs, const char *name, void *opaque, Error **errp);
 } QdbDriver;
@@ -184,7 +185,8 @@ extern "C" {
  * Makes a clean bitmap.
  *
  * @param size         Items, at most INT64_MAX. (A dirty bitmap's items are bytes.)
- * @param granularity  log2 of the items that one bit stands for: 0 to 63. At most 2^41 bits may result.
+ * @param granularity  log2 of the items that one bit stands for: 0 to 63. At most 2^41 bits may
+ *                     result.
  * @return             The bitmap; free it with hbitmap_free().
  *
  * Aborts if size or granularity are out of range. QEMU: util/hbitmap.c.
@@ -192,7 +194,8 @@ extern "C" {
 HBitmap *hbitmap_alloc(uint64_t size, int granularity);
 
 /**
- * Changes the size of a bitmap. Items that are added are clean; iterators of the bitmap stay usable.
+ * Changes the size of a bitmap. Items that are added are clean; iterators of the bitmap stay
+ * usable.
  *
  * @param size  Items, at most INT64_MAX; at most 2^41 bits may result, or it aborts.
  *
@@ -202,16 +205,15 @@ void hbitmap_truncate(HBitmap *hb, uint64_t size);
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**
- * Makes `result` the union of `a` and `b`. `result` may be one of them, or both; granularities may differ.
+ * Makes `result` the union of `a` and `b`. `result` may be one of them, or both; granularities may
+ * differ.
  *
- * @return  true if it was done; false if the sizes differ, and then `result` is untouched. (In a QEMU build different sizes abort,
- *          because QEMU's prototype has no return value.)
+ * @return  true if it was done; false if the sizes differ, and then `result` is untouched. (In a
+ *          QEMU build different sizes abort, because QEMU's prototype has no return value.)
  *
  * QEMU: util/hbitmap.c.
  */
-bool hbitmap_merge(const HBitmap *a,
-                   const HBitmap *b,
-                   HBitmap *result);
+bool hbitmap_merge(const HBitmap *a, const HBitmap *b, HBitmap *result);
 #endif
 
 /**
@@ -225,13 +227,14 @@ bool hbitmap_empty(const HBitmap *hb);
 int hbitmap_granularity(const HBitmap *hb);
 
 /**
- * The number of set items: set bits times the granularity, which may be more than the size if the last bit is set. QEMU:
- * util/hbitmap.c.
+ * The number of set items: set bits times the granularity, which may be more than the size if the
+ * last bit is set. QEMU: util/hbitmap.c.
  */
 uint64_t hbitmap_count(const HBitmap *hb);
 
 /**
- * Sets the items `start` to `start + count`, and with them all items that share a bit with one of these.
+ * Sets the items `start` to `start + count`, and with them all items that share a bit with one of
+ * these.
  *
  * @param start  The first item.
  * @param count  Items; 0 does nothing.
@@ -244,13 +247,13 @@ void hbitmap_set(HBitmap *hb, uint64_t start, uint64_t count);
  * Resets the items `start` to `start + count`.
  *
  * @param start  The first item, a multiple of the granularity.
- * @param count  Items, a multiple of the granularity unless the range ends exactly at the size; 0 does nothing.
+ * @param count  Items, a multiple of the granularity unless the range ends exactly at the size; 0
+ *               does nothing.
  *
- * Aborts if the range is not aligned so, or ends past the last bit. Trace event: hbitmap_reset. QEMU: util/hbitmap.c.
+ * Aborts if the range is not aligned so, or ends past the last bit. Trace event: hbitmap_reset.
+ * QEMU: util/hbitmap.c.
  */
-void hbitmap_reset(HBitmap *hb,
-                   uint64_t start,
-                   uint64_t count);
+void hbitmap_reset(HBitmap *hb, uint64_t start, uint64_t count);
 
 /**
  * Resets all items. QEMU: util/hbitmap.c.
@@ -267,14 +270,14 @@ void hbitmap_reset_all(HBitmap *hb);
 bool hbitmap_get(const HBitmap *hb, uint64_t item);
 
 /**
- * Whether the bitmap can be serialised: its granularity is below 58 (2^58 items a bit). The other functions that serialise abort
- * if it is not. QEMU: util/hbitmap.c.
+ * Whether the bitmap can be serialised: its granularity is below 58 (2^58 items a bit). The other
+ * functions that serialise abort if it is not. QEMU: util/hbitmap.c.
  */
 bool hbitmap_is_serializable(const HBitmap *hb);
 
 /**
- * The items that parts of a serialised bitmap must start at and end at a multiple of (the last part ends at the bitmap's end): 64
- * bits' worth. QEMU: util/hbitmap.c.
+ * The items that parts of a serialised bitmap must start at and end at a multiple of (the last
+ * part ends at the bitmap's end): 64 bits' worth. QEMU: util/hbitmap.c.
  */
 uint64_t hbitmap_serialization_align(const HBitmap *hb);
 
@@ -284,15 +287,15 @@ uint64_t hbitmap_serialization_align(const HBitmap *hb);
  * @param start  The first item.
  * @param count  Items; 0 takes no bytes.
  *
- * Aborts if the part is not aligned to hbitmap_serialization_align(), or ends past the last bit. A part across 2^64 gives a number
- * that no buffer has, as in QEMU, whose callers refuse it. QEMU: util/hbitmap.c.
+ * Aborts if the part is not aligned to hbitmap_serialization_align(), or ends past the last bit. A
+ * part across 2^64 gives a number that no buffer has, as in QEMU, whose callers refuse it. QEMU:
+ * util/hbitmap.c.
  */
-uint64_t hbitmap_serialization_size(const HBitmap *hb,
-                                    uint64_t start,
-                                    uint64_t count);
+uint64_t hbitmap_serialization_size(const HBitmap *hb, uint64_t start, uint64_t count);
 
 /**
- * Writes a part to memory: words of 64 bits, little-endian on every machine, the lowest item in the lowest bit.
+ * Writes a part to memory: words of 64 bits, little-endian on every machine, the lowest item in
+ * the lowest bit.
  *
  * @param buf    hbitmap_serialization_size() bytes.
  * @param start  The first item.
@@ -300,10 +303,7 @@ uint64_t hbitmap_serialization_size(const HBitmap *hb,
  *
  * Aborts as hbitmap_serialization_size(). QEMU: util/hbitmap.c.
  */
-void hbitmap_serialize_part(const HBitmap *hb,
-                            uint8_t *buf,
-                            uint64_t start,
-                            uint64_t count);
+void hbitmap_serialize_part(const HBitmap *hb, uint8_t *buf, uint64_t start, uint64_t count);
 
 /**
  * Reads a part from memory. Set bits past the end of the bitmap are dropped.
@@ -311,15 +311,12 @@ void hbitmap_serialize_part(const HBitmap *hb,
  * @param buf     hbitmap_serialization_size() bytes, as hbitmap_serialize_part() wrote them.
  * @param start   The first item.
  * @param count   Items; 0 does nothing, whatever `finish` is.
- * @param finish  Whether this is the last part. The bitmap is usable after every part here; QEMU's needs the finish.
+ * @param finish  Whether this is the last part. The bitmap is usable after every part here; QEMU's
+ *                needs the finish.
  *
  * Aborts as hbitmap_serialization_size(). QEMU: util/hbitmap.c.
  */
-void hbitmap_deserialize_part(HBitmap *hb,
-                              uint8_t *buf,
-                              uint64_t start,
-                              uint64_t count,
-                              bool finish);
+void hbitmap_deserialize_part(HBitmap *hb, uint8_t *buf, uint64_t start, uint64_t count, bool finish);
 
 /**
  * Makes a part clean; arguments and aborts as hbitmap_deserialize_part(). QEMU: util/hbitmap.c.
@@ -327,13 +324,10 @@ void hbitmap_deserialize_part(HBitmap *hb,
 void hbitmap_deserialize_zeroes(HBitmap *hb, uint64_t start, uint64_t count, bool finish);
 
 /**
- * Makes a part dirty, up to the end of the bitmap and not beyond; arguments and aborts as hbitmap_deserialize_part(). QEMU:
- * util/hbitmap.c.
+ * Makes a part dirty, up to the end of the bitmap and not beyond; arguments and aborts as
+ * hbitmap_deserialize_part(). QEMU: util/hbitmap.c.
  */
-void hbitmap_deserialize_ones(HBitmap *hb,
-                              uint64_t start,
-                              uint64_t count,
-                              bool finish);
+void hbitmap_deserialize_ones(HBitmap *hb, uint64_t start, uint64_t count, bool finish);
 
 /**
  * Ends a series of deserialised parts. QEMU: util/hbitmap.c.
@@ -341,15 +335,15 @@ void hbitmap_deserialize_ones(HBitmap *hb,
 void hbitmap_deserialize_finish(HBitmap *hb);
 
 /**
- * The SHA-256 of the bitmap's words (as hbitmap_serialize_part() of the whole bitmap would write them) in 64 hexadecimal digits.
+ * The SHA-256 of the bitmap's words (as hbitmap_serialize_part() of the whole bitmap would write
+ * them) in 64 hexadecimal digits.
  *
  * @param errp  Not used: this can't fail.
  * @return      A string from malloc(); free it with free() or g_free().
  *
  * QEMU: util/hbitmap.c.
  */
-char *hbitmap_sha256(const HBitmap *bitmap,
-                     Error **errp);
+char *hbitmap_sha256(const HBitmap *bitmap, Error **errp);
 
 /**
  * Frees a bitmap. NULL aborts, as everywhere. QEMU: util/hbitmap.c.
@@ -357,36 +351,35 @@ char *hbitmap_sha256(const HBitmap *bitmap,
 void hbitmap_free(HBitmap *hb);
 
 /**
- * Sets up an iterator: hbitmap_iter_next() will return the first set item at or after `first`, in the order of items.
+ * Sets up an iterator: hbitmap_iter_next() will return the first set item at or after `first`, in
+ * the order of items.
  *
- * Items may be set and reset while an iterator is in use: it returns only items that are set when it returns them, but may miss
- * some that are set behind its back.
+ * Items may be set and reset while an iterator is in use: it returns only items that are set when
+ * it returns them, but may miss some that are set behind its back.
  *
  * @param hbi    Uninitialised memory is fine.
  * @param first  An item; aborts if it is past the last bit (so an empty bitmap can't be iterated).
  *
  * QEMU: util/hbitmap.c.
  */
-void hbitmap_iter_init(HBitmapIter *hbi,
-                       const HBitmap *hb,
-                       uint64_t first);
+void hbitmap_iter_init(HBitmapIter *hbi, const HBitmap *hb, uint64_t first);
 
 /**
  * The first item in a range that is set, or -1.
  *
  * @param start  The first item, not negative. One past the end finds nothing.
- * @param count  Items, not negative; cut at the end of the bitmap, so INT64_MAX means up to the end.
+ * @param count  Items, not negative; cut at the end of the bitmap, so INT64_MAX means up to the
+ *               end.
  *
  * Aborts on negative arguments. QEMU: util/hbitmap.c.
  */
 int64_t hbitmap_next_dirty(const HBitmap *hb, int64_t start, int64_t count);
 
 /**
- * The first item in a range that is not set, or -1. Arguments and aborts as hbitmap_next_dirty(). QEMU: util/hbitmap.c.
+ * The first item in a range that is not set, or -1. Arguments and aborts as hbitmap_next_dirty().
+ * QEMU: util/hbitmap.c.
  */
-int64_t hbitmap_next_zero(const HBitmap *hb,
-                          int64_t start,
-                          int64_t count);
+int64_t hbitmap_next_zero(const HBitmap *hb, int64_t start, int64_t count);
 
 /**
  * The first run of set items in `start` to `end`.
@@ -415,15 +408,14 @@ bool hbitmap_next_dirty_area(const HBitmap *hb,
  * @param pnum   How many items, 1 to `count`, are as the first one.
  * @return       Whether item `start` is set.
  *
- * Aborts on arguments out of range. QEMU: util/hbitmap.c (10.0; 7.2 returned false for a set run that ends inside the range).
+ * Aborts on arguments out of range. QEMU: util/hbitmap.c (10.0; 7.2 returned false for a set run
+ * that ends inside the range).
  */
-bool hbitmap_status(const HBitmap *hb,
-                    int64_t start,
-                    int64_t count,
-                    int64_t *pnum);
+bool hbitmap_status(const HBitmap *hb, int64_t start, int64_t count, int64_t *pnum);
 
 /**
- * The next set item of an iterator: the first item of its granularity group. -1 at the end. QEMU: util/hbitmap.c.
+ * The next set item of an iterator: the first item of its granularity group. -1 at the end. QEMU:
+ * util/hbitmap.c.
  */
 int64_t hbitmap_iter_next(HBitmapIter *hbi);
 
@@ -454,10 +446,12 @@ BdrvDirtyBitmap *bdrv_find_dirty_bitmap(BlockDriverState *bs, const char *name);
  * Makes a clean, enabled bitmap of the node's length and attaches it to the node.
  *
  * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts.
- * @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most BDRV_BITMAP_MAX_NAME_SIZE bytes.
- * @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not get length of device: REASON" (and
- *                     then errno is set as well).
- * @return             The bitmap; bdrv_release_dirty_bitmap() ends it. NULL on error, and then nothing has changed.
+ * @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most
+ *                     BDRV_BITMAP_MAX_NAME_SIZE bytes.
+ * @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not
+ *                     get length of device: REASON" (and then errno is set as well).
+ * @return             The bitmap; bdrv_release_dirty_bitmap() ends it. NULL on error, and then
+ *                     nothing has changed.
  *
  * Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
  */
@@ -467,14 +461,16 @@ BdrvDirtyBitmap *bdrv_create_dirty_bitmap(BlockDriverState *bs,
                                           Error **errp);
 
 /**
- * The bytes that a bitmap covers: the node's length when the bitmap was made, or that of the last bdrv_dirty_bitmap_truncate().
+ * The bytes that a bitmap covers: the node's length when the bitmap was made, or that of the last
+ * bdrv_dirty_bitmap_truncate().
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
 int64_t bdrv_dirty_bitmap_size(const BdrvDirtyBitmap *bitmap);
 
 /**
- * The name of a bitmap, or NULL. It belongs to the bitmap (after bdrv_dirty_bitmap_abdicate(): to the successor).
+ * The name of a bitmap, or NULL. It belongs to the bitmap (after bdrv_dirty_bitmap_abdicate(): to
+ * the successor).
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
@@ -488,12 +484,12 @@ const char *bdrv_dirty_bitmap_name(const BdrvDirtyBitmap *bitmap);
 bool bdrv_dirty_bitmap_has_successor(BdrvDirtyBitmap *bitmap);
 
 /**
- * Marks a bitmap as used by an operation, or no longer. A busy bitmap can't be released, truncated or merged into.
+ * Marks a bitmap as used by an operation, or no longer. A busy bitmap can't be released, truncated
+ * or merged into.
  *
  * Lock: taken here. QEMU: block/dirty-bitmap.c.
  */
-void bdrv_dirty_bitmap_set_busy(BdrvDirtyBitmap *bitmap,
-                                bool busy);
+void bdrv_dirty_bitmap_set_busy(BdrvDirtyBitmap *bitmap, bool busy);
 
 /**
  * Whether a bitmap records the writes to its node (itself: a successor does not count).
@@ -506,27 +502,27 @@ bool bdrv_dirty_bitmap_enabled(BdrvDirtyBitmap *bitmap);
  * Refuses a bitmap that is in a state it must not be in.
  *
  * @param flags  Of enum BitmapCheckFlags; looked at in that order.
- * @param errp   "Bitmap 'NAME' is currently in use by another operation and cannot be used", "Bitmap 'NAME' is readonly and cannot be
- *               modified", or "Bitmap 'NAME' is inconsistent and cannot be used" with a hint.
+ * @param errp   "Bitmap 'NAME' is currently in use by another operation and cannot be used",
+ *               "Bitmap 'NAME' is readonly and cannot be modified", or "Bitmap 'NAME' is
+ *               inconsistent and cannot be used" with a hint.
  * @return       0, or -1 if it is refused.
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
-int bdrv_dirty_bitmap_check(const BdrvDirtyBitmap *bitmap,
-                            uint32_t flags,
-                            Error **errp);
+int bdrv_dirty_bitmap_check(const BdrvDirtyBitmap *bitmap, uint32_t flags, Error **errp);
 
 /**
- * Freezes a bitmap: it becomes busy and disabled, and a new bitmap without a name, its successor, records if it did.
+ * Freezes a bitmap: it becomes busy and disabled, and a new bitmap without a name, its successor,
+ * records if it did.
  *
- * @param errp  As for bdrv_dirty_bitmap_check() of a busy bitmap; "Cannot create a successor for a bitmap that already has one";
- *              "could not get length of device: REASON" (and then errno is set as well).
+ * @param errp  As for bdrv_dirty_bitmap_check() of a busy bitmap; "Cannot create a successor for a
+ *              bitmap that already has one"; "could not get length of device: REASON" (and then
+ *              errno is set as well).
  * @return      0, or -1 on error, and then nothing has changed.
  *
  * Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
  */
-int bdrv_dirty_bitmap_create_successor(BdrvDirtyBitmap *bitmap,
-                                       Error **errp);
+int bdrv_dirty_bitmap_create_successor(BdrvDirtyBitmap *bitmap, Error **errp);
 
 /**
  * bdrv_enable_dirty_bitmap() for a caller who holds the lock. NULL aborts.
@@ -543,26 +539,28 @@ void bdrv_enable_dirty_bitmap_locked(BdrvDirtyBitmap *bitmap);
 void bdrv_dirty_bitmap_enable_successor(BdrvDirtyBitmap *bitmap);
 
 /**
- * Replaces a bitmap by its successor, which takes over name and persistence. The bitmap is released.
+ * Replaces a bitmap by its successor, which takes over name and persistence. The bitmap is
+ * released.
  *
  * @param errp  "Cannot relinquish control if there's no successor present".
  * @return      The successor; NULL on error, and then nothing has changed.
  *
- * Aborts if the bitmap has iterators. Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
+ * Aborts if the bitmap has iterators. Lock: taken here; the big lock is held. QEMU:
+ * block/dirty-bitmap.c.
  */
 BdrvDirtyBitmap *bdrv_dirty_bitmap_abdicate(BdrvDirtyBitmap *bitmap, Error **errp);
 
 /**
- * Takes what the successor of a bitmap recorded back into the bitmap, and releases the successor. The bitmap is no longer busy, and
- * records if the successor did.
+ * Takes what the successor of a bitmap recorded back into the bitmap, and releases the successor.
+ * The bitmap is no longer busy, and records if the successor did.
  *
  * @param errp  "Cannot reclaim a successor when none is present".
  * @return      The bitmap; NULL on error, and then nothing has changed.
  *
- * Aborts if the successor has iterators, is busy, or has a successor. Lock: held; the big lock is held. QEMU: block/dirty-bitmap.c.
+ * Aborts if the successor has iterators, is busy, or has a successor. Lock: held; the big lock is
+ * held. QEMU: block/dirty-bitmap.c.
  */
-BdrvDirtyBitmap *bdrv_reclaim_dirty_bitmap_locked(BdrvDirtyBitmap *parent,
-                                                  Error **errp);
+BdrvDirtyBitmap *bdrv_reclaim_dirty_bitmap_locked(BdrvDirtyBitmap *parent, Error **errp);
 
 /**
  * bdrv_reclaim_dirty_bitmap_locked() for a caller who does not hold the lock.
@@ -576,37 +574,38 @@ BdrvDirtyBitmap *bdrv_reclaim_dirty_bitmap(BdrvDirtyBitmap *parent, Error **errp
  *
  * @param bytes  Not negative.
  *
- * Aborts if a bitmap is busy, or has a successor or iterators. Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
+ * Aborts if a bitmap is busy, or has a successor or iterators. Lock: taken here; the big lock is
+ * held. QEMU: block/dirty-bitmap.c.
  */
-void bdrv_dirty_bitmap_truncate(BlockDriverState *bs,
-                                int64_t bytes);
+void bdrv_dirty_bitmap_truncate(BlockDriverState *bs, int64_t bytes);
 
 /**
  * Takes a bitmap off its node and frees it. What is stored in the image stays there.
  *
- * Aborts if the bitmap has iterators, is busy, or has a successor. Lock: taken here; the big lock is held. QEMU:
- * block/dirty-bitmap.c.
+ * Aborts if the bitmap has iterators, is busy, or has a successor. Lock: taken here; the big lock
+ * is held. QEMU: block/dirty-bitmap.c.
  */
 void bdrv_release_dirty_bitmap(BdrvDirtyBitmap *bitmap);
 
 /**
  * Releases all bitmaps of a node that have a name. What is stored in the image stays there.
  *
- * Aborts if one of them has iterators, is busy, or has a successor. Lock: taken here; the big lock is held. QEMU:
- * block/dirty-bitmap.c.
+ * Aborts if one of them has iterators, is busy, or has a successor. Lock: taken here; the big lock
+ * is held. QEMU: block/dirty-bitmap.c.
  */
 void bdrv_release_named_dirty_bitmaps(BlockDriverState *bs);
 
 /**
- * Stops a bitmap from recording the writes to its node. NULL does nothing but warn on stderr: QEMU's blockdev.c passes it when it
- * undoes the enabling of a bitmap that does not exist.
+ * Stops a bitmap from recording the writes to its node. NULL does nothing but warn on stderr:
+ * QEMU's blockdev.c passes it when it undoes the enabling of a bitmap that does not exist.
  *
  * Lock: taken here. QEMU: block/dirty-bitmap.c.
  */
 void bdrv_disable_dirty_bitmap(BdrvDirtyBitmap *bitmap);
 
 /**
- * Makes a bitmap record the writes to its node. NULL does nothing but warn on stderr, as in bdrv_disable_dirty_bitmap().
+ * Makes a bitmap record the writes to its node. NULL does nothing but warn on stderr, as in
+ * bdrv_disable_dirty_bitmap().
  *
  * Lock: taken here. QEMU: block/dirty-bitmap.c.
  */
@@ -615,7 +614,8 @@ void bdrv_enable_dirty_bitmap(BdrvDirtyBitmap *bitmap);
 /**
  * Descriptions of all bitmaps of a node, newest first.
  *
- * @return  A list from malloc(); qdb_dirty_info_list_free() (in QEMU: qapi_free_BlockDirtyInfoList()) frees it. NULL if there is none.
+ * @return  A list from malloc(); qdb_dirty_info_list_free() (in QEMU:
+ *          qapi_free_BlockDirtyInfoList()) frees it. NULL if there is none.
  *
  * Lock: taken here. QEMU: block/dirty-bitmap.c.
  */
@@ -638,7 +638,8 @@ bool bdrv_dirty_bitmap_get_locked(BdrvDirtyBitmap *bitmap, int64_t offset);
 bool bdrv_dirty_bitmap_get(BdrvDirtyBitmap *bitmap, int64_t offset);
 
 /**
- * The granularity, in bytes, that suits a node: its cluster size, but at least 4096 and at most 65536; 65536 if it has none.
+ * The granularity, in bytes, that suits a node: its cluster size, but at least 4096 and at most
+ * 65536; 65536 if it has none.
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
@@ -652,8 +653,9 @@ uint32_t bdrv_get_default_bitmap_granularity(BlockDriverState *bs);
 uint32_t bdrv_dirty_bitmap_granularity(const BdrvDirtyBitmap *bitmap);
 
 /**
- * Makes an iterator at the start of a bitmap. As long as it lives, the bitmap can't be released or truncated. It walks what the
- * bitmap records at the time, also after a merge with a backup or bdrv_restore_dirty_bitmap().
+ * Makes an iterator at the start of a bitmap. As long as it lives, the bitmap can't be released or
+ * truncated. It walks what the bitmap records at the time, also after a merge with a backup or
+ * bdrv_restore_dirty_bitmap().
  *
  * @return  The iterator; bdrv_dirty_iter_free() frees it.
  *
@@ -688,11 +690,10 @@ void bdrv_set_dirty_bitmap_locked(BdrvDirtyBitmap *bitmap, int64_t offset, int64
  * @param offset  Of the first byte.
  * @param bytes   0 does nothing.
  *
- * Aborts if the bitmap is read-only, or the range is negative or ends past its end. Lock: taken here. QEMU: block/dirty-bitmap.c.
+ * Aborts if the bitmap is read-only, or the range is negative or ends past its end. Lock: taken
+ * here. QEMU: block/dirty-bitmap.c.
  */
-void bdrv_set_dirty_bitmap(BdrvDirtyBitmap *bitmap,
-                           int64_t offset,
-                           int64_t bytes);
+void bdrv_set_dirty_bitmap(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes);
 
 /**
  * bdrv_reset_dirty_bitmap() for a caller who holds the lock.
@@ -705,32 +706,32 @@ void bdrv_reset_dirty_bitmap_locked(BdrvDirtyBitmap *bitmap, int64_t offset, int
  * Marks a range clean.
  *
  * @param offset  Of the first byte, a multiple of the granularity.
- * @param bytes   A multiple of the granularity unless the range ends exactly at the bitmap's end; 0 does nothing.
+ * @param bytes   A multiple of the granularity unless the range ends exactly at the bitmap's end;
+ *                0 does nothing.
  *
- * Aborts if the bitmap is read-only, or the range is not aligned so, is negative, or ends past the end. Lock: taken here. QEMU:
- * block/dirty-bitmap.c.
+ * Aborts if the bitmap is read-only, or the range is not aligned so, is negative, or ends past the
+ * end. Lock: taken here. QEMU: block/dirty-bitmap.c.
  */
-void bdrv_reset_dirty_bitmap(BdrvDirtyBitmap *bitmap,
-                             int64_t offset,
-                             int64_t bytes);
+void bdrv_reset_dirty_bitmap(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes);
 
 /**
  * Marks everything clean.
  *
- * @param out  If not NULL, receives what was recorded, for bdrv_restore_dirty_bitmap() or hbitmap_free(); the bitmap gets a new, clean
- *             HBitmap.
+ * @param out  If not NULL, receives what was recorded, for bdrv_restore_dirty_bitmap() or
+ *             hbitmap_free(); the bitmap gets a new, clean HBitmap.
  *
  * Aborts if the bitmap is read-only. Lock: taken here. QEMU: block/dirty-bitmap.c.
  */
-void bdrv_clear_dirty_bitmap(BdrvDirtyBitmap *bitmap,
-                             HBitmap **out);
+void bdrv_clear_dirty_bitmap(BdrvDirtyBitmap *bitmap, HBitmap **out);
 
 /**
- * Puts back what bdrv_clear_dirty_bitmap() or a merge gave, and frees what the bitmap recorded since.
+ * Puts back what bdrv_clear_dirty_bitmap() or a merge gave, and frees what the bitmap recorded
+ * since.
  *
  * @param backup  Taken over by the bitmap; not NULL.
  *
- * Aborts if the bitmap is read-only. Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
+ * Aborts if the bitmap is read-only. Lock: taken here; the big lock is held. QEMU:
+ * block/dirty-bitmap.c.
  */
 void bdrv_restore_dirty_bitmap(BdrvDirtyBitmap *bitmap, HBitmap *backup);
 
@@ -740,12 +741,14 @@ void bdrv_restore_dirty_bitmap(BdrvDirtyBitmap *bitmap, HBitmap *backup);
  * @param offset  A multiple of bdrv_dirty_bitmap_serialization_align().
  * @param bytes   A multiple of it, unless the part ends at the bitmap's end; 0 takes no bytes.
  *
- * Aborts if the part is not aligned so, or ends past the end. Lock: taken here. QEMU: block/dirty-bitmap.c.
+ * Aborts if the part is not aligned so, or ends past the end. Lock: taken here. QEMU:
+ * block/dirty-bitmap.c.
  */
 uint64_t bdrv_dirty_bitmap_serialization_size(const BdrvDirtyBitmap *bitmap, uint64_t offset, uint64_t bytes);
 
 /**
- * The bytes of the disk that serialised parts start at and end at a multiple of: 64 granularity units.
+ * The bytes of the disk that serialised parts start at and end at a multiple of: 64 granularity
+ * units.
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
@@ -754,7 +757,8 @@ uint64_t bdrv_dirty_bitmap_serialization_align(const BdrvDirtyBitmap *bitmap);
 /**
  * The bytes of the disk that a chunk of serialised bitmap covers.
  *
- * @param serialized_chunk_size  Bytes: a multiple of 8, not negative, at most INT_MAX / 8, or it aborts.
+ * @param serialized_chunk_size  Bytes: a multiple of 8, not negative, at most INT_MAX / 8, or it
+ *                               aborts.
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
@@ -765,7 +769,8 @@ uint64_t bdrv_dirty_bitmap_serialization_coverage(int serialized_chunk_size, con
  *
  * @param buf  bdrv_dirty_bitmap_serialization_size() bytes.
  *
- * Offset, length and aborts as bdrv_dirty_bitmap_serialization_size(). Lock: taken here. QEMU: block/dirty-bitmap.c.
+ * Offset, length and aborts as bdrv_dirty_bitmap_serialization_size(). Lock: taken here. QEMU:
+ * block/dirty-bitmap.c.
  */
 void bdrv_dirty_bitmap_serialize_part(const BdrvDirtyBitmap *bitmap,
                                       uint8_t *buf,
@@ -775,10 +780,13 @@ void bdrv_dirty_bitmap_serialize_part(const BdrvDirtyBitmap *bitmap,
 /**
  * Reads a part of a bitmap from memory. Set bits past the end of the bitmap are dropped.
  *
- * @param buf     bdrv_dirty_bitmap_serialization_size() bytes, as bdrv_dirty_bitmap_serialize_part() wrote them.
- * @param finish  Whether this is the last part. The bitmap is usable after every part here; QEMU's needs the finish.
+ * @param buf     bdrv_dirty_bitmap_serialization_size() bytes, as
+ *                bdrv_dirty_bitmap_serialize_part() wrote them.
+ * @param finish  Whether this is the last part. The bitmap is usable after every part here; QEMU's
+ *                needs the finish.
  *
- * Offset, length and aborts as bdrv_dirty_bitmap_serialization_size(). Lock: taken here. QEMU: block/dirty-bitmap.c.
+ * Offset, length and aborts as bdrv_dirty_bitmap_serialization_size(). Lock: taken here. QEMU:
+ * block/dirty-bitmap.c.
  */
 void bdrv_dirty_bitmap_deserialize_part(BdrvDirtyBitmap *bitmap,
                                         uint8_t *buf,
@@ -789,7 +797,8 @@ void bdrv_dirty_bitmap_deserialize_part(BdrvDirtyBitmap *bitmap,
 /**
  * Makes a part of a bitmap clean.
  *
- * Arguments and aborts as bdrv_dirty_bitmap_deserialize_part(). Lock: taken here. QEMU: block/dirty-bitmap.c.
+ * Arguments and aborts as bdrv_dirty_bitmap_deserialize_part(). Lock: taken here. QEMU:
+ * block/dirty-bitmap.c.
  */
 void bdrv_dirty_bitmap_deserialize_zeroes(BdrvDirtyBitmap *bitmap,
                                           uint64_t offset,
@@ -799,7 +808,8 @@ void bdrv_dirty_bitmap_deserialize_zeroes(BdrvDirtyBitmap *bitmap,
 /**
  * Makes a part of a bitmap dirty, up to the bitmap's end and not beyond.
  *
- * Arguments and aborts as bdrv_dirty_bitmap_deserialize_part(). Lock: taken here. QEMU: block/dirty-bitmap.c.
+ * Arguments and aborts as bdrv_dirty_bitmap_deserialize_part(). Lock: taken here. QEMU:
+ * block/dirty-bitmap.c.
  */
 void bdrv_dirty_bitmap_deserialize_ones(BdrvDirtyBitmap *bitmap,
                                         uint64_t offset,
@@ -818,15 +828,15 @@ void bdrv_dirty_bitmap_deserialize_finish(BdrvDirtyBitmap *bitmap);
  *
  * @param bytes  0 does nothing.
  *
- * Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one. Lock: taken here, unless the
- * node has no bitmap, or all enabled ones are known to have the write. QEMU: block/dirty-bitmap.c.
+ * Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one.
+ * Lock: taken here, unless the node has no bitmap, or all enabled ones are known to have the
+ * write. QEMU: block/dirty-bitmap.c.
  */
-void bdrv_set_dirty(BlockDriverState *bs,
-                    int64_t offset,
-                    int64_t bytes);
+void bdrv_set_dirty(BlockDriverState *bs, int64_t offset, int64_t bytes);
 
 /**
- * Moves an iterator: the next unit it returns is the first dirty one that has `offset` or a later byte.
+ * Moves an iterator: the next unit it returns is the first dirty one that has `offset` or a later
+ * byte.
  *
  * @param offset  Aborts if it is negative or past the end.
  *
@@ -849,12 +859,12 @@ int64_t bdrv_get_dirty_count(BdrvDirtyBitmap *bitmap);
 bool bdrv_dirty_bitmap_readonly(const BdrvDirtyBitmap *bitmap);
 
 /**
- * Forbids all change of a bitmap, or allows it. While it is set, the node must not be written to if the bitmap is enabled.
+ * Forbids all change of a bitmap, or allows it. While it is set, the node must not be written to
+ * if the bitmap is enabled.
  *
  * Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
  */
-void bdrv_dirty_bitmap_set_readonly(BdrvDirtyBitmap *bitmap,
-                                    bool value);
+void bdrv_dirty_bitmap_set_readonly(BdrvDirtyBitmap *bitmap, bool value);
 
 /**
  * Whether a bitmap of a node is read-only.
@@ -878,21 +888,24 @@ bool bdrv_has_named_bitmaps(BlockDriverState *bs);
 void bdrv_dirty_bitmap_set_persistence(BdrvDirtyBitmap *bitmap, bool persistent);
 
 /**
- * Marks a persistent bitmap as stored improperly: it stops recording, and can only be removed. Aborts if it is not persistent.
+ * Marks a persistent bitmap as stored improperly: it stops recording, and can only be removed.
+ * Aborts if it is not persistent.
  *
  * Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
  */
 void bdrv_dirty_bitmap_set_inconsistent(BdrvDirtyBitmap *bitmap);
 
 /**
- * Says whether the next store of the node's bitmaps leaves this one out (it migrates, or is being deleted).
+ * Says whether the next store of the node's bitmaps leaves this one out (it migrates, or is being
+ * deleted).
  *
  * Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
  */
 void bdrv_dirty_bitmap_skip_store(BdrvDirtyBitmap *bitmap, bool skip);
 
 /**
- * Whether a bitmap is to be stored in the image: it is persistent and was not told to skip the store.
+ * Whether a bitmap is to be stored in the image: it is persistent and was not told to skip the
+ * store.
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
@@ -920,7 +933,8 @@ BdrvDirtyBitmap *bdrv_dirty_bitmap_first(BlockDriverState *bs);
 BdrvDirtyBitmap *bdrv_dirty_bitmap_next(BdrvDirtyBitmap *bitmap);
 
 /**
- * The SHA-256 of what a bitmap records, as hbitmap_sha256(). A copy is hashed, so nobody waits for that.
+ * The SHA-256 of what a bitmap records, as hbitmap_sha256(). A copy is hashed, so nobody waits for
+ * that.
  *
  * @return  A string from malloc(); free it with free() or g_free().
  *
@@ -934,11 +948,10 @@ char *bdrv_dirty_bitmap_sha256(const BdrvDirtyBitmap *bitmap, Error **errp);
  * @param offset  Not negative. One past the end finds nothing.
  * @param bytes   Not negative; cut at the end of the bitmap, so INT64_MAX means up to the end.
  *
- * Aborts on negative arguments. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
+ * Aborts on negative arguments. Lock: taken here, unless the calling thread holds it. QEMU:
+ * block/dirty-bitmap.c.
  */
-int64_t bdrv_dirty_bitmap_next_dirty(BdrvDirtyBitmap *bitmap,
-                                     int64_t offset,
-                                     int64_t bytes);
+int64_t bdrv_dirty_bitmap_next_dirty(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes);
 
 /**
  * The first clean byte in a range, or -1. Arguments and aborts as bdrv_dirty_bitmap_next_dirty().
@@ -957,7 +970,8 @@ int64_t bdrv_dirty_bitmap_next_zero(BdrvDirtyBitmap *bitmap, int64_t offset, int
  * @param dirty_count      Its length; untouched if there is none.
  * @return                 Whether there is one.
  *
- * Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
+ * Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU:
+ * block/dirty-bitmap.c.
  */
 bool bdrv_dirty_bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap,
                                        int64_t start,
@@ -974,27 +988,26 @@ bool bdrv_dirty_bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap,
  * @param count   How many bytes, 1 to `bytes`, are as the first one.
  * @return        Whether the byte at `offset` is dirty.
  *
- * Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c (10.0; 7.2
- * returned false for a dirty run that ends inside the range).
+ * Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU:
+ * block/dirty-bitmap.c (10.0; 7.2 returned false for a dirty run that ends inside the range).
  */
-bool bdrv_dirty_bitmap_status(BdrvDirtyBitmap *bitmap,
-                              int64_t offset,
-                              int64_t bytes,
-                              int64_t *count);
+bool bdrv_dirty_bitmap_status(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes, int64_t *count);
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**
- * Adds what one bitmap records to another one. They may be on different nodes and have different granularities.
+ * Adds what one bitmap records to another one. They may be on different nodes and have different
+ * granularities.
  *
  * @param dest    Refused if it is busy, read-only or inconsistent.
  * @param src     Refused if it is busy or inconsistent. May be `dest`.
- * @param backup  If not NULL, receives what `dest` recorded before, for bdrv_restore_dirty_bitmap() or hbitmap_free(). Untouched on
- *                error.
- * @param errp    As bdrv_dirty_bitmap_check(), or "Bitmaps are of different sizes (destination size is BYTES, source size is BYTES)
- *                and can't be merged".
+ * @param backup  If not NULL, receives what `dest` recorded before, for
+ *                bdrv_restore_dirty_bitmap() or hbitmap_free(). Untouched on error.
+ * @param errp    As bdrv_dirty_bitmap_check(), or "Bitmaps are of different sizes (destination
+ *                size is BYTES, source size is BYTES) and can't be merged".
  * @return        Whether it was done; if not, both bitmaps are untouched.
  *
- * Lock: both nodes' are taken here, in one order for the whole program. QEMU: block/dirty-bitmap.c.
+ * Lock: both nodes' are taken here, in one order for the whole program. QEMU:
+ * block/dirty-bitmap.c.
  */
 bool bdrv_merge_dirty_bitmap(BdrvDirtyBitmap *dest,
                              const BdrvDirtyBitmap *src,
@@ -1010,8 +1023,9 @@ bool bdrv_merge_dirty_bitmap(BdrvDirtyBitmap *dest,
  * @param src     Aborts if it is inconsistent. May be `dest`.
  * @param backup  If not NULL, receives what `dest` recorded before. Untouched if nothing was done.
  * @param lock    Whether the locks of both nodes are taken here; else the caller holds them.
- * @return        true if it was done; false if the sizes differ, and then `dest` is untouched. (In a QEMU build different sizes abort,
- *                because QEMU's prototype has no return value.)
+ * @return        true if it was done; false if the sizes differ, and then `dest` is untouched. (In
+ *                a QEMU build different sizes abort, because QEMU's prototype has no return
+ *                value.)
  *
  * QEMU: block/dirty-bitmap.c.
  */
@@ -1036,8 +1050,8 @@ bool bdrv_supports_persistent_dirty_bitmap(BlockDriverState *bs);
  *
  * @param name         Of the bitmap.
  * @param granularity  Bytes.
- * @param errp         Set on false: no driver ("No medium found"), a driver that can't store bitmaps ("Operation not supported"), or
- *                     what the driver says.
+ * @param errp         Set on false: no driver ("No medium found"), a driver that can't store
+ *                     bitmaps ("Operation not supported"), or what the driver says.
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
@@ -1051,13 +1065,12 @@ bool bdrv_co_can_store_new_dirty_bitmap(BlockDriverState *bs,
 /**
  * Removes a stored bitmap from the image, if it is there. The BdrvDirtyBitmap, if any, stays.
  *
- * @return  0 (also without a driver, and if nothing is stored), or a negative errno with `errp` set by the driver.
+ * @return  0 (also without a driver, and if nothing is stored), or a negative errno with `errp`
+ *          set by the driver.
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
-int bdrv_co_remove_persistent_dirty_bitmap(BlockDriverState *bs,
-                                           const char *name,
-                                           Error **errp);
+int bdrv_co_remove_persistent_dirty_bitmap(BlockDriverState *bs, const char *name, Error **errp);
 #endif
 
 #if defined(QDB_OWN_DECLARATIONS)
@@ -1085,14 +1098,13 @@ int bdrv_remove_persistent_dirty_bitmap(BlockDriverState *bs, const char *name, 
 /**
  * Makes a block node: what dirty bitmaps are attached to.
  *
- * @param length        Bytes; a negative value is the negative errno that asking the node for its length gives.
+ * @param length        Bytes; a negative value is the negative errno that asking the node for its
+ *                      length gives.
  * @param cluster_size  Bytes; 0 if unknown. It only chooses bdrv_get_default_bitmap_granularity().
  * @param node_name     For error messages; copied. May be NULL.
  * @return              The node; free it with qdb_node_free().
  */
-BlockDriverState *qdb_node_new(int64_t length,
-                               int64_t cluster_size,
-                               const char *node_name);
+BlockDriverState *qdb_node_new(int64_t length, int64_t cluster_size, const char *node_name);
 #endif
 
 #if defined(QDB_OWN_DECLARATIONS)
@@ -1104,8 +1116,8 @@ void qdb_node_free(BlockDriverState *bs);
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**
- * Changes the length, in bytes, or the negative errno that reading it gives. Bitmaps keep their size until
- * bdrv_dirty_bitmap_truncate().
+ * Changes the length, in bytes, or the negative errno that reading it gives. Bitmaps keep their
+ * size until bdrv_dirty_bitmap_truncate().
  */
 void qdb_node_set_length(BlockDriverState *bs, int64_t length);
 #endif
@@ -1121,8 +1133,10 @@ int64_t qdb_node_length(const BlockDriverState *bs);
 /**
  * Says how the node's format stores bitmaps.
  *
- * @param driver  Copied. NULL: the node has no driver, as if no medium were in it (that is how nodes start).
- * @param opaque  Given back to the driver's functions, which run in the threads that call into the library.
+ * @param driver  Copied. NULL: the node has no driver, as if no medium were in it (that is how
+ *                nodes start).
+ * @param opaque  Given back to the driver's functions, which run in the threads that call into the
+ *                library.
  */
 void qdb_node_set_driver(BlockDriverState *bs, const struct QdbDriver *driver, void *opaque);
 #endif
@@ -1150,7 +1164,8 @@ const char *qdb_error_message(const Error *error);
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**
- * What can be done about an error: lines that end in newlines. NULL if there is no hint. It belongs to the error.
+ * What can be done about an error: lines that end in newlines. NULL if there is no hint. It
+ * belongs to the error.
  */
 const char *qdb_error_hint(const Error *error);
 #endif
@@ -1166,11 +1181,11 @@ void qdb_error_free(Error *error);
 /**
  * Makes an error, for the functions of a QdbDriver.
  *
- * @param errp     As in all functions: NULL (nothing happens), the address of an `Error *` that is NULL, or a special error.
+ * @param errp     As in all functions: NULL (nothing happens), the address of an `Error *`
+ *                 that is NULL, or a special error.
  * @param message  The text, without a newline; it is copied.
  */
-void qdb_error_set(Error **errp,
-                   const char *message);
+void qdb_error_set(Error **errp, const char *message);
 #endif
 
 #ifdef __cplusplus
