@@ -31,7 +31,7 @@ def vendor(folder: Path) -> list:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise say.Failure(f"cargo vendor: {done.stderr[-2000:]}")
-    (folder / ".cargo").mkdir()
+    (folder / ".cargo").mkdir(exist_ok=True)
     (folder / ".cargo" / "config.toml").write_text(done.stdout)
     return sorted(path.parent for path in (folder / "vendor").glob("*/Cargo.toml"))
 
