@@ -90,7 +90,8 @@ impl HBitmap {
     /// A bitmap of `size` items (at most `i64::MAX`), all clean, with one bit for each
     /// `2^granularity` items (`granularity` below 64).
     ///
-    /// Allocates what the bitmap will ever need: 1.02 bits for each bit, untouched.
+    /// Allocates what the bitmap will ever need, some 1.03 bits of address space for each bit, and
+    /// touches none of it.
     ///
     /// # Panics
     /// If `size` or `granularity` is out of range, or there would be more than [`MAX_BITS`] bits.

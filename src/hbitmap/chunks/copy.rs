@@ -2,7 +2,7 @@
 //! Whole chunks and runs of words: union, bytes in and out, a new size.
 
 use super::{resize_list, Chunks, Header};
-use crate::hbitmap::geometry::{mask, ones_of, ARRAY_LEN, CHUNK_BITS, CHUNK_SHIFT};
+use crate::hbitmap::geometry::{mask, ones_of, ARRAY_LEN, CHUNK_BITS};
 use crate::hbitmap::geometry::{CHUNK_SPANS, CHUNK_WORDS, SPAN_SHIFT, SPAN_WORDS};
 use crate::hbitmap::words;
 
@@ -150,13 +150,9 @@ impl Chunks {
         }
     }
 
-    /// Makes it `bits` bits. The caller has cleared those that go; those that come are clear.
+    /// Makes it `bits` bits. The caller has cleared those that go, so a chunk that is short then is
+    /// not stored as full; those that come are clear.
     pub(in crate::hbitmap) fn resize(&mut self, bits: u64) {
-        let edge = (bits >> CHUNK_SHIFT) as usize;
-        if bits < self.bits && bits % CHUNK_BITS != 0 && self.header(edge).is_full() {
-            // A short chunk can't be full without words.
-            self.make_words(edge);
-        }
         self.bits = bits;
         let words = bits.div_ceil(64) as usize;
         if words == self.memory.len() {

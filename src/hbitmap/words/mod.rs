@@ -23,7 +23,7 @@ macro_rules! kernel {
             #[cfg(target_arch = "x86_64")]
             if has_avx2() {
                 #[target_feature(enable = "avx2,popcnt")]
-                fn avx2($($arg: $ty),*) $(-> $ret)? {
+                unsafe fn avx2($($arg: $ty),*) $(-> $ret)? {
                     $body($($arg),*)
                 }
                 // SAFETY: the processor has the features that `avx2` is compiled for; its body is
