@@ -27,7 +27,7 @@ pub struct Cursor {
     words: u64,
     /// Spans after that, of the chunk that it is in, that have bits: bit `i` for span `i`.
     spans: u32,
-    /// The slot of the next bit, if the chunk is stored as an array.
+    /// The slot of the next bit, if the chunk is stored as an array and has one.
     slot: u32,
 }
 
@@ -120,7 +120,7 @@ impl Cursor {
     fn revalidate(&mut self, hb: &HBitmap) {
         let (c, w) = (self.word as usize / CHUNK_WORDS, self.word as usize);
         self.pending &= hb.word(self.word);
-        (self.words, self.spans, self.slot) = (0, 0, 0);
+        (self.words, self.spans, self.slot) = (0, 0, u32::MAX);
         if self.word < hb.bits().div_ceil(64) {
             let s = w % CHUNK_WORDS / SPAN_WORDS;
             self.words = above(hb.chunks.nonzero_words(c, s), (w % SPAN_WORDS) as u64);

@@ -537,3 +537,13 @@ fn a_cursor_in_the_last_word_of_a_chunk_goes_on_after_a_change() {
         assert_eq!(rest, [CHUNK + 7, 2 * CHUNK]);
     }
 }
+
+#[test]
+fn a_cursor_past_the_new_end_of_its_chunk_returns_nothing_again() {
+    let mut hb = HBitmap::new(geometry::CHUNK_BITS, 0);
+    hb.set(0, 1);
+    let mut cursor = Cursor::new(&hb, geometry::CHUNK_BITS - 1);
+    assert_eq!(cursor.next(&hb), None);
+    hb.truncate(1);
+    assert_eq!(cursor.next(&hb), None);
+}
