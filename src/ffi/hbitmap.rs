@@ -416,8 +416,18 @@ pub unsafe extern "C" fn hbitmap_iter_next(hbi: *mut HBitmapIter) -> i64 {
     // SAFETY: memory that hbitmap_iter_init set up has a bitmap, which lives and is only read, by
     // the rules for all C functions (see `ffi`); zeroed memory has NULL.
     let Some(hb) = (unsafe { hbi.hb.as_ref() }) else { null_argument("hbitmap_iter_next", "hbi") };
+    // No event tells of a step within a word.
+    match hbi.cursor.next_in_word(hb) {
+        Some(item) => item as i64,
+        None => next_elsewhere(hbi, hb),
+    }
+}
+
+/// [`hbitmap_iter_next`] in another word. A call of its own: the short way saves no register.
+#[inline(never)]
+fn next_elsewhere(hbi: &mut HBitmapIter, hb: &HBitmap) -> i64 {
     let iterator = ptr::from_ref(hbi).cast();
-    trace::advance(hb, &mut hbi.cursor, iterator).map_or(-1, |item| item as i64)
+    range::or_minus_one(trace::advance(hb, &mut hbi.cursor, iterator))
 }
 
 /// A hash as a string that C frees.

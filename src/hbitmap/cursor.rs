@@ -49,15 +49,30 @@ impl Cursor {
     /// again.
     #[inline]
     pub fn next(&mut self, hb: &HBitmap) -> Option<u64> {
+        self.next_in_word(hb).or_else(|| self.next_elsewhere(hb))
+    }
+
+    /// [`next`](Self::next), if it is in the same word and the bitmap has not changed.
+    #[inline(always)]
+    pub(crate) fn next_in_word(&mut self, hb: &HBitmap) -> Option<u64> {
+        if self.pending == 0 || self.generation != hb.generation {
+            return None;
+        }
+        let bit = self.word * 64 + u64::from(self.pending.trailing_zeros());
+        self.pending &= self.pending - 1;
+        Some(bit << hb.granularity)
+    }
+
+    /// [`next`](Self::next), wherever it is.
+    #[inline(never)]
+    pub(crate) fn next_elsewhere(&mut self, hb: &HBitmap) -> Option<u64> {
         if self.generation != hb.generation {
             self.revalidate(hb);
         }
         if self.pending == 0 {
             self.advance(hb)?;
         }
-        let bit = self.word * 64 + u64::from(self.pending.trailing_zeros());
-        self.pending &= self.pending - 1;
-        Some(bit << hb.granularity)
+        self.next_in_word(hb)
     }
 
     /// The word that the cursor is in: that of the last item, or at first that of the first one.
@@ -116,7 +131,6 @@ impl Cursor {
     }
 
     /// Reads again what may have changed.
-    #[inline(never)]
     fn revalidate(&mut self, hb: &HBitmap) {
         let (c, w) = (self.word as usize / CHUNK_WORDS, self.word as usize);
         self.pending &= hb.word(self.word);

@@ -14,28 +14,27 @@ impl HBitmap {
     #[inline]
     pub fn set(&mut self, start: u64, count: u64) -> bool {
         let end = start.wrapping_add(count.wrapping_sub(1));
-        let (first, last) = (start >> self.granularity, end >> self.granularity);
-        // A guest's write mostly lies within one word. (`count` 0 ends before it starts.)
-        if first / 64 == last / 64 && end >= start && last < self.bits() {
-            let w = (first / 64) as usize;
-            if let Some(gained) = self.chunks.set_stored(w, mask(first, last)) {
-                if gained != 0 {
-                    self.note_gain(w / CHUNK_WORDS, gained);
-                }
-                return gained != 0;
-            }
+        let bit = start >> self.granularity;
+        // A guest mostly writes within one bit, which is dirty. (`count` 0 ends before it starts.)
+        if end >> self.granularity == bit && end >= start && bit < self.bits() {
+            return !self.chunks.get(bit) && self.set_clear_bit(bit);
         }
-        self.set_items(start, count)
-    }
-
-    /// [`set`](Self::set), wherever the bits are.
-    #[inline(never)]
-    fn set_items(&mut self, start: u64, count: u64) -> bool {
         if count == 0 {
             return false;
         }
         let (first, last) = self.bits_of(start, count, "hbitmap_set");
         self.set_bits(first, last)
+    }
+
+    /// Sets bit `bit`, which is clear; `true`.
+    #[inline(never)]
+    fn set_clear_bit(&mut self, bit: u64) -> bool {
+        let w = (bit / 64) as usize;
+        if !self.chunks.set_stored(w, 1 << (bit % 64), 1) {
+            return self.set_bits(bit, bit);
+        }
+        self.note_gain(w / CHUNK_WORDS);
+        true
     }
 
     /// Makes the items `start..start + count` clean. Returns whether any bit changed. `count` 0
@@ -77,7 +76,7 @@ impl HBitmap {
     }
 
     /// Sets the bits `first..=last`. Returns whether any was clear.
-    #[inline]
+    #[inline(never)]
     pub(super) fn set_bits(&mut self, first: u64, last: u64) -> bool {
         let before = self.count;
         if first / 64 == last / 64 {
@@ -148,7 +147,8 @@ impl HBitmap {
         // Only headers that say something are written: an empty petabyte has 8 MiB of others.
         let mut next = self.levels.next(first);
         while let Some(c) = next.filter(|&c| c <= last) {
-            let end = last.min(c | 63);
+            let run = self.levels.masks(c / 64).0 >> (c % 64);
+            let end = last.min(c + run.trailing_ones() as usize - 1);
             self.chunks.clear_chunks(c, end);
             next = self.levels.next(end + 1);
         }
@@ -183,16 +183,12 @@ impl HBitmap {
         }
     }
 
-    /// Notes that chunk `c` has just gained `gained` bits.
+    /// Notes that chunk `c`, which had a bit, has gained one.
     #[inline(always)]
-    fn note_gain(&mut self, c: usize, gained: u64) {
-        self.count += gained;
+    fn note_gain(&mut self, c: usize) {
+        self.count += 1;
         self.generation += 1;
-        let count = self.chunks.count(c);
-        if count == gained {
-            self.levels.put(c, true);
-        }
-        if count == self.chunks.size_of(c) {
+        if self.chunks.count(c) == self.chunks.size_of(c) {
             self.levels.put_full(c, true);
         }
     }

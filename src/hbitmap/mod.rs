@@ -151,7 +151,8 @@ impl HBitmap {
     /// Word `w`; zero past the end.
     #[inline]
     fn word(&self, w: u64) -> u64 {
-        if w < self.bits().div_ceil(64) {
+        let is_inside = w < self.bits().div_ceil(64);
+        if is_inside {
             self.chunks.word(w as usize)
         } else {
             0

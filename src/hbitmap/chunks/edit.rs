@@ -7,47 +7,38 @@ use crate::hbitmap::geometry::{CHUNK_WORDS, SPAN_BITS, SPAN_SHIFT, SPAN_WORDS};
 use crate::hbitmap::words;
 
 impl Chunks {
-    /// Sets the bits `bits` of word `w` if its span is stored as words. `None` if it is not; else
-    /// how many were clear.
+    /// Sets the bits `bits` of word `w`, of which `gained` (not 0) are clear, if its span is stored as
+    /// words. Returns whether it is.
     #[inline(always)]
-    pub(in crate::hbitmap) fn set_stored(&mut self, w: usize, bits: u64) -> Option<u64> {
+    pub(in crate::hbitmap) fn set_stored(&mut self, w: usize, bits: u64, gained: u64) -> bool {
         let c = w / CHUNK_WORDS;
-        let header = self.header(c);
-        if header.spans() >> ((w >> SPAN_SHIFT) % CHUNK_SPANS) & 1 == 0 {
-            return None;
-        }
-        let word = self.memory.word_mut(w);
-        let gained = bits & !*word;
-        if gained == 0 {
-            return Some(0);
-        }
-        if *word == 0 {
+        let is_stored = self.header(c).spans() >> ((w >> SPAN_SHIFT) % CHUNK_SPANS) & 1 != 0;
+        if is_stored {
+            *self.memory.word_mut(w) |= bits;
             self.summary[w >> SPAN_SHIFT] |= 1 << (w % SPAN_WORDS);
+            self.change_count(c, gained as i64);
         }
-        *word |= bits;
-        // Mostly it is one bit, and to count bits takes long without an instruction for it.
-        let gained = if gained.is_power_of_two() { 1 } else { u64::from(gained.count_ones()) };
-        self.change_count(c, gained as i64);
-        Some(gained)
+        is_stored
     }
 
     /// Sets the bits `bits` (not none, all within the bitmap) of word `w`.
     pub(in crate::hbitmap) fn set_in_word(&mut self, w: usize, bits: u64) {
         let c = w / CHUNK_WORDS;
-        let mut header = self.header(c);
-        if header.is_full() || self.set_stored(w, bits).is_some() {
+        let clear = bits & !self.word(w);
+        let gained = u64::from(clear.count_ones());
+        if clear == 0 || self.set_stored(w, clear, gained) {
             return;
         }
-        if header.spans() == 0 && bits.count_ones() as usize <= ARRAY_LEN {
+        let mut header = self.header(c);
+        if header.spans() == 0 && header.count() + gained <= ARRAY_LEN as u64 {
             let first = (w % CHUNK_WORDS) as u64 * 64;
-            if ones_of(bits).all(|i| header.array_insert(first + i as u64).is_some()) {
-                *self.memory.header_mut(c) = header.0;
-                return;
-            }
+            ones_of(clear).for_each(|i| _ = header.array_insert(first + i as u64));
+            *self.memory.header_mut(c) = header.0;
+            return;
         }
         self.make_words(c);
         self.open_span(c, w % CHUNK_WORDS / SPAN_WORDS);
-        self.set_stored(w, bits);
+        self.set_stored(w, clear, gained);
     }
 
     /// Clears the bits `bits` of word `w`.
@@ -173,7 +164,7 @@ impl Chunks {
             *self.memory.header_mut(c) = Header::EMPTY.0;
             for bit in header.array() {
                 self.open_span(c, (bit / SPAN_BITS) as usize);
-                self.set_stored(c * CHUNK_WORDS + (bit / 64) as usize, 1 << (bit % 64));
+                self.set_stored(c * CHUNK_WORDS + (bit / 64) as usize, 1 << (bit % 64), 1);
             }
         }
     }

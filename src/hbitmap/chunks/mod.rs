@@ -81,16 +81,14 @@ impl Chunks {
     }
 
     /// Whether bit `bit` of the bitmap is set.
-    ///
-    /// All three stores are asked at once, because a branch on the store is mispredicted where
-    /// neighbours are stored in different ways.
     #[inline(always)]
     pub(super) fn get(&self, bit: u64) -> bool {
         let w = (bit / 64) as usize;
         let header = self.header(w / CHUNK_WORDS);
-        let stored = (self.memory.word(w) & stored_mask(header, w)) >> (bit % 64) & 1;
-        let in_array = u64::from(header.array_contains(bit % CHUNK_BITS));
-        stored | in_array | u64::from(header.is_full()) != 0
+        if header.is_words_or_empty() {
+            return (self.memory.word(w) & stored_mask(header, w)) >> (bit % 64) & 1 != 0;
+        }
+        header.is_full() | header.array_contains(bit % CHUNK_BITS)
     }
 
     /// Word `w` of the bitmap.
