@@ -18,10 +18,10 @@ impl Generic for Iterate {
 
 pub(super) fn rows() -> Vec<Row> {
     [
-        (Density::Sparse, 2.0),
-        (Density::Percent1, 1.5),
-        (Density::Percent40, 1.3),
-        (Density::Full, 1.3),
+        (Density::Sparse, 1.8),
+        (Density::Percent1, 0.95),
+        (Density::Percent40, 0.95),
+        (Density::Full, 0.95),
     ]
     .map(|(density, target)| {
         let operations = (BITS as f64 * density.fraction()) as u64;

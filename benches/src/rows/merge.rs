@@ -90,10 +90,10 @@ fn after(
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> = [
-        (Density::Sparse, 16.0),
-        (Density::Percent1, 4.5),
-        (Density::Percent40, 8.0),
-        (Density::Full, 150.0),
+        (Density::Sparse, 10.0),
+        (Density::Percent1, 4.0),
+        (Density::Percent40, 5.0),
+        (Density::Full, 500.0),
     ]
     .map(|(density, target)| {
         let what = format!("merge in place, {} %", density.id());
@@ -103,11 +103,11 @@ pub(super) fn rows() -> Vec<Row> {
     .into();
     let fine = Bound::Copy(16 * BYTES);
     rows.push(
-        across("merge/64k-to-4k", "merge 64 KiB → 4 KiB granularity, 40 % set", 16, 12, true, 15.0)
+        across("merge/64k-to-4k", "merge 64 KiB → 4 KiB granularity, 40 % set", 16, 12, true, 7.0)
             .bound(fine),
     );
     rows.push(
-        across("merge/4k-to-64k", "merge 4 KiB → 64 KiB, 40 % set", 12, 16, true, 15.0).bound(fine),
+        across("merge/4k-to-64k", "merge 4 KiB → 64 KiB, 40 % set", 12, 16, true, 10.0).bound(fine),
     );
     rows.push(
         across(

@@ -153,7 +153,7 @@ pub(super) fn rows() -> Vec<Row> {
         set(
             "set/seq-64k-clean",
             "set, 64 KiB sequential, clean",
-            5.0,
+            4.0,
             Writes::Sequential(MANY),
             false,
         ),
@@ -167,12 +167,18 @@ pub(super) fn rows() -> Vec<Row> {
         set(
             "set/rand-4k-dirty",
             "set, 4 KiB random, already dirty",
-            4.0,
+            3.5,
             Writes::Random(MANY, DISK),
             true,
         ),
-        set("set/hot-256", "set, hot 256 blocks, already dirty", 7.0, Writes::Hot(MANY), true),
-        set("set/2g-ranges", "set, 2 GiB ranges", 20.0, Writes::RangesInOrder(DISK / RANGE), false),
+        set("set/hot-256", "set, hot 256 blocks, already dirty", 4.0, Writes::Hot(MANY), true),
+        set(
+            "set/2g-ranges",
+            "set, 2 GiB ranges",
+            150.0,
+            Writes::RangesInOrder(DISK / RANGE),
+            false,
+        ),
         set(
             "set/2g-ranges-aligned",
             "set, 2 GiB ranges at random multiples of 2 GiB",
@@ -201,7 +207,7 @@ pub(super) fn rows() -> Vec<Row> {
             "reset/rand-64k",
             "reset, 64 KiB random",
             MANY,
-            2.5,
+            1.3,
             all_three(Reset { writes: MANY, size: DISK, granularity: GRANULARITY }),
         ),
     ]

@@ -77,7 +77,7 @@ fn clear_petabyte() -> Row {
             |bitmap| bitmap.as_ref().map_or(0, Bits::count),
         )
     });
-    Row::new("clear/1p-sparse", "reset_all, sparse 1 PiB bitmap", 1, 10_000.0, make)
+    Row::new("clear/1p-sparse", "reset_all, sparse 1 PiB bitmap", 1, 4_000.0, make)
 }
 
 fn clear(density: Density) -> Row {
@@ -160,7 +160,7 @@ fn truncate(id: &str, what: &str, from: u64, to: u64) -> Row {
 pub(super) fn rows() -> Vec<Row> {
     let sweep = Bound::Copy(BYTES);
     vec![
-        Row::new("set/all", "set all", 1, 100.0, all_three(SetAll { new: true })).bound(sweep),
+        Row::new("set/all", "set all", 1, 5_000.0, all_three(SetAll { new: true })).bound(sweep),
         Row::new(
             "set/all-again",
             "set all, after a reset",
@@ -170,7 +170,7 @@ pub(super) fn rows() -> Vec<Row> {
         )
         .bound(sweep)
         .table(Table::Extra),
-        Row::new("reset/all", "reset whole range", 1, 50.0, all_three(ResetAll(Density::Full)))
+        Row::new("reset/all", "reset whole range", 1, 5_000.0, all_three(ResetAll(Density::Full)))
             .bound(sweep),
         Row::new(
             "reset/all-40",
