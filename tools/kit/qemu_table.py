@@ -18,7 +18,7 @@ NAMES = {
     "open and close, 16 TiB, 10 stored bitmaps": "open and close it, to write",
     "`qemu-img bitmap --merge`, 16 TiB, 40 % into 1 %": "merge two bitmaps",
     "`qemu-img bitmap --clear`, 16 TiB, two bitmaps, 40 % and 1 %": "clear a bitmap",
-    "`qemu-img bench -w`, 100,000 writes of 4 KiB, 8 bitmaps record": "100,000 writes, 8 bitmaps",
+    "`qemu-img bench -w`, 100,000 writes of 4 KiB, bitmaps that record: 50": "100,000 writes, 50 bitmaps",
 }
 STYLE = """\
 text{font:13px sans-serif;fill:#1f2328}
