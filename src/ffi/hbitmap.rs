@@ -343,7 +343,7 @@ pub unsafe extern "C" fn hbitmap_next_dirty(hb: *const HBitmap, start: i64, coun
 pub unsafe extern "C" fn hbitmap_next_zero(hb: *const HBitmap, start: i64, count: i64) -> i64 {
     let hb = object!(hb, "hbitmap_next_zero");
     let (start, count) = range::search(start, count, "hbitmap_next_zero");
-    match hb.next_zero_in_word(start) {
+    match hb.next_zero_in_chunk(start, count) {
         Some(item) if item - start < count && item < hb.size() => item as i64,
         Some(_) => -1,
         None => next_zero_after(hb, start, count),

@@ -17,30 +17,34 @@ impl HBitmap {
     /// The first clean item of `start..start + count`, or `None`. The range may end past the end.
     #[inline]
     pub fn next_zero(&self, start: u64, count: u64) -> Option<u64> {
-        match self.next_zero_in_word(start) {
+        match self.next_zero_in_chunk(start, count) {
             Some(item) => (item - start < count && item < self.size).then_some(item),
             None => self.next_zero_after(start, count),
         }
     }
 
-    /// The first clean item from `start` on, if it is near. It may be past the end.
+    /// The first clean item of `start..start + count`, if it is in the same chunk, or one past that
+    /// range or past the end.
     #[inline(always)]
-    pub(crate) fn next_zero_in_word(&self, start: u64) -> Option<u64> {
+    pub(crate) fn next_zero_in_chunk(&self, start: u64, count: u64) -> Option<u64> {
         if start >= self.size {
             return None;
         }
-        let bit = self.chunks.next_clear_in_word(start >> self.granularity)?;
+        let last = start.saturating_add(count) >> self.granularity;
+        let bit = self.chunks.next_clear(start >> self.granularity, last)?;
         Some((bit << self.granularity).max(start))
     }
 
-    /// [`next_zero`](Self::next_zero), if [`next_zero_in_word`](Self::next_zero_in_word) found
+    /// [`next_zero`](Self::next_zero), if [`next_zero_in_chunk`](Self::next_zero_in_chunk) found
     /// none.
     #[inline]
     pub(crate) fn next_zero_after(&self, start: u64, count: u64) -> Option<u64> {
         let end = self.end_of(start, count)?;
         let last = (end - 1) >> self.granularity;
-        let bit = self.next_clear_bit(start >> self.granularity, last)?;
-        Some((bit << self.granularity).max(start))
+        // All up to the end of the chunk is dirty.
+        let c = (start >> self.granularity >> CHUNK_SHIFT) as usize;
+        let bit = self.next_clear_from_chunk(c + 1, last)?;
+        Some(bit << self.granularity)
     }
 
     /// The first dirty area of `start..end`: its first item and its length in items, which is at
@@ -101,15 +105,17 @@ impl HBitmap {
     /// The first clear bit of `from..=last`, which the bitmap has.
     #[inline]
     pub(super) fn next_clear_bit(&self, from: u64, last: u64) -> Option<u64> {
-        let (mut c, mut at) = ((from >> CHUNK_SHIFT) as usize, from % CHUNK_BITS);
-        let end = (last >> CHUNK_SHIFT) as usize;
-        loop {
-            let stop = if c == end { last % CHUNK_BITS } else { CHUNK_BITS - 1 };
-            if let Some(bit) = self.chunks.next_clear(c, at, stop) {
-                return (bit <= stop).then_some((c as u64) << CHUNK_SHIFT | bit);
-            }
-            // A long run passes full chunks 64 at a time.
-            (c, at) = (self.levels.next_not_full(c + 1, end)?, 0);
+        match self.chunks.next_clear(from, last) {
+            Some(bit) => (bit <= last).then_some(bit),
+            None => self.next_clear_from_chunk((from >> CHUNK_SHIFT) as usize + 1, last),
         }
+    }
+
+    /// The first clear bit from chunk `c` on, up to bit `last`, which the bitmap has.
+    #[inline(never)]
+    fn next_clear_from_chunk(&self, c: usize, last: u64) -> Option<u64> {
+        // A long run passes full chunks 64 at a time. In one that is not full is a clear bit.
+        let c = self.levels.next_not_full(c, (last >> CHUNK_SHIFT) as usize)?;
+        self.chunks.next_clear((c as u64) << CHUNK_SHIFT, last).filter(|&bit| bit <= last)
     }
 }

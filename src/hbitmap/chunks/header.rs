@@ -108,11 +108,14 @@ impl Header {
             .then(|| u64::from(self.0[ARRAY + rank] & !PRESENT))
     }
 
-    /// The bits of word `word` of the chunk, if the store is an array.
+    /// The bits of word `word` of the chunk, if the store is an array. Free of branches.
     #[inline]
     pub(super) fn array_word(self, word: usize) -> u64 {
-        let indices = self.array().filter(|&bit| (bit / 64) as usize == word);
-        indices.fold(0, |bits, bit| bits | 1 << (bit % 64))
+        let first = word as u64 * 64;
+        (ARRAY..ARRAY + ARRAY_LEN).fold(0, |bits, i| {
+            let bit = u64::from(self.0[i] ^ PRESENT).wrapping_sub(first);
+            bits | u64::from(bit < 64) << (bit % 64)
+        })
     }
 
     /// The index in slot `slot` of the array; `None` past the last one.

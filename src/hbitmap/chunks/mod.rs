@@ -102,10 +102,10 @@ impl Chunks {
         self.memory.word(w) & stored_mask(header, w) | full
     }
 
-    /// The first clear bit at or after bit `from` of the bitmap, if it is in the same word or in an
-    /// array. It may be past the end.
+    /// The first clear bit of the chunk of bit `from`, from there on; `None` if all are set up to the
+    /// end of the chunk. If that is past `last`, any bit past `last` will do.
     #[inline(always)]
-    pub(super) fn next_clear_in_word(&self, from: u64) -> Option<u64> {
+    pub(super) fn next_clear(&self, from: u64, last: u64) -> Option<u64> {
         let w = (from / 64) as usize;
         let header = self.header(w / CHUNK_WORDS);
         if !header.is_words_or_empty() {
@@ -114,7 +114,21 @@ impl Chunks {
             return is_here.then_some(from - from % CHUNK_BITS + end);
         }
         let clear = !(self.memory.word(w) & stored_mask(header, w)) >> (from % 64);
-        (clear != 0).then(|| from + u64::from(clear.trailing_zeros()))
+        if clear != 0 {
+            return Some(from + u64::from(clear.trailing_zeros()));
+        }
+        if header.count() == CHUNK_BITS {
+            return None;
+        }
+        // The spans that are stored in a row; what follows them in the chunk is clear.
+        let row = header.spans() >> (w / SPAN_WORDS % CHUNK_SPANS);
+        let end = (w / SPAN_WORDS + row.trailing_ones() as usize) * SPAN_WORDS;
+        let end = end.min((last / 64) as usize + 1);
+        let words = &self.memory.words()[..end.min(self.memory.len())];
+        match words::first_clear(&words[w + 1..]) {
+            Some(i) => Some((w + 1 + i) as u64 * 64 + u64::from(words[w + 1 + i].trailing_ones())),
+            None => (end % CHUNK_WORDS != 0).then_some(end as u64 * 64),
+        }
     }
 
     /// Which words of span `s` of chunk `c` are not zero. None if the store is an array.
@@ -180,44 +194,6 @@ impl Chunks {
         let summary = self.summary[self.span(c, s)];
         let word = s * SPAN_WORDS + summary.trailing_zeros() as usize;
         found(word, self.memory.word(first + word))
-    }
-
-    /// The first clear bit of bits `from..=last` of chunk `c`, or one past `last`. `None` if the
-    /// bits are all set.
-    #[inline(never)]
-    pub(super) fn next_clear(&self, c: usize, from: u64, last: u64) -> Option<u64> {
-        let header = self.header(c);
-        if header.count() == CHUNK_BITS {
-            return None;
-        }
-        if header.spans() == 0 {
-            let end = header.array_run_end(from);
-            return (end < CHUNK_BITS).then_some(end);
-        }
-        let words = &self.memory.words()[c * CHUNK_WORDS..];
-        let (mut w, end) = ((from / 64) as usize, (last / 64) as usize + 1);
-        if header.spans() >> (w / SPAN_WORDS) & 1 != 0 {
-            let clear = !words[w] & (u64::MAX << (from % 64));
-            if clear != 0 {
-                return Some(w as u64 * 64 + u64::from(clear.trailing_zeros()));
-            }
-            w += 1;
-        }
-        while w < end {
-            let s = w / SPAN_WORDS;
-            if header.spans() >> s & 1 == 0 {
-                return Some(from.max(w as u64 * 64));
-            }
-            // Where all spans are stored, all words lie in a row.
-            let is_row = header.spans() == ALL_SPANS;
-            let stop = if is_row { end } else { end.min((s + 1) * SPAN_WORDS) };
-            if let Some(i) = words::first_clear(&words[w..stop]) {
-                let (w, bit) = (w + i, words[w + i].trailing_ones());
-                return Some(w as u64 * 64 + u64::from(bit));
-            }
-            w = stop;
-        }
-        None
     }
 
     /// The words of span `s` of chunk `c`, and which of them are not zero, if it is stored.
