@@ -38,7 +38,8 @@
 //! ```
 //!
 //! `examples/incremental_backup.rs` is a whole program: full and incremental backups of an image
-//! file, with a bitmap that is kept beside it.
+//! file, with a bitmap that is kept beside it. `examples/block_backend.rs` has the request loop of a
+//! block backend: several queues, and incremental backups beside their writes.
 //!
 //! # Errors and panics
 //!
