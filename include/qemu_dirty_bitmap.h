@@ -1157,6 +1157,96 @@ const char *qdb_version(void);
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**
+ * Writes a bitmap to a file or a stream, in the format of docs/format.md: its name, size,
+ * granularity, whether it is enabled and persistent, and what it recorded.
+ *
+ * What was recorded before the call is in the file. Of what is recorded or cleared during the
+ * call, any part may be; so a program stops to write to the disk first. The file is not synced, and
+ * a call that fails leaves a part of a bitmap, which no load takes. So write to a new file, sync it
+ * and rename it: then there is the old bitmap or the new one, whatever happens.
+ *
+ * @param fd    Open for writing, at the place where the bitmap is to begin; a pipe or a socket will
+ *              do. It blocks. The call ends at the place after the bitmap. Writing to a pipe that
+ *              nobody reads raises SIGPIPE, as write() does.
+ * @param errp  As for bdrv_dirty_bitmap_check() of a busy or an inconsistent bitmap; "could not
+ *              save the bitmap: REASON" (and then errno is set as well).
+ * @return      Whether all was written.
+ *
+ * Lock: taken here, for some 64 KiB of the file at a time, and not while it writes.
+ */
+bool qdb_bitmap_save(BdrvDirtyBitmap *bitmap, int fd, Error **errp);
+#endif
+
+#if defined(QDB_OWN_DECLARATIONS)
+/**
+ * Reads a bitmap that qdb_bitmap_save() wrote and attaches it to a node. Nothing may write to the
+ * disk before it is there.
+ *
+ * The bytes may come from anywhere: they are read as far as the bitmap goes, whose size must be the
+ * node's length, and believed if the checksum at their end is right. No input ends the process or
+ * takes more memory than a bitmap of that size and granularity.
+ *
+ * @param fd    Open for reading, at the place where the bitmap begins; a pipe or a socket will do.
+ *              It blocks. Nothing after the bitmap is read: of a file that is to hold nothing else,
+ *              check that read() finds its end.
+ * @param errp  "could not load the bitmap: REASON", if the system refuses (and then errno is set as
+ *              well), or what is wrong with the bitmap: damaged, cut off, marked as in use (see
+ *              qdb_bitmap_mark_in_use()), for a disk of another length, too large; as for
+ *              bdrv_create_dirty_bitmap() a name that is taken.
+ * @return      The bitmap; bdrv_release_dirty_bitmap() ends it. NULL on error, and then the node
+ *              has not changed.
+ *
+ * Lock: taken here; the big lock is held.
+ */
+BdrvDirtyBitmap *qdb_bitmap_load(BlockDriverState *bs, int fd, Error **errp);
+#endif
+
+#if defined(QDB_OWN_DECLARATIONS)
+/**
+ * Marks a bitmap in a file as in use, and syncs that. Call it after qdb_bitmap_load(), before the
+ * disk is written to; a new qdb_bitmap_save() at the end takes the mark away, with the old file.
+ *
+ * A program that dies in between leaves a bitmap that lacks writes. It is marked, so
+ * qdb_bitmap_load() refuses it, and a full backup is due. There is no way to take the mark away.
+ *
+ * @param fd      Open for reading and writing; not a pipe. Its place in the file stays.
+ * @param offset  Where the bitmap begins in the file.
+ * @param errp    As for qdb_bitmap_load(): also of a bitmap that is marked already, by a program
+ *                that runs or died. What follows the header is not looked at.
+ * @return        Whether the mark is on the disk.
+ */
+bool qdb_bitmap_mark_in_use(int fd, int64_t offset, Error **errp);
+#endif
+
+#if defined(QDB_OWN_DECLARATIONS)
+/**
+ * Checks numbers that came from a file or a user, before qdb_node_new() and
+ * bdrv_create_dirty_bitmap(), which aborts on bad ones.
+ *
+ * @param size         Bytes of the disk.
+ * @param granularity  Bytes that one bit stands for.
+ * @param errp         "granularity N is not a power of two from 512 to 2147483648", "size N at
+ *                     granularity N is more than a bitmap can have", or "a bitmap of size N at
+ *                     granularity N needs N bytes of memory", which are not there now.
+ * @return             Whether a node of this length can have a bitmap of this granularity.
+ */
+bool qdb_check_geometry(int64_t size, uint64_t granularity, Error **errp);
+#endif
+
+#if defined(QDB_OWN_DECLARATIONS)
+/**
+ * Checks numbers that came from a file or a user, before hbitmap_alloc(), which aborts on bad ones.
+ *
+ * @param size         Items.
+ * @param granularity  log2 of the items that one bit stands for.
+ * @param errp         As for qdb_check_geometry(), which counts the granularity in items.
+ * @return             Whether there can be such a bitmap.
+ */
+bool qdb_check_hbitmap_geometry(uint64_t size, int granularity, Error **errp);
+#endif
+
+#if defined(QDB_OWN_DECLARATIONS)
+/**
  * The message of an error, without a newline. It belongs to the error.
  */
 const char *qdb_error_message(const Error *error);

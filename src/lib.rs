@@ -89,6 +89,7 @@ mod assertion;
 pub mod dirty_bitmap;
 #[doc(hidden)]
 pub mod ffi;
+mod format;
 #[doc(hidden)]
 pub mod hbitmap;
 #[doc(hidden)]
