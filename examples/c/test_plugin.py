@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The nbdkit plugin, built with pkg-config alone, and used by programs that others wrote.
 
-Run by pytest. $CFLAGS are added to the compiler's. nbdkit, libnbd's tools, fio and qemu-io are
-needed, and a library that pkg-config and the loader find.
+Run by pytest. nbdkit, libnbd's tools and its Python module, fio and qemu-io are needed, and a
+library that pkg-config and the loader find. $CFLAGS are added to the compiler's; $PLUGIN names a
+plugin that is built already.
 """
 
 import os
@@ -63,6 +64,8 @@ def run(*words: object, fails: bool = False) -> str:
 
 @pytest.fixture(scope="session")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if ready := os.environ.get("PLUGIN"):
+        return Path(ready)
     built = tmp_path_factory.mktemp("plugin") / "nbdkit-dirty-plugin.so"
     flags = [
         shlex.split(run("pkg-config", *words))
