@@ -30,7 +30,8 @@ static bool fits(int fd, int image)
     struct stat saved, now;
 
     return fstat(fd, &saved) == 0 && fstat(image, &now) == 0 &&
-           saved.st_mtim.tv_sec == now.st_mtim.tv_sec && saved.st_mtim.tv_nsec == now.st_mtim.tv_nsec;
+           saved.st_mtim.tv_sec == now.st_mtim.tv_sec &&
+           saved.st_mtim.tv_nsec == now.st_mtim.tv_nsec;
 }
 
 static bool give_time_of(int image, int fd)
@@ -54,12 +55,13 @@ static BdrvDirtyBitmap *load(const char *path, int fd, int image, BlockDriverSta
     if (read(fd, &more, 1) == 0 && fits(fd, image)) {
         return bitmap;
     }
-    nbdkit_error("%s: something follows the bitmap, or another program has changed the image", path);
+    nbdkit_error("%s: something follows it, or another program has changed the image", path);
     bdrv_release_dirty_bitmap(bitmap);
     return NULL;
 }
 
-bool bitmap_file_load(const char *path, int image, BlockDriverState *node, BdrvDirtyBitmap **bitmap)
+bool bitmap_file_load(const char *path, int image, BlockDriverState *node,
+                      BdrvDirtyBitmap **bitmap)
 {
     int fd = open(path, O_RDWR | O_CLOEXEC);
 

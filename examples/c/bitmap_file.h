@@ -15,7 +15,8 @@ bool complain_errno(const char *path, const char *what);
  * Loads the bitmap of a disk, which is open as `image`. If there is none that can be believed, says
  * so: true, and *bitmap is NULL. False if the file cannot be opened.
  */
-bool bitmap_file_load(const char *path, int image, BlockDriverState *node, BdrvDirtyBitmap **bitmap);
+bool bitmap_file_load(const char *path, int image, BlockDriverState *node,
+                      BdrvDirtyBitmap **bitmap);
 
 /* Before the first write. If this program dies, the next one must not believe what it finds. */
 bool bitmap_file_mark_in_use(const char *path);

@@ -257,7 +257,8 @@ static int io_result(ssize_t done, size_t count)
  * Clean bytes are shown as holes, so that programs leave them out. They read as the disk's all the
  * same: nbdcopy reads, and writes, beyond the end of an extent that has data.
  */
-static int dirty_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents *list)
+static int dirty_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
+                         struct nbdkit_extents *list)
 {
     const struct client *client = handle;
     uint64_t end = offset + count;
@@ -271,9 +272,11 @@ static int dirty_extents(void *handle, uint32_t count, uint64_t offset, uint32_t
         result = -1;
     }
     for (; result == 0 && offset < end; offset += (uint64_t)run) {
-        bool dirty = bdrv_dirty_bitmap_status(bitmap, (int64_t)offset, (int64_t)(end - offset), &run);
+        int64_t left = (int64_t)(end - offset);
+        bool dirty = bdrv_dirty_bitmap_status(bitmap, (int64_t)offset, left, &run);
 
-        result = nbdkit_add_extent(list, offset, (uint64_t)run, dirty ? 0 : NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO);
+        result = nbdkit_add_extent(list, offset, (uint64_t)run,
+                                   dirty ? 0 : NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO);
         if (flags & NBDKIT_FLAG_REQ_ONE) {
             break;
         }
@@ -303,7 +306,8 @@ static void record(uint64_t offset, uint32_t count)
     errno = saved_errno;
 }
 
-static int dirty_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+static int dirty_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset,
+                        uint32_t flags)
 {
     ssize_t done = pwrite(image, buffer, count, (off_t)offset);
 
@@ -329,9 +333,11 @@ static int dirty_trim(void *handle, uint32_t count, uint64_t offset, uint32_t fl
 
 static int dirty_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
+    int mode = flags & NBDKIT_FLAG_MAY_TRIM ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+
     (void)handle;
     /* After EOPNOTSUPP nbdkit writes zeroes. */
-    return punch(flags & NBDKIT_FLAG_MAY_TRIM ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, count, offset);
+    return punch(mode, count, offset);
 }
 
 static int dirty_flush(void *handle, uint32_t flags)
