@@ -83,7 +83,7 @@ class Copy:
 
     def example_test(self, plugin: Path) -> str:
         done = subprocess.run(
-            [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLE / "test_plugin.py"],
+            ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLE / "test_plugin.py"],
             env={**self.running, "PLUGIN": str(plugin)}, capture_output=True, text=True, check=False, timeout=600,
         )
         counted = re.search(r"^(\d+) passed in ", done.stdout, re.M)
