@@ -1225,9 +1225,10 @@ bool qdb_bitmap_mark_in_use(int fd, int64_t offset, Error **errp);
  *
  * @param size         Bytes of the disk.
  * @param granularity  Bytes that one bit stands for.
- * @param errp         "granularity N is not a power of two from 512 to 2147483648", "size N at
- *                     granularity N is more than a bitmap can have", or "a bitmap of size N at
- *                     granularity N needs N bytes of memory", which are not there now.
+ * @param errp         "size N is negative", "granularity N is not a power of two from 512 to
+ *                     2147483648", "size N at granularity N is more than a bitmap can have", or "a
+ *                     bitmap of size N at granularity N needs N bytes of memory", which are not
+ *                     there now.
  * @return             Whether a node of this length can have a bitmap of this granularity.
  */
 bool qdb_check_geometry(int64_t size, uint64_t granularity, Error **errp);
@@ -1239,7 +1240,8 @@ bool qdb_check_geometry(int64_t size, uint64_t granularity, Error **errp);
  *
  * @param size         Items.
  * @param granularity  log2 of the items that one bit stands for.
- * @param errp         As for qdb_check_geometry(), which counts the granularity in items.
+ * @param errp         "granularity N is not a number from 0 to 63", or as for qdb_check_geometry(),
+ *                     with the granularity in items.
  * @return             Whether there can be such a bitmap.
  */
 bool qdb_check_hbitmap_geometry(uint64_t size, int granularity, Error **errp);

@@ -39,10 +39,10 @@ fn bitmap(size: u64, granularity: u64, ranges: &[std::ops::Range<u64>]) -> HBitm
     bitmap
 }
 
-/// The small file that is changed byte by byte: a run, a few words as they are, a tail.
+/// The file that is changed byte by byte, and committed: a run, a few words as they are, a tail.
 fn small() -> Vec<u8> {
     let node = Node::new(100_000_000).unwrap();
-    let bitmap = node.create_bitmap("small", 4096).unwrap();
+    let bitmap = node.create_bitmap("sample", 4096).unwrap();
     bitmap.set(0..3_000_000).unwrap();
     (0..40).for_each(|i| bitmap.set(40_000_000 + i * 9000..40_000_000 + i * 9000 + 1).unwrap());
     bitmap.set(99_999_999..100_000_000).unwrap();
@@ -350,6 +350,18 @@ fn what_refuses_bytes_is_reported() {
     }
 }
 
+/// Every host reads and writes the same bytes; c-tests/save-file.c reads and writes these as well.
+#[test]
+fn the_sample_is_what_is_read_and_written() {
+    let sample = include_bytes!("stored.bitmap");
+    assert_eq!(small(), sample);
+    let node = Node::new(100_000_000).unwrap();
+    let bitmap = node.read_bitmap(&mut &sample[..]).unwrap();
+    let mut bytes = Vec::new();
+    bitmap.write_to(&mut bytes).unwrap();
+    assert_eq!(bytes, sample);
+}
+
 /// Several bitmaps in a stream: nothing is read after the end of one.
 #[test]
 fn more_may_follow() {
@@ -412,11 +424,12 @@ fn lies_with_right_checksums_are_refused() {
         let value = value.to_vec();
         damaged(&move |bytes| bytes[at..at + value.len()].copy_from_slice(&value))
     };
-    let content = HEADER + "small".len() + 4;
+    let content = HEADER + "sample".len() + 4;
     assert_eq!(put(8, &[2]), "the stored bitmap has version 2, only version 1 is known");
     for (at, value, what) in [
         (12, &[0x12][..], "it has a flag that is not known"),
         (12, &[0], "its name has a length that none can have"),
+        (24, &[64], "its granularity is one that none can have"),
         (28, &1024_u32.to_le_bytes(), "its name has a length that none can have"),
         (64, &[0], "its name has a NUL in it"),
         (content - 4, &[0; 4], "a block has a length that none can have"),
