@@ -260,7 +260,10 @@ static void what_is_refused(void)
 /* tests/stored.bitmap was written by the Rust API, and this library writes it again, byte by byte. */
 static void the_sample(void)
 {
-    const char *path = g_getenv("QDB_SAMPLE");
+    const char *tests = g_getenv("QDB_TESTS");
+    char *here = g_path_get_dirname(__FILE__);
+    char *folder = tests ? g_strdup(tests) : g_build_filename(here, "..", "tests", NULL);
+    char *path = g_build_filename(folder, "stored.bitmap", NULL);
     BlockDriverState *bs = qdb_node_new(100000000, 0, NULL);
     BdrvDirtyBitmap *bitmap;
     char *expected, *written;
@@ -279,6 +282,9 @@ static void the_sample(void)
     g_assert_cmpmem(written, size, expected, size);
     g_free(expected);
     g_free(written);
+    g_free(path);
+    g_free(folder);
+    g_free(here);
     close(fd);
     close(copy);
     node_discard(bs);

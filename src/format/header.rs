@@ -127,6 +127,7 @@ impl Fixed {
 }
 
 /// The fixed bytes with the mark that the bitmap is in use, from those without.
+#[cfg(feature = "standalone")]
 pub(super) fn with_mark(bytes: &[u8; FIXED_LEN]) -> Result<[u8; FIXED_LEN], LoadError> {
     let flags = Fixed::parse(bytes)?.flags | IN_USE;
     let mut marked = *bytes;
