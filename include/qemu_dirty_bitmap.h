@@ -845,7 +845,8 @@ void bdrv_set_dirty(BlockDriverState *bs, int64_t offset, int64_t bytes);
 void bdrv_set_dirty_iter(BdrvDirtyBitmapIter *iter, int64_t offset);
 
 /**
- * Dirty bytes, counted in whole granularity units.
+ * Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be more
+ * than the disk has. Areas and bdrv_dirty_bitmap_status() end at the end of the disk.
  *
  * Lock: none is needed; without it the number may be outdated. QEMU: block/dirty-bitmap.c.
  */

@@ -718,7 +718,8 @@ pub unsafe extern "C" fn bdrv_set_dirty_iter(iter: *mut BdrvDirtyBitmapIter, off
     iter.seek(&locked, offset as u64);
 }
 
-/// Dirty bytes, counted in whole granularity units.
+/// Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be more
+/// than the disk has. Areas and bdrv_dirty_bitmap_status() end at the end of the disk.
 ///
 /// Lock: none is needed; without it the number may be outdated. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
