@@ -4,6 +4,5 @@
 
 void add_save_tests(void);
 void add_in_use_tests(void);
-void add_geometry_tests(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Bitmaps in files and streams, and numbers that nobody vouches for. */
+/* Bitmaps in files and streams. */
 #include "common.h"
 #include "save-tests.h"
 
@@ -8,6 +8,5 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add_save_tests();
     add_in_use_tests();
-    add_geometry_tests();
     return g_test_run();
 }

@@ -189,7 +189,8 @@ extern "C" {
  *                     result.
  * @return             The bitmap; free it with hbitmap_free().
  *
- * Aborts if size or granularity are out of range. QEMU: util/hbitmap.c.
+ * Aborts if size or granularity are out of range, or there is no memory for the bits:
+ * qdb_check_hbitmap_geometry() tells before. QEMU: util/hbitmap.c.
  */
 HBitmap *hbitmap_alloc(uint64_t size, int granularity);
 
@@ -445,7 +446,9 @@ BdrvDirtyBitmap *bdrv_find_dirty_bitmap(BlockDriverState *bs, const char *name);
 /**
  * Makes a clean, enabled bitmap of the node's length and attaches it to the node.
  *
- * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts.
+ * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts. It
+ *                     aborts as well if there would be more than 2^41 bits, or there is no memory
+ *                     for them: qdb_check_geometry() tells before.
  * @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most
  *                     BDRV_BITMAP_MAX_NAME_SIZE bytes.
  * @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not

@@ -91,7 +91,9 @@ pub unsafe extern "C" fn bdrv_find_dirty_bitmap(
 
 /// Makes a clean, enabled bitmap of the node's length and attaches it to the node.
 ///
-/// @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts.
+/// @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts. It
+///                     aborts as well if there would be more than 2^41 bits, or there is no memory
+///                     for them: qdb_check_geometry() tells before.
 /// @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most
 ///                     BDRV_BITMAP_MAX_NAME_SIZE bytes.
 /// @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not

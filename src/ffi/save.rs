@@ -40,9 +40,10 @@ pub unsafe extern "C" fn qdb_bitmap_save(
     fd: c_int,
     errp: *mut *mut Error,
 ) -> bool {
-    let bitmap = object!(bitmap, "qdb_bitmap_save");
+    // Alive during the call, whatever another thread does to the node.
+    let bitmap = object!(bitmap, "qdb_bitmap_save").handle();
     let saved = open(fd).map_err(NotSaved::Io).and_then(|mut file| {
-        save(bitmap, &mut *file, |bitmap| {
+        save(&bitmap, &mut *file, |bitmap| {
             bitmap.check(BitmapCheckFlags::ALLOW_RO).map_err(NotSaved::Refused)
         })
     });

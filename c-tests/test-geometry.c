@@ -4,7 +4,6 @@
  * or is refused by the functions that make it.
  */
 #include "node.h"
-#include "save-tests.h"
 
 #include <errno.h>
 #include <sys/resource.h>
@@ -135,10 +134,12 @@ static void no_memory(void)
     g_free(text);
 }
 
-void add_geometry_tests(void)
+int main(int argc, char **argv)
 {
+    g_test_init(&argc, &argv, NULL);
     g_test_add_func("/geometry/dirty-bitmaps", dirty_bitmaps);
     g_test_add_func("/geometry/hbitmaps", hbitmaps);
     g_test_add_func("/geometry/texts", texts);
     g_test_add_func("/geometry/no-memory", no_memory);
+    return g_test_run();
 }
