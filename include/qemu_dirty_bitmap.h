@@ -189,7 +189,8 @@ extern "C" {
  *                     result.
  * @return             The bitmap; free it with hbitmap_free().
  *
- * Aborts if size or granularity are out of range. QEMU: util/hbitmap.c.
+ * Aborts if size or granularity are out of range, or there is no memory for the bits:
+ * qdb_check_hbitmap_geometry() tells before. QEMU: util/hbitmap.c.
  */
 HBitmap *hbitmap_alloc(uint64_t size, int granularity);
 
@@ -445,7 +446,9 @@ BdrvDirtyBitmap *bdrv_find_dirty_bitmap(BlockDriverState *bs, const char *name);
 /**
  * Makes a clean, enabled bitmap of the node's length and attaches it to the node.
  *
- * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts.
+ * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts. It
+ *                     aborts as well if there would be more than 2^41 bits, or there is no memory
+ *                     for them: qdb_check_geometry() tells before.
  * @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most
  *                     BDRV_BITMAP_MAX_NAME_SIZE bytes.
  * @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not
@@ -845,7 +848,8 @@ void bdrv_set_dirty(BlockDriverState *bs, int64_t offset, int64_t bytes);
 void bdrv_set_dirty_iter(BdrvDirtyBitmapIter *iter, int64_t offset);
 
 /**
- * Dirty bytes, counted in whole granularity units.
+ * Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be more
+ * than the disk has. Areas and bdrv_dirty_bitmap_status() end at the end of the disk.
  *
  * Lock: none is needed; without it the number may be outdated. QEMU: block/dirty-bitmap.c.
  */
@@ -1225,9 +1229,10 @@ bool qdb_bitmap_mark_in_use(int fd, int64_t offset, Error **errp);
  *
  * @param size         Bytes of the disk.
  * @param granularity  Bytes that one bit stands for.
- * @param errp         "granularity N is not a power of two from 512 to 2147483648", "size N at
- *                     granularity N is more than a bitmap can have", or "a bitmap of size N at
- *                     granularity N needs N bytes of memory", which are not there now.
+ * @param errp         "size N is negative", "granularity N is not a power of two from 512 to
+ *                     2147483648", "size N at granularity N is more than a bitmap can have", or "a
+ *                     bitmap of size N at granularity N needs N bytes of memory", which are not
+ *                     there now.
  * @return             Whether a node of this length can have a bitmap of this granularity.
  */
 bool qdb_check_geometry(int64_t size, uint64_t granularity, Error **errp);
@@ -1239,7 +1244,8 @@ bool qdb_check_geometry(int64_t size, uint64_t granularity, Error **errp);
  *
  * @param size         Items.
  * @param granularity  log2 of the items that one bit stands for.
- * @param errp         As for qdb_check_geometry(), which counts the granularity in items.
+ * @param errp         "granularity N is not a number from 0 to 63", or as for qdb_check_geometry(),
+ *                     with the granularity in items.
  * @return             Whether there can be such a bitmap.
  */
 bool qdb_check_hbitmap_geometry(uint64_t size, int granularity, Error **errp);

@@ -14,7 +14,7 @@ use super::error::or_report;
 use super::object;
 use crate::dirty_bitmap::{BdrvDirtyBitmap, BitmapCheckFlags, Failure};
 use crate::format::dirty::{save, Loaded, NotLoaded};
-use crate::format::geometry::{self, GeometryError};
+use crate::format::geometry;
 use crate::format::{mark_in_use, LoadError};
 use crate::host::{BlockDriverState, Error};
 
@@ -40,9 +40,10 @@ pub unsafe extern "C" fn qdb_bitmap_save(
     fd: c_int,
     errp: *mut *mut Error,
 ) -> bool {
-    let bitmap = object!(bitmap, "qdb_bitmap_save");
+    // Alive during the call, whatever another thread does to the node.
+    let bitmap = object!(bitmap, "qdb_bitmap_save").handle();
     let saved = open(fd).map_err(NotSaved::Io).and_then(|mut file| {
-        save(bitmap, &mut *file, |bitmap| {
+        save(&bitmap, &mut *file, |bitmap| {
             bitmap.check(BitmapCheckFlags::ALLOW_RO).map_err(NotSaved::Refused)
         })
     });
@@ -128,9 +129,10 @@ pub unsafe extern "C" fn qdb_bitmap_mark_in_use(
 ///
 /// @param size         Bytes of the disk.
 /// @param granularity  Bytes that one bit stands for.
-/// @param errp         "granularity N is not a power of two from 512 to 2147483648", "size N at
-///                     granularity N is more than a bitmap can have", or "a bitmap of size N at
-///                     granularity N needs N bytes of memory", which are not there now.
+/// @param errp         "size N is negative", "granularity N is not a power of two from 512 to
+///                     2147483648", "size N at granularity N is more than a bitmap can have", or "a
+///                     bitmap of size N at granularity N needs N bytes of memory", which are not
+///                     there now.
 /// @return             Whether a node of this length can have a bitmap of this granularity.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn qdb_check_geometry(
@@ -138,9 +140,12 @@ pub unsafe extern "C" fn qdb_check_geometry(
     granularity: u64,
     errp: *mut *mut Error,
 ) -> bool {
-    // A negative size is too large as well.
-    let checked = geometry::check(size as u64, granularity, geometry::DIRTY_BITMAP)
-        .and_then(|()| geometry::check_memory(size as u64, granularity.trailing_zeros()));
+    let checked = match u64::try_from(size) {
+        Ok(size) => geometry::check(size, granularity, geometry::DIRTY_BITMAP)
+            .and_then(|()| geometry::check_memory(size, granularity.trailing_zeros()))
+            .map_err(|error| error.to_string()),
+        Err(_) => Err(format!("size {size} is negative")),
+    };
     // SAFETY: `errp` is NULL or writable, by the rules for all C functions.
     unsafe { report_geometry(c"qdb_check_geometry", checked, errp) }
 }
@@ -149,7 +154,8 @@ pub unsafe extern "C" fn qdb_check_geometry(
 ///
 /// @param size         Items.
 /// @param granularity  log2 of the items that one bit stands for.
-/// @param errp         As for qdb_check_geometry(), which counts the granularity in items.
+/// @param errp         "granularity N is not a number from 0 to 63", or as for qdb_check_geometry(),
+///                     with the granularity in items.
 /// @return             Whether there can be such a bitmap.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn qdb_check_hbitmap_geometry(
@@ -157,10 +163,12 @@ pub unsafe extern "C" fn qdb_check_hbitmap_geometry(
     granularity: c_int,
     errp: *mut *mut Error,
 ) -> bool {
-    let log2 = u32::try_from(granularity).unwrap_or(u32::MAX);
-    let items = 1_u64.checked_shl(log2).unwrap_or(0);
-    let checked = geometry::check(size, items, geometry::HBITMAP)
-        .and_then(|()| geometry::check_memory(size, log2));
+    let checked = match u32::try_from(granularity) {
+        Ok(log2 @ 0..64) => geometry::check(size, 1 << log2, geometry::HBITMAP)
+            .and_then(|()| geometry::check_memory(size, log2))
+            .map_err(|error| error.to_string()),
+        _ => Err(format!("granularity {granularity} is not a number from 0 to 63")),
+    };
     // SAFETY: `errp` is NULL or writable, by the rules for all C functions.
     unsafe { report_geometry(c"qdb_check_hbitmap_geometry", checked, errp) }
 }
@@ -207,10 +215,10 @@ fn refused(function: &'static CStr, what: &[u8], error: &LoadError) -> Failure {
 /// `errp` is NULL or points to a writable `Error *`.
 unsafe fn report_geometry(
     function: &'static CStr,
-    checked: Result<(), GeometryError>,
+    checked: Result<(), String>,
     errp: *mut *mut Error,
 ) -> bool {
-    let checked = checked.map_err(|error| Failure::new(function, &[error.to_string().as_bytes()]));
+    let checked = checked.map_err(|text| Failure::new(function, &[text.as_bytes()]));
     // SAFETY: as the caller promises.
     unsafe { or_report(checked, errp) }.is_some()
 }

@@ -67,7 +67,9 @@ impl Header {
         let mut bytes = [0; FIXED_LEN];
         input.read(&mut bytes)?;
         let fixed = Fixed::parse(&bytes)?;
-        let granularity = 1_u64.checked_shl(fixed.granularity_log2).unwrap_or(0);
+        let Some(granularity) = 1_u64.checked_shl(fixed.granularity_log2) else {
+            return Err(LoadError::Damaged { what: "its granularity is one that none can have" });
+        };
         geometry::check(fixed.size, granularity, geometry::HBITMAP)?;
         let mut name = vec![0; fixed.name_len as usize];
         input.read(&mut name)?;
@@ -125,6 +127,7 @@ impl Fixed {
 }
 
 /// The fixed bytes with the mark that the bitmap is in use, from those without.
+#[cfg(feature = "standalone")]
 pub(super) fn with_mark(bytes: &[u8; FIXED_LEN]) -> Result<[u8; FIXED_LEN], LoadError> {
     let flags = Fixed::parse(bytes)?.flags | IN_USE;
     let mut marked = *bytes;

@@ -16,6 +16,7 @@ mod error;
 pub(crate) mod geometry;
 mod hashed;
 mod header;
+#[cfg(feature = "standalone")]
 mod in_use;
 
 use std::io::{self, Read, Write};
@@ -28,6 +29,7 @@ use header::Header;
 
 pub use error::LoadError;
 pub use geometry::GeometryError;
+#[cfg(feature = "standalone")]
 pub(crate) use in_use::mark_in_use;
 
 /// The most bytes of a block, without the four that say how many.
