@@ -67,12 +67,11 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if ready := os.environ.get("PLUGIN"):
         return Path(ready)
     built = tmp_path_factory.mktemp("plugin") / "nbdkit-dirty-plugin.so"
-    flags = [
-        shlex.split(run("pkg-config", *words))
-        for words in (("--cflags", "nbdkit", "qemu_dirty_bitmap"), ("--libs", "qemu_dirty_bitmap"))
+    cflags, libs = [
+        shlex.split(run("pkg-config", what, "qemu_dirty_bitmap")) for what in ("--cflags", "--libs")
     ]
     extra = shlex.split(os.environ.get("CFLAGS", ""))
-    run("cc", *STRICT, *extra, *flags[0], *sorted(HERE.glob("*.c")), "-o", built, *flags[1])
+    run("cc", *STRICT, *extra, *cflags, *sorted(HERE.glob("*.c")), "-o", built, *libs)
     return built
 
 
