@@ -134,6 +134,41 @@ static void searches(void)
     node_discard(bs);
 }
 
+/* A disk that ends within a bit: the states of its ranges add up to its length, in C's own code as well. */
+static void status_at_the_end(void)
+{
+    static const int64_t tails[] = { 1, 511, 512, 513, 65535, 65536 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(tails); i++) {
+        const int64_t size = 130 * 65536 + tails[i];
+        BlockDriverState *bs = qdb_node_new(size, 0, NULL);
+        BdrvDirtyBitmap *bitmap = bitmap_new(bs, "b", 65536, 0, 0);
+        HBitmap *hb = hbitmap_alloc((uint64_t)size, 16);
+        int64_t run, offset;
+
+        for (unsigned dirty = 0; dirty < 2; dirty++) {
+            g_assert_cmpint(bitmap_status(bitmap, size - 1, 1, &run), ==, dirty);
+            g_assert_cmpint(run, ==, 1);
+            g_assert_cmpint(bitmap_status(bitmap, size - tails[i], tails[i], &run), ==, dirty);
+            g_assert_cmpint(run, ==, tails[i]);
+            g_assert_cmpint(hbitmap_status(hb, size - tails[i], tails[i], &run), ==, dirty);
+            g_assert_cmpint(run, ==, tails[i]);
+            bdrv_set_dirty(bs, size - 1, 1);
+            hbitmap_set(hb, (uint64_t)size - 1, 1);
+        }
+        bdrv_set_dirty(bs, 5 * 65536, 1);
+        for (offset = 0; offset < size; offset += run) {
+            bitmap_status(bitmap, offset, size - offset, &run);
+            g_assert_cmpint(run, >, 0);
+        }
+        g_assert_cmpint(offset, ==, size);
+        /* The count is of whole bits, and may be more than the disk has. */
+        g_assert_cmpint(bdrv_get_dirty_count(bitmap), ==, 2 * 65536);
+        hbitmap_free(hb);
+        node_discard(bs);
+    }
+}
+
 static void sha256(void)
 {
     BlockDriverState *bs = qdb_node_new(64 * KIB, 0, NULL);
@@ -174,6 +209,7 @@ void add_dirty_content_tests(void)
     g_test_add_func("/dirty-bitmap/content/clear", clear);
     g_test_add_func("/dirty-bitmap/content/restore", restore);
     g_test_add_func("/dirty-bitmap/content/searches", searches);
+    g_test_add_func("/dirty-bitmap/content/status-at-the-end", status_at_the_end);
     g_test_add_func("/dirty-bitmap/content/sha256", sha256);
     g_test_add_func("/dirty-bitmap/content/largest-disk", largest_disk);
 }

@@ -10,7 +10,8 @@
 //! cargo run --example incremental_backup -- verify disk.img new.img
 //! ```
 //!
-//! The bitmap lives in `disk.img.bitmap`. Three rules keep it true over a crash at any moment:
+//! The bitmap lives in `disk.img.bitmap`, in the format of docs/format.md. Three rules keep it true
+//! over a crash at any moment:
 //!
 //! * A write is recorded, and the bitmap stored, before the image is written: a crash in between
 //!   costs a block that is copied in vain.
@@ -24,11 +25,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use qemu_dirty_bitmap::{DirtyBitmap, Error, HBitmap, Node};
+use qemu_dirty_bitmap::{DirtyBitmap, Error, Node, SaveError};
 use sha2::{Digest, Sha256};
 
 const USAGE: &str = "usage: incremental_backup full IMAGE BACKUP
@@ -39,7 +41,6 @@ const USAGE: &str = "usage: incremental_backup full IMAGE BACKUP
        incremental_backup verify IMAGE IMAGE";
 
 const GRANULARITY: u64 = 65536;
-const BITMAP_MAGIC: &[u8; 8] = b"QDBMAP01";
 const INCREMENT_MAGIC: &[u8; 8] = b"QDBINC01";
 
 /// Behind the name of a file that is being written.
@@ -140,51 +141,47 @@ impl Tracked {
         let image = OpenOptions::new().read(true).write(true).open(path).map_err(on(path))?;
         let size = image.metadata().map_err(on(path))?.len();
         let bitmap_path = bitmap_path(path);
-        let stored = fs::read(&bitmap_path).map_err(on(&bitmap_path))?;
+        let file = File::open(&bitmap_path).map_err(on(&bitmap_path))?;
         let damaged = |what: &str| {
             Failure::file(&bitmap_path, format!("{what}; a new full backup is needed"))
         };
 
-        let split = stored.len().checked_sub(32).ok_or_else(|| damaged("the file is cut"))?;
-        let (content, checksum) = stored.split_at(split);
-        if Sha256::digest(content)[..] != *checksum {
+        let mut input = Hashed::new(BufReader::new(file));
+        let disk = Node::new(size)?;
+        let bitmap = disk.read_bitmap(&mut input).map_err(|error| damaged(&error.to_string()))?;
+        let cut = |_: io::Error| damaged("the file is cut");
+        let parent = array(&mut input).map_err(cut)?;
+        let id = input.id();
+        if array(&mut input).map_err(cut)? != id {
             return Err(damaged("the checksum is wrong"));
         }
-        let mut rest = content;
-        let (magic, stored_size, granularity, parent) = (|| {
-            Ok((array(&mut rest)?, number(&mut rest)?, number(&mut rest)?, array(&mut rest)?))
-        })()
-        .map_err(|_: io::Error| damaged("the file is cut"))?;
-        if magic != *BITMAP_MAGIC {
-            return Err(damaged("this is no bitmap of this program"));
+        if input.read(&mut [0]).map_err(on(&bitmap_path))? != 0 {
+            return Err(damaged("there is something after its end"));
         }
-        if stored_size != size {
-            return Err(damaged(&format!(
-                "it is for an image of {stored_size} bytes, the image has {size}"
-            )));
-        }
-        let disk = Node::new(size)?;
-        let bitmap = disk
-            .create_bitmap("backup", granularity)
-            .map_err(|error| damaged(&error.to_string()))?;
-        bitmap.deserialize(0..size, rest).map_err(|error| damaged(&error.to_string()))?;
-        bitmap.set_persistent(true)?;
         Ok(Self { path: path.into(), image, disk, bitmap, parent })
     }
 
-    /// Stores the bitmap.
+    /// Stores the bitmap, in the library's format, and after it which backup it begins at.
     fn save(&self) -> Result<(), Failure> {
-        // One lock for all, so that size, granularity and bits belong together.
-        let content: HBitmap = self.bitmap.snapshot();
         replace(&bitmap_path(&self.path), |file| {
-            file.write_all(BITMAP_MAGIC)?;
-            file.write_all(&content.size().to_le_bytes())?;
-            file.write_all(&content.granularity().to_le_bytes())?;
-            file.write_all(&self.parent)?;
-            file.write_all(&content.serialize(0..content.size()).map_err(io::Error::other)?)
+            self.bitmap.write_to(file).map_err(|error| match error {
+                SaveError::Io(error) => error,
+                refused => io::Error::other(refused),
+            })?;
+            file.write_all(&self.parent)
         })
         .map(|_| ())
     }
+
+    /// The bytes of the image that are dirty. A count of whole bits may be more than the image has.
+    fn dirty(&self) -> u64 {
+        length(self.bitmap.areas(0..self.disk.length()))
+    }
+}
+
+/// The bytes of areas.
+fn length(areas: impl IntoIterator<Item = Range<u64>>) -> u64 {
+    areas.into_iter().map(|area| area.end - area.start).sum()
 }
 
 fn full(image_path: &Path, backup: &Path) -> Result<String, Failure> {
@@ -218,14 +215,15 @@ fn write(image: &Path, words: &[&OsStr]) -> Result<String, Failure> {
         tracked.image.write_all_at(data, *offset).map_err(on(image))?;
     }
     tracked.image.sync_data().map_err(on(image))?;
-    Ok(format!("written; {} bytes are dirty", tracked.bitmap.count()))
+    Ok(format!("written; {} bytes are dirty", tracked.dirty()))
 }
 
 fn status(image: &Path) -> Result<String, Failure> {
-    let Tracked { disk, bitmap, .. } = Tracked::load(image)?;
+    let tracked = Tracked::load(image)?;
+    let Tracked { disk, bitmap, .. } = &tracked;
     let mut report = format!(
         "{} of {} bytes are dirty, in units of {}",
-        bitmap.count(),
+        tracked.dirty(),
         disk.length(),
         bitmap.granularity()
     );
@@ -264,10 +262,7 @@ fn incremental(image: &Path, increment: &Path) -> Result<String, Failure> {
             tracked.bitmap = frozen.abdicate();
             tracked.parent = id;
             tracked.save()?;
-            Ok(format!(
-                "{} bytes copied",
-                areas.iter().map(|area| area.end - area.start).sum::<u64>()
-            ))
+            Ok(format!("{} bytes copied", length(areas)))
         }
         Err(failure) => {
             // What the successor recorded comes back, so that nothing is lost for the next try.

@@ -189,7 +189,8 @@ extern "C" {
  *                     result.
  * @return             The bitmap; free it with hbitmap_free().
  *
- * Aborts if size or granularity are out of range. QEMU: util/hbitmap.c.
+ * Aborts if size or granularity are out of range, or there is no memory for the bits:
+ * qdb_check_hbitmap_geometry() tells before. QEMU: util/hbitmap.c.
  */
 HBitmap *hbitmap_alloc(uint64_t size, int granularity);
 
@@ -445,7 +446,9 @@ BdrvDirtyBitmap *bdrv_find_dirty_bitmap(BlockDriverState *bs, const char *name);
 /**
  * Makes a clean, enabled bitmap of the node's length and attaches it to the node.
  *
- * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts.
+ * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts. It
+ *                     aborts as well if there would be more than 2^41 bits, or there is no memory
+ *                     for them: qdb_check_geometry() tells before.
  * @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most
  *                     BDRV_BITMAP_MAX_NAME_SIZE bytes.
  * @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not
@@ -845,7 +848,8 @@ void bdrv_set_dirty(BlockDriverState *bs, int64_t offset, int64_t bytes);
 void bdrv_set_dirty_iter(BdrvDirtyBitmapIter *iter, int64_t offset);
 
 /**
- * Dirty bytes, counted in whole granularity units.
+ * Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be more
+ * than the disk has. Areas and bdrv_dirty_bitmap_status() end at the end of the disk.
  *
  * Lock: none is needed; without it the number may be outdated. QEMU: block/dirty-bitmap.c.
  */
@@ -1153,6 +1157,98 @@ void qdb_dirty_info_list_free(struct BlockDirtyInfoList *list);
  * The version of the library, such as "0.1.0".
  */
 const char *qdb_version(void);
+#endif
+
+#if defined(QDB_OWN_DECLARATIONS)
+/**
+ * Writes a bitmap to a file or a stream, in the format of docs/format.md: its name, size,
+ * granularity, whether it is enabled and persistent, and what it recorded.
+ *
+ * What was recorded before the call is in the file. Of what is recorded or cleared during the
+ * call, any part may be; so a program stops to write to the disk first. The file is not synced, and
+ * a call that fails leaves a part of a bitmap, which no load takes. So write to a new file, sync it
+ * and rename it: then there is the old bitmap or the new one, whatever happens.
+ *
+ * @param fd    Open for writing, at the place where the bitmap is to begin; a pipe or a socket will
+ *              do. It blocks. The call ends at the place after the bitmap. Writing to a pipe that
+ *              nobody reads raises SIGPIPE, as write() does.
+ * @param errp  As for bdrv_dirty_bitmap_check() of a busy or an inconsistent bitmap; "could not
+ *              save the bitmap: REASON" (and then errno is set as well).
+ * @return      Whether all was written.
+ *
+ * Lock: taken here, for some 64 KiB of the file at a time, and not while it writes.
+ */
+bool qdb_bitmap_save(BdrvDirtyBitmap *bitmap, int fd, Error **errp);
+#endif
+
+#if defined(QDB_OWN_DECLARATIONS)
+/**
+ * Reads a bitmap that qdb_bitmap_save() wrote and attaches it to a node. Nothing may write to the
+ * disk before it is there.
+ *
+ * The bytes may come from anywhere: they are read as far as the bitmap goes, whose size must be the
+ * node's length, and believed if the checksum at their end is right. No input ends the process or
+ * takes more memory than a bitmap of that size and granularity.
+ *
+ * @param fd    Open for reading, at the place where the bitmap begins; a pipe or a socket will do.
+ *              It blocks. Nothing after the bitmap is read: of a file that is to hold nothing else,
+ *              check that read() finds its end.
+ * @param errp  "could not load the bitmap: REASON", if the system refuses (and then errno is set as
+ *              well), or what is wrong with the bitmap: damaged, cut off, marked as in use (see
+ *              qdb_bitmap_mark_in_use()), for a disk of another length, too large; as for
+ *              bdrv_create_dirty_bitmap() a name that is taken.
+ * @return      The bitmap; bdrv_release_dirty_bitmap() ends it. NULL on error, and then the node
+ *              has not changed.
+ *
+ * Lock: taken here; the big lock is held.
+ */
+BdrvDirtyBitmap *qdb_bitmap_load(BlockDriverState *bs, int fd, Error **errp);
+#endif
+
+#if defined(QDB_OWN_DECLARATIONS)
+/**
+ * Marks a bitmap in a file as in use, and syncs that. Call it after qdb_bitmap_load(), before the
+ * disk is written to; a new qdb_bitmap_save() at the end takes the mark away, with the old file.
+ *
+ * A program that dies in between leaves a bitmap that lacks writes. It is marked, so
+ * qdb_bitmap_load() refuses it, and a full backup is due. There is no way to take the mark away.
+ *
+ * @param fd      Open for reading and writing; not a pipe. Its place in the file stays.
+ * @param offset  Where the bitmap begins in the file.
+ * @param errp    As for qdb_bitmap_load(): also of a bitmap that is marked already, by a program
+ *                that runs or died. What follows the header is not looked at.
+ * @return        Whether the mark is on the disk.
+ */
+bool qdb_bitmap_mark_in_use(int fd, int64_t offset, Error **errp);
+#endif
+
+#if defined(QDB_OWN_DECLARATIONS)
+/**
+ * Checks numbers that came from a file or a user, before qdb_node_new() and
+ * bdrv_create_dirty_bitmap(), which aborts on bad ones.
+ *
+ * @param size         Bytes of the disk.
+ * @param granularity  Bytes that one bit stands for.
+ * @param errp         "size N is negative", "granularity N is not a power of two from 512 to
+ *                     2147483648", "size N at granularity N is more than a bitmap can have", or "a
+ *                     bitmap of size N at granularity N needs N bytes of memory", which are not
+ *                     there now.
+ * @return             Whether a node of this length can have a bitmap of this granularity.
+ */
+bool qdb_check_geometry(int64_t size, uint64_t granularity, Error **errp);
+#endif
+
+#if defined(QDB_OWN_DECLARATIONS)
+/**
+ * Checks numbers that came from a file or a user, before hbitmap_alloc(), which aborts on bad ones.
+ *
+ * @param size         Items.
+ * @param granularity  log2 of the items that one bit stands for.
+ * @param errp         "granularity N is not a number from 0 to 63", or as for qdb_check_geometry(),
+ *                     with the granularity in items.
+ * @return             Whether there can be such a bitmap.
+ */
+bool qdb_check_hbitmap_geometry(uint64_t size, int granularity, Error **errp);
 #endif
 
 #if defined(QDB_OWN_DECLARATIONS)

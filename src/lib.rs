@@ -29,16 +29,17 @@
 //! // ... copy them, and then:
 //! let bitmap = frozen.abdicate();
 //!
-//! // What was written meanwhile is the next backup's. To keep that over a restart, store the bits:
-//! let bytes = bitmap.serialize(0..bitmap.size())?;
-//! let restarted = Node::new(64 << 30)?.create_bitmap("backup", 65536)?;
-//! restarted.deserialize(0..restarted.size(), &bytes)?;
-//! assert_eq!(restarted.sha256(), bitmap.sha256());
-//! # Ok::<(), qemu_dirty_bitmap::Error>(())
+//! // What was written meanwhile is the next backup's. To keep that over a restart, store it:
+//! let mut file = Vec::new();
+//! bitmap.write_to(&mut file)?;
+//! let restarted = Node::new(64 << 30)?.read_bitmap(&mut &file[..])?;
+//! assert_eq!(restarted.info(), bitmap.info());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! `examples/incremental_backup.rs` is a whole program: full and incremental backups of an image
-//! file, with a bitmap that is kept beside it.
+//! file, with a bitmap that is kept beside it. `examples/block_backend.rs` has the request loop of a
+//! block backend: several queues, and incremental backups beside their writes.
 //!
 //! # Errors and panics
 //!
@@ -88,6 +89,7 @@ mod assertion;
 pub mod dirty_bitmap;
 #[doc(hidden)]
 pub mod ffi;
+mod format;
 #[doc(hidden)]
 pub mod hbitmap;
 #[doc(hidden)]

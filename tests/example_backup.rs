@@ -97,10 +97,10 @@ fn a_chain_of_backups_restores_bit_for_bit() {
     );
     assert_eq!(
         folder.run("write @disk 327690 in-the-short-last-unit"),
-        "written; 196608 bytes are dirty\n"
+        "written; 132072 bytes are dirty\n"
     );
     let status = folder.run("status @disk");
-    assert_eq!(status.lines().next(), Some("196608 of 328680 bytes are dirty, in units of 65536"));
+    assert_eq!(status.lines().next(), Some("132072 of 328680 bytes are dirty, in units of 65536"));
     assert_eq!(
         status.lines().skip(1).map(str::trim).collect::<Vec<_>>(),
         ["0 .. 131072", "327680 .. 328680"]
@@ -171,27 +171,19 @@ fn a_damaged_bitmap_file_is_noticed_wherever_it_is_damaged() {
     }
     damaged(&[&good[..], &[0]].concat());
 
-    // Not by chance but on purpose: checksums are right.
+    // Not by chance but on purpose: the checksum of the file is right.
     use sha2::{Digest, Sha256};
     let forged = |content: &[u8]| [content, &Sha256::digest(content)].concat();
     let content = &good[..good.len() - 32];
-    let with = |at: usize, bytes: &[u8]| {
-        let mut content = content.to_vec();
-        content[at..at + bytes.len()].copy_from_slice(bytes);
-        forged(&content)
-    };
     damaged(&forged(&[]));
     damaged(&forged(&content[..20]));
     damaged(&forged(&content[..content.len() - 1]));
     damaged(&forged(&[content, &[0; 8]].concat()));
-    damaged(&with(0, b"X"));
-    damaged(&with(8, &u64::MAX.to_le_bytes()));
-    for granularity in [0, 1, 3, 256, 512, 1 << 32, 1 << 63, u64::MAX] {
-        damaged(&with(16, &granularity.to_le_bytes()));
+    for byte in 0..content.len() - 32 {
+        let mut content = content.to_vec();
+        content[byte] ^= 0x10;
+        damaged(&forged(&content));
     }
-    // Bits past the end of the image are no reason to copy what is not there.
-    folder.write("disk.bitmap", &with(content.len() - 8, &[0xff; 8]));
-    assert_eq!(folder.run("incremental @disk @one"), format!("{SIZE} bytes copied\n"));
 
     folder.run("full @disk @full2");
     folder.run("status @disk");
@@ -300,7 +292,9 @@ fn an_image_that_changed_its_length_is_another_one() {
     folder.write("disk", b"short");
     let message = folder.fails("status @disk");
     assert!(
-        message.starts_with("disk.bitmap: it is for an image of 328680 bytes, the image has 5;"),
+        message.starts_with(
+            "disk.bitmap: the stored bitmap is for a disk of 328680 bytes, this one has 5;"
+        ),
         "{message}"
     );
 }

@@ -85,13 +85,18 @@ api! {
     bdrv_set_dirty_bitmap: fn(Handle, i64, i64);
     bdrv_clear_dirty_bitmap: fn(Handle, *mut Handle);
     bdrv_merge_dirty_bitmap: fn(Handle, Handle, *mut Handle, *mut Handle) -> bool;
+    bdrv_dirty_bitmap_create_successor: fn(Handle, *mut Handle) -> c_int;
+    bdrv_dirty_bitmap_abdicate: fn(Handle, *mut Handle) -> Handle;
+    bdrv_dirty_bitmap_next_dirty_area: fn(Handle, i64, i64, i64, *mut i64, *mut i64) -> bool;
+    bdrv_dirty_bitmap_lock: fn(Handle);
+    bdrv_dirty_bitmap_unlock: fn(Handle);
     bdrv_dirty_bitmap_truncate: fn(Handle, i64);
     bdrv_dirty_bitmap_deserialize_part: fn(Handle, *const u8, u64, u64, bool);
     bdrv_get_dirty_count: fn(Handle) -> i64;
 }
 
 /// The implementations to compare, QEMU's C first: `QDB_ORACLE` (which must be there),
-/// `QDB_LIBRARY` (if it is set), `roaring`.
+/// `QDB_LIBRARY` (if it is set), `roaring`, `AtomicBitmap`.
 ///
 /// # Errors
 /// If a file cannot be loaded, or if the two are not what they should be: two different libraries,
@@ -110,6 +115,6 @@ pub fn engines() -> Result<Vec<Engine>, Box<dyn Error>> {
         }
         engines.push(Engine::Ours(ours));
     }
-    engines.push(Engine::Roaring);
+    engines.extend([Engine::Roaring, Engine::AtomicBitmap]);
     Ok(engines)
 }

@@ -5,7 +5,7 @@ use crate::api::Api;
 use crate::bits::Maker;
 use crate::roar::Roaring;
 
-/// One of the three implementations.
+/// One of the implementations.
 #[derive(Clone, Copy)]
 pub enum Engine {
     /// QEMU's C.
@@ -14,6 +14,8 @@ pub enum Engine {
     Ours(&'static Api),
     /// The `roaring` crate.
     Roaring,
+    /// vm-memory's `AtomicBitmap`.
+    AtomicBitmap,
 }
 
 impl Engine {
@@ -23,14 +25,15 @@ impl Engine {
             Engine::Qemu(_) => "qemu",
             Engine::Ours(_) => "ours",
             Engine::Roaring => "roaring",
+            Engine::AtomicBitmap => "AtomicBitmap",
         }
     }
 
-    /// The C functions, unless it is `roaring`.
+    /// The C functions, if it has them.
     pub fn api(self) -> Option<&'static Api> {
         match self {
             Engine::Qemu(api) | Engine::Ours(api) => Some(api),
-            Engine::Roaring => None,
+            Engine::Roaring | Engine::AtomicBitmap => None,
         }
     }
 }
@@ -41,7 +44,7 @@ pub trait Case {
     fn prepare(&mut self);
     /// The timed part.
     fn run(&mut self) -> u64;
-    /// What the last run led to, equal for all implementations of C's ABI. Not timed.
+    /// What the last run led to, equal for all implementations but `roaring`. Not timed.
     fn outcome(&self) -> u64;
 }
 
@@ -100,6 +103,8 @@ pub enum Table {
     Workload,
     /// `bdrv_set_dirty` on a node with several bitmaps.
     Node,
+    /// A block backend in Rust, beside `AtomicBitmap`.
+    Embed,
 }
 
 /// A maker of a row's case for one implementation, or `None` where that has no such operation.
@@ -169,6 +174,7 @@ pub fn all_three(generic: impl Generic + 'static) -> MakeCase {
         Some(match engine {
             Engine::Qemu(api) | Engine::Ours(api) => generic.make(api),
             Engine::Roaring => generic.make(Roaring),
+            Engine::AtomicBitmap => return None,
         })
     })
 }

@@ -18,6 +18,7 @@ pub mod node;
 pub mod pattern;
 pub mod plot;
 pub mod random;
+pub mod recorder;
 pub mod report;
 pub mod results;
 pub mod roar;

@@ -2,6 +2,7 @@
 //! A block node with dirty bitmaps, behind the C ABI.
 
 use std::ffi::CString;
+use std::ops::Range;
 use std::ptr;
 
 use crate::api::{Api, Handle};
@@ -127,6 +128,34 @@ impl Node {
                 true,
             );
         }
+    }
+
+    /// Calls `copy` for each dirty area of a bitmap while a successor records, and lets that take
+    /// its place, as a backup does.
+    pub fn backup(&mut self, bitmap: usize, length: u64, mut copy: impl FnMut(Range<u64>)) {
+        let (api, handle) = (self.api, self.bitmaps[bitmap]);
+        // SAFETY: an own bitmap that no backup uses.
+        let made = unsafe { (api.bdrv_dirty_bitmap_create_successor)(handle, ptr::null_mut()) };
+        assert_eq!(made, 0);
+        let (mut start, mut bytes) = (0, 0);
+        // SAFETY: an own bitmap; start and bytes live over the call.
+        while unsafe {
+            (api.bdrv_dirty_bitmap_lock)(handle);
+            let found = (api.bdrv_dirty_bitmap_next_dirty_area)(
+                handle,
+                start + bytes,
+                length as i64,
+                i64::MAX,
+                &mut start,
+                &mut bytes,
+            );
+            (api.bdrv_dirty_bitmap_unlock)(handle);
+            found
+        } {
+            copy(start as u64..(start + bytes) as u64);
+        }
+        // SAFETY: it has a successor, which is the own bitmap from here on.
+        self.bitmaps[bitmap] = unsafe { (api.bdrv_dirty_bitmap_abdicate)(handle, ptr::null_mut()) };
     }
 
     /// Marked bytes of a bitmap.

@@ -32,6 +32,7 @@ pub fn write(directory: &Path, document: &Path, pictures: &Path) -> io::Result<(
         ("growth", plain(&known, &measured, Table::Growth)),
         ("workload", plain(&known, &measured, Table::Workload)),
         ("node", plain(&known, &measured, Table::Node)),
+        ("embed", embed_table(&known, &measured)),
     ];
     // Measured on their own; a table without a file stays as it is.
     if let Some(results) = saved::<Vec<MemoryResult>>(&directory.join("memory.json"))? {
@@ -152,6 +153,27 @@ fn plain(known: &[Row], measured: &Rows, table: Table) -> String {
             duration(result.ours_ns),
             result.roaring_ns.map_or("".into(), duration),
             three_digits(result.ratio())
+        );
+    }
+    text
+}
+
+/// Beside vm-memory's `AtomicBitmap`.
+fn embed_table(known: &[Row], measured: &Rows) -> String {
+    let mut text = String::from(
+        "| operation | id | QEMU C | `AtomicBitmap` | this library | `AtomicBitmap` ÷ this library |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    for (row, result) in measured_rows(known, measured, Table::Embed) {
+        let Some(atomic_ns) = result.atomic_ns else { continue };
+        let _ = writeln!(
+            text,
+            "| {} | `{}` | {} | {} | {} | {} |",
+            row.what,
+            row.id,
+            duration(result.qemu_ns),
+            duration(atomic_ns),
+            duration(result.ours_ns),
+            three_digits(atomic_ns / result.ours_ns)
         );
     }
     text

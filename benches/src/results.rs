@@ -69,6 +69,9 @@ pub struct RowResult {
     pub ours_ns: f64,
     /// The `roaring` crate, where it has the operation.
     pub roaring_ns: Option<f64>,
+    /// vm-memory's `AtomicBitmap`, where it has the operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub atomic_ns: Option<f64>,
 }
 
 /// The file `rows.json`.
@@ -146,6 +149,7 @@ impl RowResult {
             qemu_ns: of("qemu")?,
             ours_ns: of("ours")?,
             roaring_ns: of("roaring"),
+            atomic_ns: of("AtomicBitmap"),
         })
     }
 }
@@ -206,7 +210,7 @@ mod tests {
 
     fn verdict(qemu_ns: f64, ours_ns: f64, roaring_ns: Option<f64>) -> Verdict {
         let row = Row::new("x", "x", 1, 5.0, c_only(|_| unreachable!("not run")));
-        RowResult { id: "x".into(), qemu_ns, ours_ns, roaring_ns }.verdict(&row)
+        RowResult { id: "x".into(), qemu_ns, ours_ns, roaring_ns, atomic_ns: None }.verdict(&row)
     }
 
     #[test]
@@ -216,8 +220,13 @@ mod tests {
         assert_eq!(verdict(10.0, 10.1, None), Verdict::SlowerThanC);
         assert_eq!(verdict(10.0, 2.0, Some(1.8)), Verdict::SlowerThanRoaring);
         let row = Row::new("x", "x", 1, 5.0, c_only(|_| unreachable!("not run"))).roaring_differs();
-        let result =
-            RowResult { id: "x".into(), qemu_ns: 10.0, ours_ns: 2.0, roaring_ns: Some(0.1) };
+        let result = RowResult {
+            id: "x".into(),
+            qemu_ns: 10.0,
+            ours_ns: 2.0,
+            roaring_ns: Some(0.1),
+            atomic_ns: None,
+        };
         assert_eq!(result.verdict(&row), Verdict::Ok);
     }
 

@@ -23,7 +23,7 @@ pub fn time(case: &mut dyn Case) -> Duration {
     start.elapsed()
 }
 
-/// Checks that the implementations of the C ABI led to the same after a run of each: a fast wrong
+/// Checks that the implementations but `roaring` led to the same after a run of each: a fast wrong
 /// answer is no result.
 ///
 /// # Panics
@@ -32,7 +32,7 @@ pub fn compare(row: &Row, engines: &[Engine], cases: &[Option<Box<dyn Case>>]) {
     let outcomes: Vec<_> = engines
         .iter()
         .zip(cases)
-        .filter(|(engine, _)| engine.api().is_some())
+        .filter(|(engine, _)| !matches!(engine, Engine::Roaring))
         .filter_map(|(engine, case)| Some((engine.name(), case.as_ref()?.outcome())))
         .collect();
     for (name, outcome) in &outcomes[1.min(outcomes.len())..] {

@@ -1,45 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The file IMAGE.bitmap: which parts of the image changed since the last backup.
- *
- * It is true only while nobody writes to the image. So it is marked as in use before the first write, and written anew at the end; a
- * file that is found marked was not: its program died, and what it knew is lost.
- */
+/* A disk's dirty bitmap, which is kept in a file from one run to the next. */
 #ifndef BITMAP_FILE_H
 #define BITMAP_FILE_H
 
 #include <stdbool.h>
-#include <stdint.h>
-#include <time.h>
 
 #include <qemu_dirty_bitmap.h>
 
-#define BACKUP_ID_SIZE 16
+/* Says what is wrong, and frees it; false. */
+bool complain(const char *path, Error *error);
+bool complain_errno(const char *path, const char *what);
 
-enum bitmap_state {
-    BITMAP_CLEAN = 1, /* as its program left it */
-    BITMAP_IN_USE,    /* a program changes the image, or died while it did */
-    BITMAP_LOST,      /* it was found to be useless, and has to be made anew */
-};
+/*
+ * Loads the bitmap of a disk, which is open as `image`. If there is none that can be believed, says
+ * so: true, and *bitmap is NULL. False if the file cannot be opened.
+ */
+bool bitmap_file_load(const char *path, int image, BlockDriverState *node,
+                      BdrvDirtyBitmap **bitmap);
 
-struct bitmap_header {
-    enum bitmap_state state;
-    uint32_t granularity;                /* bytes that one bit stands for */
-    int64_t disk_size;                   /* bytes */
-    struct timespec changed;             /* when the image was last written to */
-    uint8_t last_backup[BACKUP_ID_SIZE]; /* the backup that the bitmap starts at */
-};
+/* Before the first write. If this program dies, the next one must not believe what it finds. */
+bool bitmap_file_mark_in_use(const char *path);
 
-/* Reads the header. `why` receives what a person is told if the file is missing or useless; false then. */
-bool bitmap_file_read_header(const char *path, struct bitmap_header *header, const char **why);
-
-/* Reads the bits, of which the header has the granularity and the size. `why` as above. */
-bool bitmap_file_read_bits(const char *path, BdrvDirtyBitmap *bitmap, const char **why);
-
-/* Writes the file anew. Says on stderr what goes wrong, and is false then. */
-bool bitmap_file_write(const char *path, const struct bitmap_header *header, BdrvDirtyBitmap *bitmap);
-
-/* Marks the file as in use. As bitmap_file_write(). */
-bool bitmap_file_mark_in_use(const char *path, struct bitmap_header *header);
+/* Replaces the file. Nothing writes to the disk any more. */
+bool bitmap_file_save(const char *path, int image, BdrvDirtyBitmap *bitmap);
 
 #endif

@@ -19,6 +19,7 @@
 //!   it (the entries of `docs/differences.md`; each such place in the model names the entry).
 //! * [`session`] runs a sequence on all of them and compares after each call. [`child`] runs calls
 //!   that abort in a child process.
+//! * [`stored`] loads files that nobody vouches for, in Rust and in C.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -37,3 +38,4 @@ pub mod place;
 pub mod random;
 pub mod runs;
 pub mod session;
+pub mod stored;

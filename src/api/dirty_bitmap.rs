@@ -93,8 +93,9 @@ impl DirtyBitmap {
         self.state.granularity().into()
     }
 
-    /// Dirty bytes, counted in whole granularity units. Does not take the lock. QEMU:
-    /// `bdrv_get_dirty_count`.
+    /// Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be
+    /// more than the disk has. The lengths of the [`areas`](Self::areas) add up to the bytes that
+    /// there are. Does not take the lock. QEMU: `bdrv_get_dirty_count`.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.state.dirty_count()

@@ -14,6 +14,7 @@ mod error;
 mod hbitmap;
 mod iter;
 mod range;
+mod save;
 
 #[cfg(feature = "standalone")]
 mod dirty_bitmap;
@@ -38,6 +39,7 @@ pub use error::Error;
 pub use hbitmap::HBitmap;
 pub use iter::{Areas, Iter};
 pub use range::Extent;
+pub use save::{GeometryError, LoadError};
 
 #[cfg(feature = "standalone")]
 pub use {
@@ -48,6 +50,7 @@ pub use {
     locked::LockedBitmap,
     node::Node,
     owner::{Claim, Owner},
+    save::{mark_in_use, SaveError},
 };
 
 /// The most bits that a bitmap can have.

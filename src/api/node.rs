@@ -104,8 +104,13 @@ impl Node {
     /// Records a write in all [enabled](DirtyBitmap::is_enabled) bitmaps of the node, busy or not.
     /// QEMU: `bdrv_set_dirty`.
     ///
-    /// When the data reaches the disk is the program's affair: recorded first and written then, a
-    /// crash in between costs nothing but a block that is copied in vain.
+    /// When the data reaches the disk is the program's affair. If a backup runs beside the writes,
+    /// record each after its data is written and before the guest is told so, whether it succeeded
+    /// or not, as QEMU does. Recorded first, it may get into the bitmap that a backup
+    /// [freezes](DirtyBitmap::freeze), and its data onto the disk after the backup has read that
+    /// block: no backup has it then. A program whose writes and backups never overlap, and that
+    /// stores the bitmap at each write, records first: a crash in between costs nothing but a block
+    /// that is copied in vain.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if the range does not lie within the node; [`Error::ReadOnly`] if an

@@ -28,7 +28,7 @@ const SECTOR_SIZE: u32 = 512;
 ///
 /// # Errors
 /// The node's length can't be read; the failure has the errno.
-pub(super) fn length(node: &BlockDriverState) -> Result<i64, Failure> {
+pub(crate) fn length(node: &BlockDriverState) -> Result<i64, Failure> {
     match Embedder::length(node) {
         // QEMU hands an errno of int range around as an int64_t; C narrows it in the same way.
         length @ ..0 => Err(Failure::new(CREATE, &[b"could not get length of device"])
@@ -74,6 +74,25 @@ impl BdrvDirtyBitmap {
         Ok(bitmap)
     }
 
+    /// A new bitmap on `node` with a content of the node's length, of a granularity that a dirty
+    /// bitmap can have. No other bitmap of the node has its name. Takes the node's lock.
+    #[cfg(feature = "standalone")]
+    pub(crate) fn create_with(
+        node: &BlockDriverState,
+        name: Option<&CStr>,
+        content: HBitmap,
+        enabled: bool,
+        persistent: bool,
+    ) -> Arc<Self> {
+        let name = name.map(BitmapName::from);
+        let bitmap = Self::build_around(node, Box::new(content), name, !enabled);
+        let mut locked = lock_node(node);
+        bitmap.set_persistent(&locked, persistent);
+        locked.insert(Arc::clone(&bitmap));
+        drop(locked);
+        bitmap
+    }
+
     /// A bitmap that is in no list yet. `size` and `granularity` are in bytes.
     pub(super) fn build(
         node: &BlockDriverState,
@@ -82,16 +101,26 @@ impl BdrvDirtyBitmap {
         name: Option<BitmapName>,
         disabled: bool,
     ) -> Arc<Self> {
-        let granularity_log2 = granularity.trailing_zeros();
-        let content = Box::new(HBitmap::new(size as u64, granularity_log2));
+        let content = Box::new(HBitmap::new(size as u64, granularity.trailing_zeros()));
+        Self::build_around(node, content, name, disabled)
+    }
+
+    /// A bitmap with this content that is in no list yet.
+    fn build_around(
+        node: &BlockDriverState,
+        content: Box<HBitmap>,
+        name: Option<BitmapName>,
+        disabled: bool,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             node: Embedder::handle(node),
-            content: LockedCell::new(node, content),
             flags: Flags::new(disabled),
-            granularity_log2: AtomicU32::new(granularity_log2),
-            dirty: AtomicU64::new(0),
-            size: AtomicI64::new(size),
+            granularity_log2: AtomicU32::new(content.granularity()),
+            dirty: AtomicU64::new(content.count()),
+            // At most i64::MAX.
+            size: AtomicI64::new(content.size() as i64),
+            content: LockedCell::new(node, content),
             iterators: AtomicU32::new(0),
             link: Link::new(),
             name: Mutex::new(name),

@@ -32,7 +32,7 @@
 //! The behaviour is that of QEMU 10.0's `block/dirty-bitmap.c`.
 
 mod content;
-mod create;
+pub(crate) mod create;
 mod failure;
 mod flags;
 mod head;

@@ -39,7 +39,8 @@ const_assert_eq!(offset_of!(HBitmapIter, hb), 0);
 ///                     result.
 /// @return             The bitmap; free it with hbitmap_free().
 ///
-/// Aborts if size or granularity are out of range. QEMU: util/hbitmap.c.
+/// Aborts if size or granularity are out of range, or there is no memory for the bits:
+/// qdb_check_hbitmap_geometry() tells before. QEMU: util/hbitmap.c.
 #[cfg_attr(feature = "capi", no_mangle)]
 pub unsafe extern "C" fn hbitmap_alloc(size: u64, granularity: c_int) -> *mut HBitmap {
     // A negative granularity becomes one that is too large, which the engine refuses with QEMU's

@@ -25,6 +25,8 @@ pub mod hbitmap;
 #[cfg(feature = "standalone")]
 pub mod node;
 mod range;
+#[cfg(feature = "standalone")]
+pub mod save;
 
 /// A reference to the object that a C pointer stands for: `object!(pointer, "function")`. NULL
 /// aborts and names both.

@@ -15,7 +15,7 @@ GROUPS = {
     "hbitmap": "Bitmaps by themselves",
     "bdrv": "Dirty bitmaps of a block node",
     "driver": "Dirty bitmaps that are stored in an image",
-    "node": "Block nodes and errors, for programs that have no QEMU",
+    "node": "Block nodes, files and errors, for programs that have no QEMU",
 }
 # Functions that belong together, and refer to each other. Each function is in the first family that
 # has its name.
@@ -39,6 +39,8 @@ FAMILIES = [re.compile(names + "$") for names in (
     r"bdrv_(dirty_bitmap_(enabled|check|readonly|inconsistent|set_busy|set_inconsistent|set_readonly)|has_readonly_bitmaps)",
     r"bdrv_(dirty_bitmap_(get_persistence|set_persistence|skip_store)|\w+_persistent_dirty_bitmap|\w*can_store\w+"
     r"|supports\w+)",
+    r"qdb_bitmap_\w+",
+    r"qdb_check_\w+",
     r"qdb_(node_\w+|version|dirty_info\w+)",
     r"qdb_error_\w+",
 )]

@@ -8,7 +8,7 @@ from pathlib import Path
 from . import debian, places, say, source
 
 FOLDER = places.ROOT / "fuzz"
-TARGETS = ["hbitmap_ops", "dirty_bitmap_ops", "deserialize", "differential"]
+TARGETS = ["hbitmap_ops", "dirty_bitmap_ops", "deserialize", "load_file", "differential"]
 # The flags of `cargo fuzz`, so that both build the same.
 FLAGS = [
     "-Cpasses=sancov-module", "-Cllvm-args=-sanitizer-coverage-level=4", "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",

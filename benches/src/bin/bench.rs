@@ -81,8 +81,8 @@ fn print(filters: &[String], effort: Effort) -> Result<Vec<RowResult>> {
     let [copy, or_count, call] = [limits.copy_ns, limits.or_count_ns, limits.call_ns].map(duration);
     println!("32 MiB: memcpy {copy}, OR and count {or_count}; empty call {call}\n");
     println!(
-        "{:28} {:>10} {:>10} {:>10} {:>8} {:>8} {:>8}  verdict",
-        "row", "C", "ours", "roaring", "C/ours", "target", "x limit"
+        "{:28} {:>10} {:>10} {:>10} {:>12} {:>8} {:>8} {:>8}  verdict",
+        "row", "C", "ours", "roaring", "AtomicBitmap", "C/ours", "target", "x limit"
     );
     let mut results = Vec::new();
     for row in chosen(filters) {
@@ -91,7 +91,8 @@ fn print(filters: &[String], effort: Effort) -> Result<Vec<RowResult>> {
             let index = engines.iter().position(|engine| engine.name() == name);
             index.and_then(|index| times[index]).map_or("-".into(), duration)
         };
-        print!("{:28} {:>10} {:>10} {:>10}", row.id, show("qemu"), show("ours"), show("roaring"));
+        let [c, ours, roaring, atomic] = ["qemu", "ours", "roaring", "AtomicBitmap"].map(show);
+        print!("{:28} {c:>10} {ours:>10} {roaring:>10} {atomic:>12}", row.id);
         if let Some(result) = RowResult::from_times(&row.id, &engines, &times) {
             let limit = row
                 .bound
@@ -199,7 +200,8 @@ fn collect(criterion: &Path, directory: &Path) -> Result<bool> {
         let Some(row) = known.iter().find(|row| row.id == id) else { continue };
         let of = |name: &str| medians.get(name).map(|median| median / row.operations as f64);
         if let (Some(qemu_ns), Some(ours_ns)) = (of("qemu"), of("ours")) {
-            results.push(RowResult { id, qemu_ns, ours_ns, roaring_ns: of("roaring") });
+            let (roaring_ns, atomic_ns) = (of("roaring"), of("AtomicBitmap"));
+            results.push(RowResult { id, qemu_ns, ours_ns, roaring_ns, atomic_ns });
         }
     }
     save_rows(directory, "criterion", results)

@@ -2,6 +2,7 @@
 //! All rows. Unless an id says otherwise: a 16 TiB disk at 64 KiB granularity, 2^28 bits, 32 MiB of
 //! them.
 
+mod embed;
 mod growth;
 mod iterate;
 mod merge;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Row> {
         growth::rows(),
         workload::rows(),
         node::rows(),
+        embed::rows(),
     ]
     .into_iter()
     .flatten()

@@ -8,16 +8,16 @@ use crate::case::{c_only, case, Row, Table};
 use crate::node::Node;
 use crate::random::Random;
 
-const DISK: u64 = 1 << 40;
-const BLOCK: u64 = 1 << 12;
+pub(super) const DISK: u64 = 1 << 40;
+pub(super) const BLOCK: u64 = 1 << 12;
 /// Writes of one thread in a run.
-const WRITES: u64 = 1 << 16;
+pub(super) const WRITES: u64 = 1 << 16;
 /// Hot blocks of one thread.
 const HOT: u64 = 1 << 12;
 
 /// Which blocks are written.
 #[derive(Clone, Copy, PartialEq)]
-enum Blocks {
+pub(super) enum Blocks {
     /// The same few again and again.
     Hot,
     /// Any, each for the first time.
@@ -27,17 +27,23 @@ enum Blocks {
 }
 
 impl Blocks {
-    fn write(self, node: &Node, thread: u64) {
+    /// Calls `write` with the offset of each write of a thread.
+    #[inline]
+    pub(super) fn offsets(self, thread: u64, write: impl Fn(u64)) {
         let mut random = Random::new(thread);
-        for write in 0..WRITES {
-            if self == Blocks::Hot && write % HOT == 0 {
+        for number in 0..WRITES {
+            if self == Blocks::Hot && number % HOT == 0 {
                 random = Random::new(thread);
             }
-            node.guest_write(random.below(DISK / BLOCK) * BLOCK, BLOCK);
+            write(random.below(DISK / BLOCK) * BLOCK);
         }
     }
 
-    fn id(self) -> &'static str {
+    fn write(self, node: &Node, thread: u64) {
+        self.offsets(thread, |offset| node.guest_write(offset, BLOCK));
+    }
+
+    pub(super) fn id(self) -> &'static str {
         match self {
             Blocks::Hot => "hot",
             Blocks::First => "first",
@@ -45,7 +51,7 @@ impl Blocks {
         }
     }
 
-    fn what(self) -> &'static str {
+    pub(super) fn what(self) -> &'static str {
         match self {
             Blocks::Hot => "4,096 hot blocks",
             Blocks::First => "random blocks, first write",
@@ -65,6 +71,21 @@ impl Blocks {
     }
 }
 
+/// Runs `work` on so many threads, one of them alone on this one.
+pub(super) fn on_threads(threads: u64, work: impl Fn(u64) + Sync) {
+    if threads == 1 {
+        return work(0);
+    }
+    thread::scope(|scope| {
+        (0..threads).for_each(|thread| {
+            drop(scope.spawn({
+                let work = &work;
+                move || work(thread)
+            }))
+        });
+    });
+}
+
 fn guest_writes(blocks: Blocks, bitmaps: usize, threads: u64) -> Row {
     let make = c_only(move |api| {
         let mut written = false;
@@ -80,15 +101,7 @@ fn guest_writes(blocks: Blocks, bitmaps: usize, threads: u64) -> Row {
             },
             move |node| {
                 let node = &*node;
-                if threads == 1 {
-                    blocks.write(node, 0);
-                } else {
-                    thread::scope(|scope| {
-                        (0..threads).for_each(|thread| {
-                            drop(scope.spawn(move || blocks.write(node, thread)))
-                        });
-                    });
-                }
+                on_threads(threads, |thread| blocks.write(node, thread));
                 0
             },
             move |node| node.count(bitmaps - 1),
