@@ -8,6 +8,13 @@
 use super::header::{Header, Raw};
 use crate::hbitmap::geometry::CHUNK_WORDS;
 
+/// Bytes in a cache line.
+const LINE: usize = 64;
+/// Bytes in a page, of the most common size. Another size costs memory or time, and nothing else.
+const PAGE: usize = 4096;
+/// Bytes from which on glibc maps a block.
+const LARGE: usize = 32 * PAGE;
+
 /// Headers, with room for twice as many and more, and then words.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -19,9 +26,16 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Memory for `words` words and their headers, zeroed by calloc.
+    ///
+    /// Words begin where a cache line does; in a large block, which glibc maps 16 bytes past a page,
+    /// where a page does. A span then lies in eight lines, not in nine, and never in two pages.
     pub(super) fn new(words: usize) -> Self {
         let room = (2 * words.div_ceil(CHUNK_WORDS)).next_power_of_two();
-        Memory { block: vec![[0; 2]; room + words.div_ceil(2)], first_word: 2 * room, words }
+        let len = room + words.div_ceil(2);
+        let align = if len * 16 < LARGE { LINE } else { PAGE };
+        let block = vec![[0; 2]; len + align / 16 - 1];
+        let pad = block[room..].as_ptr().align_offset(align).min(align / 16 - 1);
+        Memory { block, first_word: 2 * (room + pad), words }
     }
 
     /// The number of chunks.
