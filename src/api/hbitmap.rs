@@ -52,7 +52,6 @@ impl HBitmap {
     }
 
     /// The engine's bitmap as one of this API's.
-    #[cfg(feature = "standalone")]
     pub(super) fn from_ref(bitmap: &engine::HBitmap) -> &Self {
         // SAFETY: HBitmap is `repr(transparent)` over the engine's bitmap, so the two have the same
         // layout, and it promises nothing about its content that the engine's does not. The result

@@ -57,7 +57,7 @@ impl BdrvDirtyBitmap {
     /// Takes the node's lock and panics, saying what is wrong, unless the content's invariants hold
     /// ([`HBitmap::check_invariants`]), the copies that are read without the lock are true, and the
     /// node's write filter claims nothing that is not so. For tests and fuzzers.
-    #[doc(hidden)]
+    #[cfg(any(test, qdb_internals))]
     pub fn check_invariants(&self) {
         let locked = self.lock();
         let content = self.content(&locked);

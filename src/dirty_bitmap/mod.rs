@@ -49,6 +49,9 @@ mod successor;
 pub(crate) mod trace;
 pub(crate) mod write_filter;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -62,7 +65,7 @@ pub use flags::BitmapCheckFlags;
 pub use head::NodeBitmaps;
 pub use iter::BdrvDirtyBitmapIter;
 pub use list::ListAccess;
-pub use lock::{lock_node, lock_pair, Locked, NodeGuard, PairGuard, PairLocked};
+pub use lock::{lock_node, lock_pair, Locked, NodeGuard, PairLocked};
 pub use merge::{Backup, Merged};
 pub use name::BitmapName;
 pub use node::{

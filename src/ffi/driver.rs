@@ -13,7 +13,7 @@ use crate::host::{BlockDriverState, Embedder, Error, Host};
 /// Whether the node's format can store bitmaps.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_supports_persistent_dirty_bitmap(bs: *mut BlockDriverState) -> bool {
     match object!(bs, "bdrv_supports_persistent_dirty_bitmap").driver() {
         Some((driver, opaque)) => driver.supports_persistent.is_some_and(|supports| {
@@ -34,7 +34,7 @@ pub unsafe extern "C" fn bdrv_supports_persistent_dirty_bitmap(bs: *mut BlockDri
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
     bs: *mut BlockDriverState,
     name: *const c_char,
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_co_remove_persistent_dirty_bitmap(
     bs: *mut BlockDriverState,
     name: *const c_char,
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn bdrv_co_remove_persistent_dirty_bitmap(
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c in 7.2, generated in later versions.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_can_store_new_dirty_bitmap(
     bs: *mut BlockDriverState,
     name: *const c_char,
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn bdrv_can_store_new_dirty_bitmap(
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c in 7.2, generated in later versions.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_remove_persistent_dirty_bitmap(
     bs: *mut BlockDriverState,
     name: *const c_char,

@@ -18,11 +18,11 @@
 //!   function says what lock it needs.
 
 pub mod dirty_bitmap;
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 pub mod driver;
 pub mod error;
 pub mod hbitmap;
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 pub mod node;
 mod range;
 

@@ -6,7 +6,7 @@ use std::ffi::{c_char, CStr};
 use crate::assertion::fail;
 
 /// malloc'ed memory that holds `value`.
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 pub(super) fn allocate<T>(value: T) -> *mut T {
     const { assert!(size_of::<T>() > 0 && align_of::<T>() <= 16) };
     // SAFETY: malloc may be called with any size but zero (where it may give NULL), which is

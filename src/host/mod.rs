@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the library asks of the program that embeds it.
 //!
-//! One trait, [`Host`], with two implementations of which one is compiled in: the feature
-//! `standalone` makes the library whole by itself, the feature `qemu` asks QEMU. Calls are static:
-//! there is no table of function pointers between a guest's write and the bitmap.
+//! One trait, [`Host`], with two implementations of which one is compiled in: the stand-alone one
+//! makes the library whole by itself, the one of `--cfg qdb_host="qemu"` asks QEMU. Calls are
+//! static: there is no table of function pointers between a guest's write and the bitmap.
 
 use std::ffi::CStr;
 use std::ops::Deref;
@@ -12,19 +12,19 @@ use std::sync::atomic::AtomicPtr;
 use crate::dirty_bitmap::{DirtyInfo, Failure, NodeBitmaps};
 
 mod c_memory;
-#[cfg(feature = "qemu")]
+#[cfg(qdb_host = "qemu")]
 mod qemu;
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 mod standalone;
 
 pub(crate) use c_memory::copy_string;
-#[cfg(feature = "qemu")]
+#[cfg(qdb_host = "qemu")]
 pub use qemu::{BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, Qemu as Embedder};
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 pub(crate) use standalone::{free_error, free_info_list, report_message};
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 pub use standalone::{
-    BlockDirtyInfo, BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, QdbDriver,
+    BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, QdbDriver,
     Standalone as Embedder,
 };
 

@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--groups", default="hbitmap,bdrv", help="of the symbols file; the drop-in object's unless said")
     parser.add_argument("--ar", help="put the file into an archive with this program")
     parser.add_argument("--output", required=True)
-    parser.add_argument("archive", help="what cargo made: static archive with the feature capi")
+    parser.add_argument("archive", help="what cargo made: static archive with C names (--cfg qdb_c_names)")
     arguments = parser.parse_args()
 
     names = symbols.select(arguments.symbols, arguments.groups.split(","))

@@ -18,7 +18,7 @@ use crate::dirty_bitmap::{DirtyInfo, Failure, NodeBitmaps};
 pub use error::Error;
 pub(crate) use error::{free_error, report_message};
 pub(crate) use info::free_info_list;
-pub use info::{BlockDirtyInfo, BlockDirtyInfoList};
+pub use info::BlockDirtyInfoList;
 pub use node::{BlockDriverState, NodeHandle, QdbDriver};
 
 /// The stand-alone embedder.
