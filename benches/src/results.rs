@@ -9,7 +9,8 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use crate::case::{Engine, Row, Table};
+use crate::api::Engine;
+use crate::case::{Row, Table};
 use crate::limits::Limits;
 
 /// What was measured on.

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 
 use super::locked_cell::ContentAccess;
 use super::write_filter::Change;
-use super::{trace, BdrvDirtyBitmap, Locked};
+use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
+use crate::host::trace;
 
 impl BdrvDirtyBitmap {
     /// The content, to read.

@@ -6,8 +6,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::name::printed;
-use super::{BdrvDirtyBitmap, Failure, Locked};
+use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
+use crate::host::Failure;
 
 /// A flag: written under the node's lock, readable without.
 #[derive(Debug)]

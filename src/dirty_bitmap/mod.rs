@@ -33,20 +33,18 @@
 
 mod content;
 mod create;
-mod failure;
 mod flags;
 mod head;
 mod iter;
 mod list;
 pub(crate) mod lock;
 mod locked_cell;
-pub(crate) mod merge;
+mod merge;
 mod name;
 pub(crate) mod node;
 mod query;
 mod serialize;
 mod successor;
-pub(crate) mod trace;
 pub(crate) mod write_filter;
 
 #[cfg(test)]
@@ -58,21 +56,18 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::hbitmap::HBitmap;
-use crate::host::{BlockDriverState, NodeHandle};
+use crate::host::{BitmapName, BlockDriverState, NodeHandle};
 
-pub use failure::Failure;
 pub use flags::BitmapCheckFlags;
-pub use head::NodeBitmaps;
 pub use iter::BdrvDirtyBitmapIter;
 pub use list::ListAccess;
 pub use lock::{lock_node, lock_pair, Locked, NodeGuard, PairLocked};
 pub use merge::{Backup, Merged};
-pub use name::BitmapName;
 pub use node::{
     default_granularity, find, has_named, has_readonly, record_write, release_named, set_dirty,
     truncate,
 };
-pub use query::{query, DirtyInfo};
+pub use query::query;
 
 use flags::Flags;
 use list::Link;

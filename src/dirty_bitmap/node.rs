@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::head::Head;
 use super::write_filter::{is_recorded, Change};
-use super::{lock_node, trace, BdrvDirtyBitmap, ListAccess, Locked};
+use super::{lock_node, BdrvDirtyBitmap, ListAccess, Locked};
 use crate::assertion::abi_assert;
-use crate::host::{BlockDriverState, Embedder, Host};
+use crate::host::{BlockDriverState, Embedder, Host, trace};
 
 /// Whether the node has no bitmap. Readable without the lock.
 #[inline]

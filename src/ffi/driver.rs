@@ -7,8 +7,7 @@
 use std::ffi::{c_char, c_int, CStr};
 
 use super::object;
-use crate::dirty_bitmap::Failure;
-use crate::host::{BlockDriverState, Embedder, Error, Host};
+use crate::host::{BlockDriverState, Embedder, Error, Failure, Host};
 
 /// Whether the node's format can store bitmaps.
 ///

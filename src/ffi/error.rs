@@ -4,8 +4,7 @@
 
 #![allow(clippy::missing_safety_doc)] // One set of rules for all of them: see the parent module.
 
-use crate::dirty_bitmap::Failure;
-use crate::host::{Embedder, Error, Host};
+use crate::host::{Embedder, Error, Failure, Host};
 
 /// The value, or the failure stored in `*errp`.
 ///

@@ -11,10 +11,8 @@ use static_assertions::const_assert_eq;
 
 use super::{object, object_mut, range, store};
 use crate::assertion::{abi_assert, null_argument};
-use crate::dirty_bitmap::merge::sizes_match;
-use crate::dirty_bitmap::trace;
 use crate::hbitmap::{Cursor, HBitmap};
-use crate::host::{copy_string, Error};
+use crate::host::{copy_string, sizes_match, trace, Error};
 
 /// A position in an HBitmap, as C keeps it. What is in it concerns this library alone; size and
 /// alignment are QEMU's, and C's own idea of the members (in cbindgen.toml) covers the same bytes.

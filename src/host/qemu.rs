@@ -10,8 +10,7 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicPtr;
 
-use super::Host;
-use crate::dirty_bitmap::{DirtyInfo, Failure, NodeBitmaps};
+use super::{DirtyInfo, Failure, Host};
 
 /// Declares a C type of which only pointers are known here.
 macro_rules! opaque {
@@ -158,7 +157,7 @@ impl Host for Qemu {
     }
 
     #[inline]
-    fn head(node: &BlockDriverState) -> &AtomicPtr<NodeBitmaps> {
+    fn head(node: &BlockDriverState) -> &AtomicPtr<()> {
         // SAFETY: the glue gives the address of a pointer inside the node, which lives as long as
         // the reference. Outside of this library QEMU only compares that pointer with NULL.
         unsafe { AtomicPtr::from_ptr(qdb_host_bitmaps(address(node)).cast()) }

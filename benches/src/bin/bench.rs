@@ -9,8 +9,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use qemu_dirty_bitmap_bench::api::Api;
-use qemu_dirty_bitmap_bench::case::{Engine, Row, Table};
+use qemu_dirty_bitmap_bench::api::{Api, Engine};
+use qemu_dirty_bitmap_bench::case::{Row, Table};
 use qemu_dirty_bitmap_bench::limits::Limits;
 use qemu_dirty_bitmap_bench::results::{
     duration, geometric_mean, read, three_digits, write, Machine, RowResult, Rows, Verdict,

@@ -2,8 +2,8 @@
 //! Operations become calls: picks become objects that live, places become numbers.
 
 use super::names::{name_of, optional};
-use super::{Model, BITMAPS, HBS, ITERS, NODES};
-use crate::call::{Call, Change, Lock, Slot, Target};
+use super::Model;
+use crate::call::{Call, Change, Lock, Slot, Target, BITMAPS, HBS, ITERS, NODES};
 use crate::density::Chunk;
 use crate::op::{ContentOp, FromCoarser, HbOp, NodeOp, Op, Pick};
 use crate::place::{Shape, Span};

@@ -3,8 +3,8 @@
 //! its way there.
 
 use super::plan::pick;
-use super::{Model, HBS, ITERS};
-use crate::call::{Call, Slot, Target};
+use super::Model;
+use crate::call::{Call, Slot, Target, HBS, ITERS};
 use crate::density::Chunk;
 use crate::op::FromThinned;
 

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::atomic::AtomicPtr;
 
 use crate::assertion::abi_assert;
-use crate::dirty_bitmap::Failure;
+use crate::host::Failure;
 
 /// What went wrong: a message, and perhaps a hint what to do about it.
 #[derive(Debug)]

@@ -11,9 +11,8 @@ use std::sync::atomic::AtomicPtr;
 use crossbeam_epoch as epoch;
 use parking_lot::lock_api::RawMutex as _;
 
-use super::Host;
+use super::{DirtyInfo, Failure, Host};
 use crate::assertion::fail;
-use crate::dirty_bitmap::{DirtyInfo, Failure, NodeBitmaps};
 
 pub use error::Error;
 pub(crate) use error::{free_error, report_message};
@@ -69,7 +68,7 @@ impl Host for Standalone {
     }
 
     #[inline]
-    fn head(node: &BlockDriverState) -> &AtomicPtr<NodeBitmaps> {
+    fn head(node: &BlockDriverState) -> &AtomicPtr<()> {
         node.head()
     }
 

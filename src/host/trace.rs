@@ -5,7 +5,7 @@
 use std::ptr;
 
 use crate::hbitmap::{Cursor, HBitmap};
-use crate::host::{Embedder, Host};
+use super::{Embedder, Host};
 
 /// The address that events know a bitmap by.
 fn address(bitmap: &HBitmap) -> *const () {
