@@ -94,7 +94,7 @@ fn there_is_no_circle() {
 
 #[test]
 fn a_circle_is_found() {
-    let uses = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+    let uses = |names: &[&str]| names.iter().map(ToString::to_string).collect();
     let mut graph = Graph::from([
         ("a".to_string(), uses(&["b"])),
         ("b".to_string(), uses(&["c"])),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Calls made through the C functions of an implementation.
 
-use std::ffi::{c_char, CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::ptr::{null, null_mut};
 
 use qemu_dirty_bitmap::dirty_bitmap::BdrvDirtyBitmap;
@@ -10,7 +10,7 @@ use qemu_dirty_bitmap::host::BlockDirtyInfoList;
 
 use crate::api::{Api, HBitmapIter, Handle};
 use crate::call::{
-    Call, Change, Info, Lock, Outcome, Property, Report, Slot, Target, BITMAPS, HBS, ITERS, NODES,
+    BITMAPS, Call, Change, HBS, ITERS, Info, Lock, NODES, Outcome, Property, Report, Slot, Target,
 };
 use crate::driver;
 use crate::library::{Library, Origin};

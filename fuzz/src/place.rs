@@ -245,11 +245,7 @@ const GRANULARITIES: &[u32] = &[0, 0, 0, 1, 2, 3, 6, 7, 9, 15, 16, 22, 40, 57, 5
 
 impl Extent {
     fn most(self, limits: Limits) -> u64 {
-        if self.exact >= HUGE {
-            limits.max_bits
-        } else {
-            limits.usual_bits
-        }
+        if self.exact >= HUGE { limits.max_bits } else { limits.usual_bits }
     }
 
     /// Size and granularity, the latter raised until there are not too many bits; now and then any

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread::spawn;
 
-use crate::node::{end, Bitmap, Node};
+use crate::node::{Bitmap, Node, end};
 
 /// A node with two enabled bitmaps of different granularity, and unit 0 in its filter.
 fn written() -> (Node, Bitmap, Bitmap) {

@@ -4,7 +4,7 @@
 use loom::thread::spawn;
 
 use crate::filter_scenes as filter;
-use crate::node::{end, Bitmap, Node};
+use crate::node::{Bitmap, Node, end};
 
 /// A few threads that use the library.
 pub struct Scene {

@@ -58,7 +58,9 @@ pub enum Error {
         granularity: u64,
     },
     /// Bitmaps of different sizes can't be merged.
-    #[error("Bitmaps are of different sizes (destination size is {dest}, source size is {src}) and can't be merged")]
+    #[error(
+        "Bitmaps are of different sizes (destination size is {dest}, source size is {src}) and can't be merged"
+    )]
     SizeMismatch {
         /// Items of the bitmap that would have been changed.
         dest: u64,

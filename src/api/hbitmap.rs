@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{range, Areas, Error, Extent, Iter};
+use super::{Areas, Error, Extent, Iter, range};
 use crate::hbitmap as engine;
 
 /// A set of *items* (for disks: bytes) from `0..size`, kept with one bit for each `granularity` of

@@ -3,7 +3,7 @@
 
 use std::ops::{Deref, Range};
 
-use super::{range, DirtyBitmap, Error, HBitmap};
+use super::{DirtyBitmap, Error, HBitmap, range};
 use crate::dirty_bitmap::{BitmapCheckFlags, NodeGuard};
 use crate::hbitmap as engine;
 

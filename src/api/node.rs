@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{range, BitmapInfo, DirtyBitmap, Error};
+use super::{BitmapInfo, DirtyBitmap, Error, range};
 use crate::dirty_bitmap::write_filter::is_recorded;
-use crate::dirty_bitmap::{self as machine, lock_node, BdrvDirtyBitmap, MAX_NAME_SIZE};
+use crate::dirty_bitmap::{self as machine, BdrvDirtyBitmap, MAX_NAME_SIZE, lock_node};
 use crate::host::{BlockDriverState, NodeHandle};
 
 /// The granularities that bitmaps of a node can have, in bytes (QEMU keeps them in 32 bits).

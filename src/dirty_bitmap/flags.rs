@@ -74,6 +74,8 @@ impl Flags {
     }
 }
 
+// The documentation is that of the C header, which has no backticks.
+#[allow(clippy::doc_markdown)]
 /// States of a bitmap that bdrv_dirty_bitmap_check() can refuse; flags that can be combined.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

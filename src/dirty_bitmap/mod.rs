@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The state machine: named bitmaps on a block node.
 //!
-//! A [`BdrvDirtyBitmap`] records which bytes of its node were written. It has at most one HBitmap
+//! A [`BdrvDirtyBitmap`] records which bytes of its node were written. It has at most one `HBitmap`
 //! ([`crate::hbitmap::HBitmap`]), a name (or none: then an operation of the embedder owns it), and
 //! six flags:
 //!

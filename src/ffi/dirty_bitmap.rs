@@ -355,7 +355,7 @@ pub unsafe extern "C" fn bdrv_query_dirty_bitmaps(
     let mut tail = &raw mut list;
     for info in dirty_bitmap::query(&guard) {
         // SAFETY: `tail` points to `list` or to the `next` of its last entry, which are NULL.
-        unsafe { Embedder::append_info(&mut tail, &info) };
+        unsafe { Embedder::append_info(&mut tail, &info); }
     }
     list
 }
@@ -1011,7 +1011,7 @@ unsafe fn hand_out(merged: Option<Merged>, backup: *mut *mut HBitmap) -> bool {
     if let Some(Some(old)) = merged {
         // SAFETY: a backup is kept only for a `backup` that is not NULL, and so is writable as the
         // caller promises.
-        unsafe { backup.write(Box::into_raw(old)) };
+        unsafe { backup.write(Box::into_raw(old)); }
         return true;
     }
     merged.is_some()

@@ -55,7 +55,7 @@ pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
     let failure =
         Failure::new(c"bdrv_co_can_store_new_dirty_bitmap", &parts).with_os_errno(os_errno);
     // SAFETY: `errp` is NULL or writable, by the rules for all C functions.
-    unsafe { Embedder::report(errp, &failure) };
+    unsafe { Embedder::report(errp, &failure); }
     false
 }
 

@@ -16,7 +16,7 @@ pub(super) unsafe fn or_report<T>(result: Result<T, Failure>, errp: *mut *mut Er
         Ok(value) => Some(value),
         Err(failure) => {
             // SAFETY: as the caller promises.
-            unsafe { Embedder::report(errp, &failure) };
+            unsafe { Embedder::report(errp, &failure); }
             // QEMU sets errno when a node's length can't be read, whether or not anybody takes the
             // error.
             if failure.os_errno() != 0 {

@@ -17,6 +17,9 @@
 //! * An `HBitmap` is used by one thread at a time, or read by several. For a `BdrvDirtyBitmap` each
 //!   function says what lock it needs.
 
+// The documentation is that of the C header, which has no backticks.
+#![allow(clippy::doc_markdown)]
+
 pub mod dirty_bitmap;
 #[cfg(not(qdb_host = "qemu"))]
 pub mod driver;

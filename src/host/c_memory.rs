@@ -17,7 +17,7 @@ pub(super) fn allocate<T>(value: T) -> *mut T {
     }
     // SAFETY: malloc's memory is large enough, aligned for all types up to 16 bytes of alignment,
     // and nobody else's.
-    unsafe { memory.write(value) };
+    unsafe { memory.write(value); }
     memory
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn copy_string(text: &CStr) -> *mut c_char {
     copy
 }
 
-/// malloc gave nothing: like glib's g_malloc, that ends the program.
+/// malloc gave nothing: like glib's `g_malloc`, that ends the program.
 #[cold]
 fn out_of_memory(bytes: usize) -> ! {
     fail(format_args!("out of memory: failed to allocate {bytes} bytes"))

@@ -52,7 +52,7 @@ struct QdbDirtyInfo {
 
 static_assertions::const_assert_eq!(size_of::<QdbDirtyInfo>(), 24);
 
-extern "C" {
+unsafe extern "C" {
     fn qdb_host_lock(bs: *mut BlockDriverState);
     fn qdb_host_unlock(bs: *mut BlockDriverState);
     fn qdb_host_bitmaps(bs: *mut BlockDriverState) -> *mut *mut c_void;
@@ -167,7 +167,7 @@ impl Host for Qemu {
     fn read_section() -> ReadSection {
         // SAFETY: callers of the library are threads that QEMU has registered with its RCU: those
         // that run its AioContexts.
-        unsafe { qdb_host_read_lock() };
+        unsafe { qdb_host_read_lock(); }
         ReadSection(PhantomData)
     }
 

@@ -25,6 +25,7 @@ impl Model {
         }
     }
 
+    #[allow(clippy::suspicious_operation_groupings)] // It compares neighbours, and the last with the size.
     pub fn within(&self, range: &Range<u64>) -> Result<(), Error> {
         if range.start <= range.end && range.end <= self.size {
             return Ok(());

@@ -13,7 +13,7 @@ mod states;
 mod thinned;
 mod walk;
 
-use crate::call::{Call, IterKind, Outcome, Slot, Target, Verdict, BITMAPS, HBS, ITERS, NODES};
+use crate::call::{BITMAPS, Call, HBS, ITERS, IterKind, NODES, Outcome, Slot, Target, Verdict};
 use crate::library::Origin;
 use crate::place::Limits;
 use content::{Content, Fault};

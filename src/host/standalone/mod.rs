@@ -129,7 +129,7 @@ mod tests {
     fn retire_one() -> Arc<AtomicBool> {
         let gone = Arc::new(AtomicBool::new(false));
         // SAFETY: nobody else has the object.
-        unsafe { Standalone::retire(Box::into_raw(Box::new(Object(Arc::clone(&gone))))) };
+        unsafe { Standalone::retire(Box::into_raw(Box::new(Object(Arc::clone(&gone))))); }
         gone
     }
 

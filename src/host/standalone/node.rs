@@ -14,6 +14,8 @@ use super::Error;
 /// A handle to a node; the node lives as long as one of them.
 pub type NodeHandle = Arc<BlockDriverState>;
 
+// The documentation is that of the C header, which has no backticks.
+#[allow(clippy::doc_markdown)]
 /// How a node's format driver stores bitmaps. Any member may be NULL: the driver does not have that
 /// function.
 #[repr(C)]
