@@ -43,7 +43,8 @@
 //! # Errors and panics
 //!
 //! What QEMU aborts on is an [`Error`] here, or the types do not allow it. No argument makes a
-//! method of this API panic; memory that can't be had ends the program, as in all of Rust's
+//! method of this API panic; `|=`, `extend` and `collect`, which can't return an error, do. An
+//! [`Error`] becomes a [`std::io::Error`] with `?`. Memory that can't be had ends the program, as in all of Rust's
 //! standard collections.
 //!
 //! # What is compiled in

@@ -23,6 +23,7 @@ mod node;
 mod owner;
 mod range;
 mod release;
+mod set_operators;
 
 pub use dirty_bitmap::DirtyBitmap;
 pub use error::Error;
@@ -33,7 +34,7 @@ pub use iter::{Areas, Iter};
 pub use live::{LiveAreas, LiveIter};
 pub use locked::LockedBitmap;
 pub use node::Node;
-pub use owner::{Claim, Owner};
+pub use owner::Claim;
 pub use range::Extent;
 
 /// The most bits that a bitmap can have.
@@ -48,7 +49,6 @@ static_assertions::assert_impl_all!(DirtyBitmap: Send, Sync);
 static_assertions::assert_impl_all!(BitmapInfo: Send, Sync);
 static_assertions::assert_impl_all!(Frozen: Send, Sync);
 static_assertions::assert_impl_all!(Claim: Send, Sync);
-static_assertions::assert_impl_all!(Owner: Send, Sync);
 static_assertions::assert_impl_all!(LiveIter: Send, Sync);
 static_assertions::assert_impl_all!(LiveAreas: Send, Sync);
 // A lock is released by the thread that took it.

@@ -2,7 +2,7 @@
 //! A block node: what dirty bitmaps are attached to.
 
 use std::ffi::CString;
-use std::ops::Range;
+use std::ops::{Range, RangeBounds};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -121,7 +121,8 @@ impl Node {
     /// assert!(disk.record_write(0..1 << 21).is_err());
     /// # Ok::<(), qemu_dirty_bitmap::Error>(())
     /// ```
-    pub fn record_write(&self, range: Range<u64>) -> Result<(), Error> {
+    pub fn record_write(&self, range: impl RangeBounds<u64>) -> Result<(), Error> {
+        let range = range::resolve(&range, self.length());
         if machine::node::is_empty(self.state()) {
             return range::within(&range, self.length()).map(|_| ());
         }

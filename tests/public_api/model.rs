@@ -154,7 +154,7 @@ impl Model {
         assert_eq!((bitmap.size(), bitmap.granularity()), (self.size, self.granularity));
         assert_eq!(bitmap.bits(), self.size.div_ceil(self.granularity));
         assert_eq!(bitmap.count(), self.bits.len() as u64 * self.granularity);
-        assert_eq!(bitmap.is_clean(), self.bits.is_empty());
+        assert_eq!(bitmap.is_empty(), self.bits.is_empty());
         assert!(bitmap.iter().eq(self.bits.iter().map(|bit| bit * self.granularity)));
     }
 }
