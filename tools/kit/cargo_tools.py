@@ -9,7 +9,7 @@ NAMES = ("cargo-hack", "cargo-deny")
 
 
 def folder() -> Path:
-    """Where they are. Without optimisation they are built in a tenth of the time."""
+    """Where they are. Built without optimisation: that takes longer than what they do."""
     root = places.cache() / "cargo-tools"
     without = ("CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "RUSTFLAGS")
     env = {name: value for name, value in os.environ.items() if name not in without}
