@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs examples/block_backend.rs: guests on several queues, and backups beside them.
-#![cfg(feature = "standalone")]
+//! Runs `examples/block_backend.rs`: guests on several queues, and backups beside them.
 
 #[path = "../examples/block_backend.rs"]
 #[allow(dead_code)] // Its main().
@@ -12,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use block_backend::{run, verify, Backend, Request};
+use block_backend::{Backend, Request, run, verify};
 
 /// Not a multiple of the granularity.
 const SIZE: u64 = 40 * 65536 + 1000;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Bitmaps in files and streams: what comes back, what is refused, and how much memory it takes.
-#![cfg(feature = "standalone")]
 
 use std::io::{self, Cursor, Read, Write};
 
@@ -291,7 +290,7 @@ fn a_bitmap_that_changes_its_state_meanwhile_is_not_stored() {
         Err(SaveError::Io(error)) => assert_eq!(error.kind(), io::ErrorKind::Other),
         other => panic!("{other:?}"),
     }
-    assert!(load(&out.1).is_err());
+    load(&out.1).unwrap_err();
 
     let (_node, bitmap) = dirty("released");
     let mut out = Interrupted(|_| bitmap.release().unwrap_or_default(), Vec::new());
@@ -304,11 +303,7 @@ struct Slow<T>(T, bool);
 impl<T> Slow<T> {
     fn interrupt(&mut self) -> io::Result<()> {
         self.1 = !self.1;
-        if self.1 {
-            Err(io::ErrorKind::Interrupted.into())
-        } else {
-            Ok(())
-        }
+        if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 }
 
@@ -346,7 +341,7 @@ fn what_refuses_bytes_is_reported() {
         let mut buffer = vec![0; room];
         let error = bitmap.write_to(&mut &mut buffer[..]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WriteZero);
-        assert!(load(&buffer).is_err());
+        load(&buffer).unwrap_err();
     }
 }
 
@@ -415,7 +410,7 @@ fn a_changed_byte_is_noticed() {
                 // A length of a block may say more than there is.
                 _ => assert!(matches!(error, LoadError::Damaged { .. } | LoadError::Truncated)),
             }
-            assert!(node.read_bitmap(&mut &bytes[..]).is_err());
+            node.read_bitmap(&mut &bytes[..]).unwrap_err();
         }
     }
     assert!(node.bitmaps().is_empty());
@@ -428,7 +423,7 @@ fn a_beginning_is_no_bitmap() {
     let node = Node::new(100_000_000).unwrap();
     for end in 0..good.len() {
         assert!(matches!(load(&good[..end]), Err(LoadError::Truncated)), "{end}");
-        assert!(node.read_bitmap(&mut &good[..end]).is_err());
+        node.read_bitmap(&mut &good[..end]).unwrap_err();
     }
     assert!(node.bitmaps().is_empty());
 }

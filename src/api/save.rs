@@ -49,10 +49,8 @@ impl HBitmap {
     }
 }
 
-#[cfg(feature = "standalone")]
 pub use of_nodes::*;
 
-#[cfg(feature = "standalone")]
 mod of_nodes {
     use std::fs::File;
     use std::io::{self, Read, Write};
@@ -60,7 +58,7 @@ mod of_nodes {
     use super::LoadError;
     use crate::api::{DirtyBitmap, Error, Node};
     use crate::dirty_bitmap::BitmapCheckFlags;
-    use crate::format::dirty::{save, Loaded, NotLoaded};
+    use crate::format::dirty::{Loaded, NotLoaded, save};
     use crate::format::mark_in_use as mark;
 
     /// Why a dirty bitmap was not stored.

@@ -12,11 +12,11 @@ use std::ptr;
 
 use super::error::or_report;
 use super::object;
-use crate::dirty_bitmap::{BdrvDirtyBitmap, BitmapCheckFlags, Failure};
+use crate::dirty_bitmap::{BdrvDirtyBitmap, BitmapCheckFlags};
 use crate::format::dirty::{save, Loaded, NotLoaded};
 use crate::format::geometry;
 use crate::format::{mark_in_use, LoadError};
-use crate::host::{BlockDriverState, Error};
+use crate::host::{BlockDriverState, Error, Failure};
 
 /// Writes a bitmap to a file or a stream, in the format of docs/format.md: its name, size,
 /// granularity, whether it is enabled and persistent, and what it recorded.
@@ -34,7 +34,7 @@ use crate::host::{BlockDriverState, Error};
 /// @return      Whether all was written.
 ///
 /// Lock: taken here, for some 64 KiB of the file at a time, and not while it writes.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_bitmap_save(
     bitmap: *mut BdrvDirtyBitmap,
     fd: c_int,
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn qdb_bitmap_save(
 ///              has not changed.
 ///
 /// Lock: taken here; the big lock is held.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_bitmap_load(
     bs: *mut BlockDriverState,
     fd: c_int,
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn qdb_bitmap_load(
 /// @param errp    As for qdb_bitmap_load(): also of a bitmap that is marked already, by a program
 ///                that runs or died. What follows the header is not looked at.
 /// @return        Whether the mark is on the disk.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_bitmap_mark_in_use(
     fd: c_int,
     offset: i64,
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn qdb_bitmap_mark_in_use(
 ///                     bitmap of size N at granularity N needs N bytes of memory", which are not
 ///                     there now.
 /// @return             Whether a node of this length can have a bitmap of this granularity.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_check_geometry(
     size: i64,
     granularity: u64,
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn qdb_check_geometry(
 /// @param errp         "granularity N is not a number from 0 to 63", or as for qdb_check_geometry(),
 ///                     with the granularity in items.
 /// @return             Whether there can be such a bitmap.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_check_hbitmap_geometry(
     size: u64,
     granularity: c_int,

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::hashed::Hashed;
 use super::header::Header;
-use super::{geometry, read_content, write_content, GeometryError, LoadError};
+use super::{GeometryError, LoadError, geometry, read_content, write_content};
 use crate::dirty_bitmap::create::length;
-use crate::dirty_bitmap::{find, lock_node, BdrvDirtyBitmap, Failure};
+use crate::dirty_bitmap::{BdrvDirtyBitmap, find, lock_node};
 use crate::hbitmap::HBitmap;
 use crate::host::BlockDriverState;
+use crate::host::Failure;
 
 /// Writes a bitmap. Takes the node's lock for each block, and not while it writes. `check` refuses
 /// a bitmap in a state in which it can't be stored, at the beginning and for each block.

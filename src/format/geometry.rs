@@ -5,10 +5,9 @@ use std::ops::RangeInclusive;
 
 use crate::hbitmap::MAX_BITS;
 
-/// log2 of the granularities of an HBitmap.
+/// log2 of the granularities of an `HBitmap`.
 pub(crate) const HBITMAP: RangeInclusive<u32> = 0..=63;
 /// log2 of the granularities of a dirty bitmap: at least a sector, and C has them in 32 bits.
-#[cfg(feature = "standalone")]
 pub(crate) const DIRTY_BITMAP: RangeInclusive<u32> = 9..=31;
 
 /// Why no bitmap can have a size and a granularity.

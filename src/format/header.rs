@@ -6,9 +6,9 @@ use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
+use super::LoadError;
 use super::geometry;
 use super::hashed::Hashed;
-use super::LoadError;
 
 /// Not text, and changed by what takes it for text.
 const MAGIC: [u8; 8] = *b"\x89QDB\r\n\x1a\n";
@@ -127,7 +127,6 @@ impl Fixed {
 }
 
 /// The fixed bytes with the mark that the bitmap is in use, from those without.
-#[cfg(feature = "standalone")]
 pub(super) fn with_mark(bytes: &[u8; FIXED_LEN]) -> Result<[u8; FIXED_LEN], LoadError> {
     let flags = Fixed::parse(bytes)?.flags | IN_USE;
     let mut marked = *bytes;

@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::header::{with_mark, FIXED_LEN};
 use super::LoadError;
+use super::header::{FIXED_LEN, with_mark};
 
 /// Marks the bitmap that begins at `offset` of a file, and brings that to the disk.
 pub(crate) fn mark_in_use(file: &File, offset: u64) -> Result<(), LoadError> {

@@ -9,14 +9,12 @@
 //! its checksum has been compared: a bitmap is given out then, or not at all.
 
 mod decode;
-#[cfg(feature = "standalone")]
 pub(crate) mod dirty;
 mod encode;
 mod error;
 pub(crate) mod geometry;
 mod hashed;
 mod header;
-#[cfg(feature = "standalone")]
 mod in_use;
 
 use std::io::{self, Read, Write};
@@ -29,7 +27,6 @@ use header::Header;
 
 pub use error::LoadError;
 pub use geometry::GeometryError;
-#[cfg(feature = "standalone")]
 pub(crate) use in_use::mark_in_use;
 
 /// The most bytes of a block, without the four that say how many.

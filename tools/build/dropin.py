@@ -14,10 +14,10 @@ import tempfile
 import symbols
 
 
-def left_behind(readelf, path):
-    """Names that --gc-sections made local and left undefined: whoever used them is gone."""
+def undefined(readelf, path, binding):
+    """Names that an object has and does not define."""
     rows = subprocess.run([readelf, "-sW", path], check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
-    return [words[7] for words in map(str.split, rows) if len(words) == 8 and words[4] == "LOCAL" and words[6] == "UND"]
+    return [words[7] for words in map(str.split, rows) if len(words) == 8 and words[4] == binding and words[6] == "UND"]
 
 
 def main():
@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--groups", default="hbitmap,bdrv", help="of the symbols file; the drop-in object's unless said")
     parser.add_argument("--ar", help="put the file into an archive with this program")
     parser.add_argument("--output", required=True)
-    parser.add_argument("archive", help="what cargo made: static archive with the feature capi")
+    parser.add_argument("archive", help="what cargo made: static archive with C names (--cfg qdb_c_names)")
     arguments = parser.parse_args()
 
     names = symbols.select(arguments.symbols, arguments.groups.split(","))
@@ -46,8 +46,10 @@ def main():
             [arguments.ld, "-r", "--gc-sections", "--force-group-allocation", *roots, "-o", linked, arguments.archive],
             check=True,
         )
-        # objcopy would make them global, and with that a weak name of another Rust library one that has to be there.
-        gone = [f"--strip-unneeded-symbol={name}" for name in left_behind(arguments.readelf, linked)]
+        if missing := set(names) & set(undefined(arguments.readelf, linked, "GLOBAL")):
+            sys.exit(f"{arguments.archive} does not define {' '.join(sorted(missing))}: was it built with --cfg qdb_c_names?")
+        # What --gc-sections made local and left undefined: whoever used it is gone. objcopy would make it global, and with that a weak name of another Rust library one that has to be there.
+        gone = [f"--strip-unneeded-symbol={name}" for name in undefined(arguments.readelf, linked, "LOCAL")]
         # Rust's std comes with its bitcode, and `ld -r` keeps it. Several objects' are one section then, which is no bitcode any
         # more: LLVM's plugin, where binutils have it, aborts `ar` and every linker that looks at the object.
         bitcode = ["--remove-section=.llvmbc", "--remove-section=.llvmcmd"]

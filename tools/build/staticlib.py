@@ -8,6 +8,11 @@ import shutil
 import subprocess
 import sys
 
+HOSTS = {
+    "standalone": ["--cfg", "qdb_c_names"],
+    "qemu": ["--cfg", "qdb_c_names", "--cfg", 'qdb_host="qemu"'],
+}
+
 
 def archive_of(messages):
     """The archive in cargo's messages. Everything a person should read goes to stderr."""
@@ -25,7 +30,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cargo", required=True)
     parser.add_argument("--manifest", required=True, help="Cargo.toml of the library")
-    parser.add_argument("--host", required=True, choices=("standalone", "qemu"))
+    parser.add_argument("--host", required=True, choices=HOSTS)
     parser.add_argument("--profile", required=True)
     parser.add_argument("--target-dir", required=True, help="cargo's own directory, inside the build directory")
     parser.add_argument("--target", help="Rust's name of the machine to build for, if it is not this one")
@@ -36,12 +41,13 @@ def main():
         arguments.cargo, "rustc", "--locked", "--lib", "--crate-type", "staticlib",
         "--manifest-path", arguments.manifest, "--profile", arguments.profile,
         "--target-dir", arguments.target_dir,
-        "--no-default-features", "--features", f"capi,{arguments.host}",
         "--message-format", "json-render-diagnostics",
         *(["--target", arguments.target] if arguments.target else []),
+        # After the dashes, the cfg reach the compiler whatever RUSTFLAGS and cargo's configuration say.
+        "--", *HOSTS[arguments.host],
         # Where a function that is called for each write or item lies in its cache lines costs up to a nanosecond, and moved with each
         # change of any other function: each starts a line now.
-        "--", "-Cllvm-args=-align-all-functions=6",
+        "-Cllvm-args=-align-all-functions=6",
     ]
     environment = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as cargo:

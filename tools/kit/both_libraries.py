@@ -18,7 +18,7 @@ def sanitized_archive(checker) -> Path:
     target = places.cache() / "sanitize" / checker.name / "target"
     env = dict(os.environ, **checker.cargo_profile, RUSTC_BOOTSTRAP="1", RUSTFLAGS=checker.rust_flags, CARGO_TARGET_DIR=str(target))
     say.run(["cargo", "rustc", "--locked", "--release", "--lib", "--crate-type", "staticlib", "--target", triple,
-             "--no-default-features", "--features", "capi,standalone"], env=env, cwd=places.ROOT)
+             "--", "--cfg", "qdb_c_names"], env=env, cwd=places.ROOT)
     return target / triple / "release" / "libqemu_dirty_bitmap.a"
 
 

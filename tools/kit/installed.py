@@ -63,7 +63,7 @@ class Copy:
     def beside_rust(self, folder: Path) -> str:
         """The archive in a program that has another Rust library, with its own copy of what comes with Rust."""
         other = folder / "libother.a"
-        say.run(["rustc", "--edition", "2021", "--crate-type", "staticlib", "-C", "panic=abort", "-o", other,
+        say.run(["rustc", "--edition", "2024", "--crate-type", "staticlib", "-C", "panic=abort", "-o", other,
                  places.ROOT / "tests/dropin/other.rs"], cwd=folder)
         return self.consumer("C", "archive", folder, "-Wl,-u,other_digits", other)
 

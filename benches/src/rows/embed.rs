@@ -2,9 +2,10 @@
 //! A block backend in Rust: this library's Rust API beside vm-memory's `AtomicBitmap`, and QEMU's C
 //! beside both. One bitmap of 64 KiB granularity, on a disk of 1 TiB.
 
-use super::node::{on_threads, Blocks, BLOCK, DISK, WRITES};
-use crate::case::{case, Case, Engine, Row, Table};
-use crate::pattern::{bytes, Density};
+use super::node::{BLOCK, Blocks, DISK, WRITES, on_threads};
+use crate::api::Engine;
+use crate::case::{Case, Row, Table, case};
+use crate::pattern::{Density, bytes};
 use crate::random::Random;
 use crate::recorder::{Atomic, Recorder, RustApi, ThroughC};
 
