@@ -74,10 +74,10 @@ class Copy:
 
     def is_versioned(self) -> None:
         """SONAME, the version node, and in it all the names of the list and nothing else."""
-        program = [sys.executable, "-B", BUILD_TOOLS / "check_symbols.py", "--nm", "nm"]
-        library = ["--readelf", "readelf", "--symbols", paths.SYMBOLS, "--soname", SONAME]
-        shared = ["--shared", self.libdir / SONAME, "--node", NODE]
-        run([*program, *library, *shared, "--archive", self.libdir / "libqemu_dirty_bitmap.a"])
+        env = os.environ | {"NM": "nm", "READELF": "readelf"}
+        check = [BUILD_TOOLS / "check-symbols", paths.SYMBOLS]
+        run([*check, "shared", self.libdir / SONAME, SONAME, NODE], env=env)
+        run([*check, "archive", self.libdir / "libqemu_dirty_bitmap.a"], env=env)
 
     def example_by_hand(self, folder: Path) -> None:
         """The example compiled by one line, as somebody without meson would."""

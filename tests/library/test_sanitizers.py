@@ -14,7 +14,6 @@ import os
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import c_programs
@@ -125,9 +124,8 @@ def test_qemus_hbitmap(name: str, folder: Path) -> None:
     program = qemu.program("tests/unit/test-hbitmap")
     if name != "valgrind":
         dropin = checker.folder / "qemu-dirty-bitmap.o"
-        tools = ["--ld", "ld", "--objcopy", "objcopy", "--readelf", "readelf"]
-        script = [sys.executable, paths.ROOT / "tools" / "build" / "dropin.py", *tools]
-        archive = checkers.archive(checker, "qemu")
-        run([*script, "--symbols", paths.SYMBOLS, "--output", dropin, archive])
+        env = os.environ | {"LD": "ld", "OBJCOPY": "objcopy", "READELF": "readelf"}
+        script = [paths.ROOT / "tools" / "build" / "dropin", paths.SYMBOLS, "hbitmap bdrv"]
+        run([*script, dropin, checkers.archive(checker, "qemu")], env=env)
         program = linked_with(checker, qemu, dropin)
     assert watched(checker, program, "qemu", "-k") == HBITMAP_TESTS

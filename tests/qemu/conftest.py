@@ -32,7 +32,8 @@ SPACE = 1 << 30  # bytes that a test may have in memory
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "version" in metafunc.fixturenames:
+    # Which iotests there are depends on the version: test_own_tests.py makes the pairs.
+    if "version" in metafunc.fixturenames and "iotest" not in metafunc.fixturenames:
         metafunc.parametrize("version", metafunc.config.getoption("qemu"), scope="session")
 
 

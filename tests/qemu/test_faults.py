@@ -2,7 +2,7 @@
 """The scripts and programs of docs/qemu-faults.md, on stock QEMU: each must show its fault.
 
 A script runs with the programs of a stock build first in PATH; a program is linked with QEMU's two
-C files, with AddressSanitizer.
+C files, with AddressSanitizer. All are in one folder: a script may use what one before it made.
 """
 
 import os
@@ -67,12 +67,17 @@ def address_oracle(oracle_with: Callable[[str], Path]) -> Path:
     return oracle_with("-fsanitize=address")
 
 
+@pytest.fixture(scope="session")
+def folder(version: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp(f"faults-{version}")
+
+
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: f"{block.title}-{block.kind}")
-def test_shows(block: Block, stock: Build, address_oracle: Path, tmp_path: Path) -> None:
+def test_shows(block: Block, stock: Build, address_oracle: Path, folder: Path) -> None:
     if block.kind == "c":
-        told = program(block.text, tmp_path, address_oracle)
+        told = program(block.text, folder, address_oracle)
     else:
-        told = script(block.text, tmp_path, stock)
+        told = script(block.text, folder, stock)
     at = 0
     for line in block.says:
         assert line in told[at:], f"not in what it told, or too early:\n{told[-2000:]}"
