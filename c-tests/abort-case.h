@@ -21,6 +21,18 @@ void add_abort_cases(const char *table, const AbortCase *cases, size_t count);
 /* The same with NULL for an argument: @condition is the name of the argument. */
 void add_null_cases(const char *table, const AbortCase *cases, size_t count);
 
+/*
+ * For tables of (function, argument, call): the function that makes the call, and the case for
+ * add_null_cases(). NULL_DIFFERENCE is the file's, the Difference that makes QEMU's C die otherwise.
+ */
+#define NULL_BODY(function, argument, call) \
+    static void function##_##argument(void) \
+    {                                       \
+        call;                               \
+    }
+#define NULL_CASE(function, argument, call) \
+    { #function "/" #argument, #function, #argument, function##_##argument, NULL_DIFFERENCE },
+
 void add_hbitmap_aborts(void);
 void add_hbitmap_serialize_aborts(void);
 void add_dirty_bitmap_aborts(void);

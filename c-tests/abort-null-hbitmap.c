@@ -50,17 +50,11 @@ static HBitmap *some(void)
     X(hbitmap_status, hb, hbitmap_status(NULL, 0, 1, &out))                                        \
     X(hbitmap_status, pnum, hbitmap_status(some(), 0, 1, NULL))
 
-#define BODY(function, argument, call)          \
-    static void function##_##argument(void)     \
-    {                                           \
-        call;                                   \
-    }
-#define CASE(function, argument, call) \
-    { #function "/" #argument, #function, #argument, function##_##argument, DIFF_NULL_ARGUMENT },
+#define NULL_DIFFERENCE DIFF_NULL_ARGUMENT
 
-CALLS(BODY)
+CALLS(NULL_BODY)
 
-static const AbortCase cases[] = { CALLS(CASE) };
+static const AbortCase cases[] = { CALLS(NULL_CASE) };
 
 void add_hbitmap_null_aborts(void)
 {

@@ -7,7 +7,9 @@ use std::{env, fs};
 
 fn main() {
     println!("cargo:rerun-if-env-changed=QDB_MODEL_SOURCE");
-    println!("cargo:rustc-check-cfg=cfg(qdb_tiny)");
+    for cfg in ["qdb_c_names", "qdb_host, values(\"qemu\")", "qdb_internals", "qdb_tiny"] {
+        println!("cargo:rustc-check-cfg=cfg({cfg})");
+    }
     let own = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../src");
     let source = env::var_os("QDB_MODEL_SOURCE").map_or(own, PathBuf::from);
     let source = source.canonicalize().expect("the library's src folder");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! QEMU's `assert`, kept in release builds, and the end of a process that broke one.
 //!
-//! Two kinds of caller meet a violated assertion. C callers (feature `capi`) get what C's `assert`
+//! Two kinds of caller meet a violated assertion. C callers (`--cfg qdb_c_names`) get what C's `assert`
 //! does: the text on stderr, then `abort`. Rust callers get a panic with the same text.
 
 /// Ends the call with `message`: C programs abort, Rust programs panic.
@@ -9,7 +9,7 @@
 #[inline(never)]
 #[track_caller]
 pub(crate) fn fail(message: std::fmt::Arguments<'_>) -> ! {
-    #[cfg(feature = "capi")]
+    #[cfg(qdb_c_names)]
     {
         use std::io::Write;
         // One write, so that lines of several threads stay whole, and from the stack: there may be
@@ -23,7 +23,7 @@ pub(crate) fn fail(message: std::fmt::Arguments<'_>) -> ! {
         let _ = std::io::stderr().write_all(&line[..=end]);
         std::process::abort()
     }
-    #[cfg(not(feature = "capi"))]
+    #[cfg(not(qdb_c_names))]
     panic!("{message}")
 }
 

@@ -43,18 +43,21 @@
 //! # Errors and panics
 //!
 //! What QEMU aborts on is an [`Error`] here, or the types do not allow it. No argument makes a
-//! method of this API panic; memory that can't be had ends the program, as in all of Rust's
+//! method of this API panic; `|=`, `extend` and `collect`, which can't return an error, do. An
+//! [`Error`] becomes a [`std::io::Error`] with `?`. Memory that can't be had ends the program, as in all of Rust's
 //! standard collections.
 //!
-//! # Features
+//! # What is compiled in
 //!
-//! Exactly one of `standalone` and `qemu` must be on.
+//! The crate has no features. A Rust program gets this API and nothing else: no C function, no C
+//! name. The C library and the object for QEMU are built by meson, which passes these to the
+//! compiler:
 //!
-//! | feature | default | what it does |
-//! | --- | --- | --- |
-//! | `standalone` | yes | The library is whole by itself: nodes, locks and errors are its own. [`Node`] and [`DirtyBitmap`] need it. |
-//! | `qemu` | no | The embedder is QEMU: nodes, locks and errors are asked of C code that is compiled in QEMU's tree. Of this API, [`HBitmap`] is left. Only for the object that QEMU is linked with. |
-//! | `capi` | no | The C functions carry their C names (`hbitmap_*`, `bdrv_*`, `qdb_*`), and a violated assertion aborts instead of panicking. It needs `panic = "abort"`. Only for the C library and for QEMU: a Rust program that turns it on exports those names. |
+//! | `--cfg` | what it does |
+//! | --- | --- |
+//! | `qdb_c_names` | There are C functions, and they carry their C names (`hbitmap_*`, `bdrv_*`, `qdb_*`). A violated assertion of QEMU's aborts instead of panicking. |
+//! | `qdb_host="qemu"` | The host is QEMU: nodes, locks and errors are asked of C code that is compiled in QEMU's tree. This API is not there. It needs `qdb_c_names`. |
+//! | `qdb_internals` | The modules below are public, for this project's fuzzers. |
 //!
 //! # Minimum Rust version
 //!
@@ -63,39 +66,51 @@
 //! # What is below
 //!
 //! ```text
-//!   C program ────> ffi ─────> dirty_bitmap ──> hbitmap
-//!   Rust program ─> this API ──────┘  │            (the engine)
-//!                                     └──> host    (the embedder: a program of its own, or QEMU)
+//!   C program ────> ffi ─────> dirty_bitmap ──> host ──> hbitmap
+//!   Rust program ─> this API ──────┘              │         (the engine)
+//!                                                 └ a program of its own, or QEMU
 //! ```
-//!
-//! The modules of that picture are public for this project's own tests and fuzzers, hidden here,
-//! and no part of the API: they may change in any version.
 
-#![deny(unsafe_op_in_unsafe_fn)]
+// The C library has all callers, Rust's and C's: its build says what nobody calls.
+#![cfg_attr(any(qdb_host = "qemu", not(qdb_c_names)), allow(dead_code, unused_imports))]
 
-#[cfg(all(feature = "standalone", feature = "qemu"))]
-compile_error!("the features `standalone` and `qemu` name the embedder: choose exactly one");
-#[cfg(not(any(feature = "standalone", feature = "qemu")))]
-compile_error!("choose an embedder: feature `standalone` (the default) or `qemu`");
-#[cfg(all(feature = "capi", not(panic = "abort")))]
-compile_error!("feature `capi` exports C functions: build with panic = \"abort\"");
+#[cfg(all(qdb_host = "qemu", not(qdb_c_names)))]
+compile_error!("QEMU calls C functions: qdb_host=\"qemu\" needs qdb_c_names");
+#[cfg(all(qdb_internals, qdb_c_names))]
+compile_error!("qdb_internals is for Rust programs, qdb_c_names for C programs: choose one");
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("32-bit hosts are not supported (QEMU dropped them too)");
 
+#[cfg(not(qdb_host = "qemu"))]
 mod api;
 mod assertion;
-#[doc(hidden)]
-pub mod dirty_bitmap;
-#[doc(hidden)]
-pub mod ffi;
-#[doc(hidden)]
-pub mod hbitmap;
-#[doc(hidden)]
-pub mod host;
 
+/// Declares the modules that are public for the fuzzers alone.
+macro_rules! internal {
+    ($($(#[$attribute:meta])* mod $name:ident;)*) => {
+        $(
+            $(#[$attribute])*
+            #[cfg(qdb_internals)]
+            pub mod $name;
+            $(#[$attribute])*
+            #[cfg(not(qdb_internals))]
+            mod $name;
+        )*
+    };
+}
+
+internal! {
+    mod dirty_bitmap;
+    #[cfg(any(qdb_c_names, qdb_internals))]
+    mod ffi;
+    mod hbitmap;
+    mod host;
+}
+
+#[cfg(not(qdb_host = "qemu"))]
 pub use api::*;
 
 /// The example in README.md is a test.
-#[cfg(all(doctest, feature = "standalone"))]
+#[cfg(all(doctest, not(qdb_host = "qemu")))]
 #[doc = include_str!("../README.md")]
 struct Readme;

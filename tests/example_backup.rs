@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs examples/incremental_backup.rs: a chain of backups over several runs, what goes wrong, and
+//! Runs `examples/incremental_backup.rs`: a chain of backups over several runs, what goes wrong, and
 //! what must not get lost then.
-#![cfg(feature = "standalone")]
 
 #[path = "../examples/incremental_backup.rs"]
 #[allow(dead_code)] // Its main().
@@ -236,7 +235,7 @@ fn nothing_is_written_before_it_is_recorded() {
     // The bitmap can't be stored: a folder is where its new file would be.
     fs::create_dir(folder.path("disk.bitmap.unfinished")).unwrap();
     assert!(folder.fails("write @disk 0 a").starts_with("disk.bitmap.unfinished: "));
-    assert_eq!((folder.read("disk"), folder.read("disk.bitmap")), (image.clone(), bitmap.clone()));
+    assert_eq!((folder.read("disk"), folder.read("disk.bitmap")), (image.clone(), bitmap));
     fs::remove_dir(folder.path("disk.bitmap.unfinished")).unwrap();
     // What a crash left of a new file is no hindrance.
     folder.write("disk.bitmap.unfinished", b"half a bit");
@@ -288,9 +287,11 @@ fn files_are_not_written_over() {
     );
     folder.run("full @disk @full2");
     fs::remove_file(folder.path("disk")).unwrap();
-    assert!(folder
-        .fails("restore @disk @full")
-        .starts_with("disk.bitmap: is the bitmap of another image"));
+    assert!(
+        folder
+            .fails("restore @disk @full")
+            .starts_with("disk.bitmap: is the bitmap of another image")
+    );
 }
 
 #[test]

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The Rust API, through nothing but itself: `HBitmap` beside a `BTreeSet`, the states of
 //! `DirtyBitmap`, threads.
-#![cfg(feature = "standalone")]
 #![allow(clippy::single_range_in_vec_init)] // Areas are ranges, and lists of one area are just that.
 
 mod public_api {

@@ -8,7 +8,8 @@ use std::env;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput};
-use qemu_dirty_bitmap_bench::case::{Case, Engine, Row};
+use qemu_dirty_bitmap_bench::api::Engine;
+use qemu_dirty_bitmap_bench::case::{Case, Row};
 use qemu_dirty_bitmap_bench::{allocator, api, rows, turns};
 
 /// Time that the samples of one implementation may take, with all that is not counted.

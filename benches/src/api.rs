@@ -4,12 +4,10 @@
 
 use std::env;
 use std::error::Error;
-use std::ffi::{c_char, c_int, c_void, CStr};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-
-use crate::case::Engine;
 
 /// An opaque `HBitmap *`, `BlockDriverState *`, `BdrvDirtyBitmap *` or `Error *`.
 pub type Handle = *mut c_void;
@@ -88,6 +86,36 @@ api! {
     bdrv_dirty_bitmap_truncate: fn(Handle, i64);
     bdrv_dirty_bitmap_deserialize_part: fn(Handle, *const u8, u64, u64, bool);
     bdrv_get_dirty_count: fn(Handle) -> i64;
+}
+
+/// One of the three implementations.
+#[derive(Clone, Copy)]
+pub enum Engine {
+    /// QEMU's C.
+    Qemu(&'static Api),
+    /// This library.
+    Ours(&'static Api),
+    /// The `roaring` crate.
+    Roaring,
+}
+
+impl Engine {
+    /// The name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Qemu(_) => "qemu",
+            Engine::Ours(_) => "ours",
+            Engine::Roaring => "roaring",
+        }
+    }
+
+    /// The C functions, unless it is `roaring`.
+    pub fn api(self) -> Option<&'static Api> {
+        match self {
+            Engine::Qemu(api) | Engine::Ours(api) => Some(api),
+            Engine::Roaring => None,
+        }
+    }
 }
 
 /// The implementations to compare, QEMU's C first: `QDB_ORACLE` (which must be there),

@@ -3,7 +3,7 @@
 //! tracked disk.
 
 use crate::api::{Api, Handle, Iter};
-use crate::caller::{sum_of_items, Caller};
+use crate::caller::{Caller, sum_of_items};
 
 /// What this library, QEMU's C and `roaring` can all do.
 pub trait Bits {

@@ -1,39 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a row of the benchmark is.
 
-use crate::api::Api;
+use crate::api::{Api, Engine};
 use crate::bits::Maker;
 use crate::roar::Roaring;
-
-/// One of the three implementations.
-#[derive(Clone, Copy)]
-pub enum Engine {
-    /// QEMU's C.
-    Qemu(&'static Api),
-    /// This library.
-    Ours(&'static Api),
-    /// The `roaring` crate.
-    Roaring,
-}
-
-impl Engine {
-    /// The name in results.
-    pub fn name(self) -> &'static str {
-        match self {
-            Engine::Qemu(_) => "qemu",
-            Engine::Ours(_) => "ours",
-            Engine::Roaring => "roaring",
-        }
-    }
-
-    /// The C functions, unless it is `roaring`.
-    pub fn api(self) -> Option<&'static Api> {
-        match self {
-            Engine::Qemu(api) | Engine::Ours(api) => Some(api),
-            Engine::Roaring => None,
-        }
-    }
-}
 
 /// One row on one implementation, with what it works on.
 pub trait Case {

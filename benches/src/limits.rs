@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::calls_of_nothing;
 use crate::case::Bound;
-use crate::pattern::{bytes, Density};
+use crate::pattern::{Density, bytes};
 use crate::rows::{BITS, BYTES};
 
 /// Two simple sweeps, in nanoseconds for 32 MiB, and the shortest of calls.

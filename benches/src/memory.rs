@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
-use crate::pattern::{bytes, Density};
+use crate::pattern::{Density, bytes};
 use crate::random::Random;
 use crate::rows::{BITS, DISK, GRANULARITY};
 use crate::trace::{self, Workload};

@@ -63,11 +63,7 @@ fn words(bits: u64, density: Density, seed: u64) -> Vec<u64> {
             let mut word = || {
                 (0..16).fold(0u64, |bits, digit| {
                     let coin = random.next_u64();
-                    if digits >> digit & 1 == 1 {
-                        bits | coin
-                    } else {
-                        bits & coin
-                    }
+                    if digits >> digit & 1 == 1 { bits | coin } else { bits & coin }
                 })
             };
             (0..length).map(|_| word()).collect()

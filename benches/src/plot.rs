@@ -11,7 +11,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::case::{Row, Table};
-use crate::results::{three_digits, RowResult, Rows, Verdict};
+use crate::results::{RowResult, Rows, Verdict, three_digits};
 
 const GOOD: RGBColor = RGBColor(38, 120, 178);
 const BAD: RGBColor = RGBColor(200, 80, 40);

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::case::{Bound, Row, Table};
 use crate::memory::MemoryResult;
 use crate::plot;
-use crate::results::{duration, geometric_mean, read, three_digits, RowResult, Rows, Verdict};
+use crate::results::{RowResult, Rows, Verdict, duration, geometric_mean, read, three_digits};
 use crate::rows;
 use crate::sweep::{self, run::Sweep};
 use crate::waits::WaitResult;
@@ -54,11 +54,7 @@ pub fn write(directory: &Path, document: &Path, pictures: &Path) -> io::Result<(
 }
 
 fn saved<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<Option<T>> {
-    if path.is_file() {
-        read(path).map(Some)
-    } else {
-        Ok(None)
-    }
+    if path.is_file() { read(path).map(Some) } else { Ok(None) }
 }
 
 /// Replaces what stands between `<!-- bench:NAME -->` and `<!-- bench:end -->`.

@@ -9,7 +9,8 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use crate::case::{Engine, Row, Table};
+use crate::api::Engine;
+use crate::case::{Row, Table};
 use crate::limits::Limits;
 
 /// What was measured on.
@@ -153,11 +154,7 @@ impl RowResult {
 /// The geometric mean of ratios, 1 if there are none.
 pub fn geometric_mean(ratios: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = ratios.fold((0.0, 0), |(sum, count), ratio| (sum + ratio.ln(), count + 1));
-    if count == 0 {
-        1.0
-    } else {
-        (sum / f64::from(count)).exp()
-    }
+    if count == 0 { 1.0 } else { (sum / f64::from(count)).exp() }
 }
 
 /// A duration with three digits and a fitting unit.

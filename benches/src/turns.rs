@@ -4,7 +4,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::case::{Case, Engine, Row};
+use crate::api::Engine;
+use crate::case::{Case, Row};
 
 /// Nanoseconds of one run, in the order of the engines; `None` where an engine has no such
 /// operation.

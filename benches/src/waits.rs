@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
 use crate::node::Node;
-use crate::pattern::{bytes, Density};
+use crate::pattern::{Density, bytes};
 use crate::random::Random;
 use crate::rows::{BITS, DISK};
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The sweep's bitmaps on both libraries. `tools/bench --check` builds both and runs this.
 
-use qemu_dirty_bitmap_bench::api::{self, Api};
+use qemu_dirty_bitmap_bench::api::{self, Api, Engine};
 use qemu_dirty_bitmap_bench::bits::Bits;
-use qemu_dirty_bitmap_bench::case::Engine;
 use qemu_dirty_bitmap_bench::sweep;
 use qemu_dirty_bitmap_bench::sweep::content::{Content, Pattern, Shape};
 use qemu_dirty_bitmap_bench::sweep::work::{copies, loaded};

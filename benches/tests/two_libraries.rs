@@ -2,10 +2,9 @@
 //! The two libraries in this process are really two. `tools/bench --check` builds both and runs
 //! this.
 
-use qemu_dirty_bitmap_bench::api;
+use qemu_dirty_bitmap_bench::api::{self, Engine};
 use qemu_dirty_bitmap_bench::bits::{Bits, Maker};
-use qemu_dirty_bitmap_bench::case::Engine;
-use qemu_dirty_bitmap_bench::pattern::{bytes, Density};
+use qemu_dirty_bitmap_bench::pattern::{Density, bytes};
 
 fn both() -> (&'static api::Api, &'static api::Api) {
     match api::engines().expect("QDB_ORACLE and QDB_LIBRARY name the two libraries")[..] {

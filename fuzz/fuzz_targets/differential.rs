@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use qemu_dirty_bitmap_fuzz::op::sequence_on_either;
 use qemu_dirty_bitmap_fuzz::oracle;
-use qemu_dirty_bitmap_fuzz::session::{run, Setup};
+use qemu_dirty_bitmap_fuzz::session::{Setup, run};
 
 fuzz_target!(|bytes: &[u8]| {
     let setup = Setup { ours: oracle::ours(), qemu: Some(oracle::qemu()), abort_every: 32 };

@@ -4,9 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use qemu_dirty_bitmap_fuzz::op::{sequence, Subject};
+use qemu_dirty_bitmap_fuzz::op::{Subject, sequence};
 use qemu_dirty_bitmap_fuzz::oracle;
-use qemu_dirty_bitmap_fuzz::session::{run, Setup};
+use qemu_dirty_bitmap_fuzz::session::{Setup, run};
 
 fuzz_target!(|bytes: &[u8]| {
     let setup = Setup { ours: oracle::ours(), qemu: None, abort_every: 32 };

@@ -2,7 +2,7 @@
 //! The C functions of one implementation, as a table of addresses: this library's own (compiled
 //! into this program) or those of a shared object. Both follow the signatures of QEMU's headers.
 
-use std::ffi::{c_char, c_int, c_void, CStr, CString};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::transmute;
 use std::ops::Deref;
 use std::path::Path;

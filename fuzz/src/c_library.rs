@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Calls made through the C functions of an implementation.
 
-use std::ffi::{c_char, CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::ptr::{null, null_mut};
 
 use qemu_dirty_bitmap::dirty_bitmap::BdrvDirtyBitmap;
@@ -9,19 +9,11 @@ use qemu_dirty_bitmap::hbitmap::HBitmap;
 use qemu_dirty_bitmap::host::BlockDirtyInfoList;
 
 use crate::api::{Api, HBitmapIter, Handle};
-use crate::call::{Call, Change, Info, Lock, Outcome, Property, Report, Slot, Target};
+use crate::call::{
+    BITMAPS, Call, Change, HBS, ITERS, Info, Lock, NODES, Outcome, Property, Report, Slot, Target,
+};
 use crate::driver;
-use crate::library::Library;
-use crate::model::{BITMAPS, HBS, ITERS, NODES};
-
-/// Whose functions they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// This library's, which keeps a bitmap right after every call.
-    Ours,
-    /// QEMU's, which has to be kept from what it does not bear: see `docs/differences.md`.
-    Qemu,
-}
+use crate::library::{Library, Origin};
 
 /// The objects of one session in one implementation.
 pub struct CLibrary {

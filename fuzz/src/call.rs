@@ -5,6 +5,15 @@
 /// An index in the table of HBitmaps, nodes, dirty bitmaps or iterators.
 pub type Slot = usize;
 
+/// Slots for HBitmaps.
+pub const HBS: usize = 4;
+/// Nodes.
+pub const NODES: usize = 2;
+/// Slots for dirty bitmaps.
+pub const BITMAPS: usize = 6;
+/// Slots for iterators of each kind.
+pub const ITERS: usize = 3;
+
 /// An HBitmap, or the content of a dirty bitmap: the functions for both are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {

@@ -6,7 +6,7 @@
 use arbitrary::Arbitrary;
 
 use crate::call::{Call, Lock, Target};
-use crate::place::{Place, Shape, CHUNK};
+use crate::place::{CHUNK, Place, Shape};
 
 /// Numbers of bits at which some way to store a chunk may begin or end.
 const DENSITIES: [u64; 12] = [1, 4, 5, 6, 7, 8, 9, 12, 32, 33, 64, 65];

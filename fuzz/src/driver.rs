@@ -2,7 +2,7 @@
 //! A format driver for nodes, whose answers follow from its arguments, so that all implementations
 //! must give the same.
 
-use std::ffi::{c_char, c_int, c_void, CStr};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use crate::api::{Api, Handle};
 
@@ -37,11 +37,7 @@ pub fn table(driver: u8) -> *const c_void {
 /// # Errors
 /// Its message.
 pub fn stores(granularity: u32) -> Result<(), &'static CStr> {
-    if granularity > 65536 {
-        Err(c"too coarse for this driver")
-    } else {
-        Ok(())
-    }
+    if granularity > 65536 { Err(c"too coarse for this driver") } else { Ok(()) }
 }
 
 /// What the driver with functions says to a bitmap that is to be removed.

@@ -4,7 +4,35 @@
 
 use arbitrary::Arbitrary;
 
-use crate::model::Limits;
+/// How large things may get.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bits of a bitmap.
+    pub max_bits: u64,
+    /// Bits of all but a few bitmaps: larger ones take time.
+    pub usual_bits: u64,
+    /// Bits up to which the whole content is looked at.
+    pub readable_bits: u64,
+    /// Bytes of a serialised part.
+    pub max_part: u64,
+}
+
+impl Limits {
+    /// For comparisons with QEMU's C, which needs memory for every bit.
+    pub const WITH_QEMU: Limits = Limits {
+        max_bits: 33 << 20,
+        usual_bits: 5 << 20,
+        readable_bits: 33 << 20,
+        max_part: 1 << 13,
+    };
+    /// For this library alone: more bits than a word stands for in the level over 2^33 of them.
+    pub const ALONE: Limits = Limits {
+        max_bits: 10 << 30,
+        usual_bits: 1 << 28,
+        readable_bits: 1 << 22,
+        max_part: 1 << 13,
+    };
+}
 
 /// Bits that this library stores in one piece; the boundaries deserve attention.
 pub const CHUNK: u64 = 32768;
@@ -217,11 +245,7 @@ const GRANULARITIES: &[u32] = &[0, 0, 0, 1, 2, 3, 6, 7, 9, 15, 16, 22, 40, 57, 5
 
 impl Extent {
     fn most(self, limits: Limits) -> u64 {
-        if self.exact >= HUGE {
-            limits.max_bits
-        } else {
-            limits.usual_bits
-        }
+        if self.exact >= HUGE { limits.max_bits } else { limits.usual_bits }
     }
 
     /// Size and granularity, the latter raised until there are not too many bits; now and then any

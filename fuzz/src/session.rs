@@ -4,12 +4,13 @@
 use std::fmt::Write;
 
 use crate::api::Api;
-use crate::c_library::{CLibrary, Origin};
+use crate::c_library::CLibrary;
 use crate::call::{Call, IterKind, Lock, Outcome, Slot, Target, Verdict};
 use crate::child::{self, End};
-use crate::library::Library;
-use crate::model::{Limits, Model};
+use crate::library::{Library, Origin};
+use crate::model::Model;
 use crate::op::Op;
+use crate::place::Limits;
 
 /// Bits up to which the model's hash is compared after every call; larger bitmaps take turns.
 const SMALL: u64 = 1 << 15;

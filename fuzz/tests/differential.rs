@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use qemu_dirty_bitmap_fuzz::api::Api;
 use qemu_dirty_bitmap_fuzz::child::{self, End};
-use qemu_dirty_bitmap_fuzz::op::{sequence, sequence_on_either, Op, Subject};
-use qemu_dirty_bitmap_fuzz::session::{run, Setup, Tally};
+use qemu_dirty_bitmap_fuzz::op::{Op, Subject, sequence, sequence_on_either};
+use qemu_dirty_bitmap_fuzz::session::{Setup, Tally, run};
 use qemu_dirty_bitmap_fuzz::{hostile, oracle, random};
 
 /// Sequences that one child runs.

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread::spawn;
 
-use crate::node::{Bitmap, Node};
-use crate::scenes::end;
+use crate::node::{Bitmap, Node, end};
 
 /// A node with two enabled bitmaps of different granularity, and unit 0 in its filter.
 fn written() -> (Node, Bitmap, Bitmap) {

@@ -336,3 +336,13 @@ impl Bitmap {
         unsafe { c::bdrv_release_dirty_bitmap(self.0) }
     }
 }
+
+/// Releases bitmaps and frees nodes, at the end of a scene.
+pub fn end(nodes: &[Node], bitmaps: &[Bitmap]) {
+    for bitmap in bitmaps {
+        bitmap.release();
+    }
+    for node in nodes {
+        node.free();
+    }
+}

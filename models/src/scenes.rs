@@ -4,7 +4,7 @@
 use loom::thread::spawn;
 
 use crate::filter_scenes as filter;
-use crate::node::{Bitmap, Node};
+use crate::node::{Bitmap, Node, end};
 
 /// A few threads that use the library.
 pub struct Scene {
@@ -62,15 +62,6 @@ fn two() -> ([Node; 2], [Bitmap; 2]) {
     let bitmaps = [nodes[0].bitmap(c"a"), nodes[1].bitmap(c"b")];
     bitmaps[1].set(1);
     (nodes, bitmaps)
-}
-
-pub fn end(nodes: &[Node], bitmaps: &[Bitmap]) {
-    for bitmap in bitmaps {
-        bitmap.release();
-    }
-    for node in nodes {
-        node.free();
-    }
 }
 
 /// The deadlock of QEMU's C.

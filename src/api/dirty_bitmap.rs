@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A dirty bitmap of a node: what it records, and its flags.
 
-use std::ops::Range;
+use std::ops::{Range, RangeBounds};
 use std::sync::Arc;
 
 use super::node::printed_name;
-use super::{BitmapInfo, Error, Extent, HBitmap, LiveAreas, LiveIter, LockedBitmap, Node};
+use super::{BitmapInfo, Error, Extent, HBitmap, LiveAreas, LiveIter, LockedBitmap, Node, range};
 use crate::dirty_bitmap::{BdrvDirtyBitmap, BitmapCheckFlags, Locked, MAX_NAME_SIZE};
 
 const BUSY: u32 = BitmapCheckFlags::BDRV_BITMAP_BUSY as u32;
@@ -100,6 +100,12 @@ impl DirtyBitmap {
         self.state.dirty_count()
     }
 
+    /// Whether nothing is dirty. Does not take the lock.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
     /// Name, count, granularity and flags in one. QEMU: `bdrv_query_dirty_bitmaps`.
     #[must_use]
     pub fn info(&self) -> BitmapInfo {
@@ -141,7 +147,7 @@ impl DirtyBitmap {
     /// assert!(bitmap.get(4095)?);
     /// # Ok::<(), qemu_dirty_bitmap::Error>(())
     /// ```
-    pub fn set(&self, range: Range<u64>) -> Result<(), Error> {
+    pub fn set(&self, range: impl RangeBounds<u64>) -> Result<(), Error> {
         self.lock().set(range)
     }
 
@@ -149,7 +155,7 @@ impl DirtyBitmap {
     ///
     /// # Errors
     /// As there.
-    pub fn reset(&self, range: Range<u64>) -> Result<(), Error> {
+    pub fn reset(&self, range: impl RangeBounds<u64>) -> Result<(), Error> {
         self.lock().reset(range)
     }
 
@@ -181,7 +187,7 @@ impl DirtyBitmap {
     ///
     /// # Errors
     /// As there.
-    pub fn deserialize(&self, range: Range<u64>, bytes: &[u8]) -> Result<(), Error> {
+    pub fn deserialize(&self, range: impl RangeBounds<u64>, bytes: &[u8]) -> Result<(), Error> {
         self.lock().deserialize(range, bytes)
     }
 
@@ -199,24 +205,30 @@ impl DirtyBitmap {
         self.lock().get(offset)
     }
 
+    /// [`HBitmap::contains`], with the node's lock taken for it.
+    #[must_use]
+    pub fn contains(&self, offset: u64) -> bool {
+        self.lock().contains(offset)
+    }
+
     /// [`HBitmap::next_dirty`], with the node's lock taken for it. QEMU:
     /// `bdrv_dirty_bitmap_next_dirty`.
     #[must_use]
-    pub fn next_dirty(&self, range: Range<u64>) -> Option<u64> {
+    pub fn next_dirty(&self, range: impl RangeBounds<u64>) -> Option<u64> {
         self.lock().next_dirty(range)
     }
 
     /// [`HBitmap::next_clean`], with the node's lock taken for it. QEMU:
     /// `bdrv_dirty_bitmap_next_zero`.
     #[must_use]
-    pub fn next_clean(&self, range: Range<u64>) -> Option<u64> {
+    pub fn next_clean(&self, range: impl RangeBounds<u64>) -> Option<u64> {
         self.lock().next_clean(range)
     }
 
     /// [`HBitmap::next_area`], with the node's lock taken for it. QEMU:
     /// `bdrv_dirty_bitmap_next_dirty_area`.
     #[must_use]
-    pub fn next_area(&self, range: Range<u64>, max: u64) -> Option<Range<u64>> {
+    pub fn next_area(&self, range: impl RangeBounds<u64>, max: u64) -> Option<Range<u64>> {
         self.lock().next_area(range, max)
     }
 
@@ -224,7 +236,7 @@ impl DirtyBitmap {
     ///
     /// # Errors
     /// [`Error::OutOfRange`], for an empty range too.
-    pub fn status(&self, range: Range<u64>) -> Result<Extent, Error> {
+    pub fn status(&self, range: impl RangeBounds<u64>) -> Result<Extent, Error> {
         self.lock().status(range)
     }
 
@@ -243,7 +255,8 @@ impl DirtyBitmap {
 
     /// The dirty areas of a range, ascending. The bitmap may change meanwhile: see [`LiveAreas`].
     #[must_use]
-    pub fn areas(&self, range: Range<u64>) -> LiveAreas {
+    pub fn areas(&self, range: impl RangeBounds<u64>) -> LiveAreas {
+        let range = range::resolve(&range, self.size());
         LiveAreas::new(self.clone(), range)
     }
 
@@ -276,7 +289,7 @@ impl DirtyBitmap {
     ///
     /// # Errors
     /// [`Error::OutOfRange`], [`Error::Unaligned`].
-    pub fn serialize(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
+    pub fn serialize(&self, range: impl RangeBounds<u64>) -> Result<Vec<u8>, Error> {
         self.lock().serialize(range)
     }
 

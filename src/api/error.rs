@@ -58,7 +58,9 @@ pub enum Error {
         granularity: u64,
     },
     /// Bitmaps of different sizes can't be merged.
-    #[error("Bitmaps are of different sizes (destination size is {dest}, source size is {src}) and can't be merged")]
+    #[error(
+        "Bitmaps are of different sizes (destination size is {dest}, source size is {src}) and can't be merged"
+    )]
     SizeMismatch {
         /// Items of the bitmap that would have been changed.
         dest: u64,
@@ -132,4 +134,30 @@ pub enum Error {
     /// The bitmap was released: it belongs to no node any more.
     #[error("the bitmap was released")]
     Released,
+}
+
+impl From<Error> for std::io::Error {
+    /// An error of the kind that comes nearest, with this one inside.
+    ///
+    /// ```
+    /// # use qemu_dirty_bitmap::HBitmap;
+    /// fn all_dirty(disk: &std::fs::File) -> std::io::Result<HBitmap> {
+    ///     let mut bitmap = HBitmap::new(disk.metadata()?.len(), 65536)?;
+    ///     bitmap.set(..)?;
+    ///     Ok(bitmap)
+    /// }
+    /// ```
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind;
+        let kind = match error {
+            Error::NameTaken { .. } => ErrorKind::AlreadyExists,
+            Error::Busy { .. } => ErrorKind::ResourceBusy,
+            Error::ReadOnly { .. } => ErrorKind::PermissionDenied,
+            Error::Inconsistent { .. } => ErrorKind::InvalidData,
+            Error::NotSerializable { .. } => ErrorKind::Unsupported,
+            Error::Released => ErrorKind::NotFound,
+            _ => ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
+    }
 }

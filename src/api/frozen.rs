@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Frozen bitmaps: a backup reads them while a successor records.
 
-use std::ops::Deref;
-
-use super::{DirtyBitmap, Error, Owner};
+use super::owner::owner_methods;
+use super::{DirtyBitmap, Error};
 use crate::dirty_bitmap::BitmapCheckFlags;
 
 /// A bitmap that stands still while an operation works through it. Writes to the node are recorded
@@ -17,7 +16,7 @@ use crate::dirty_bitmap::BitmapCheckFlags;
 #[derive(Debug)]
 #[must_use = "a bitmap that is not frozen any longer takes its successor's content back"]
 pub struct Frozen {
-    owner: Owner,
+    owned: DirtyBitmap,
     /// Whether the successor is still there.
     open: bool,
 }
@@ -47,7 +46,7 @@ impl DirtyBitmap {
         // Nobody enters one of these states, or releases the bitmap, without `control`.
         self.check_states(BitmapCheckFlags::ALLOW_RO)?;
         match self.state.create_successor() {
-            Ok(()) => Ok(Frozen { owner: Owner::new(self.clone()), open: true }),
+            Ok(()) => Ok(Frozen { owned: self.clone(), open: true }),
             Err(_) => {
                 unreachable!("a bitmap that is not busy, on a node with a length, got no successor")
             }
@@ -56,6 +55,8 @@ impl DirtyBitmap {
 }
 
 impl Frozen {
+    owner_methods!();
+
     /// Makes the successor record, also if the bitmap was disabled when it was frozen. QEMU:
     /// `bdrv_dirty_bitmap_enable_successor`.
     pub fn enable_successor(&self) {
@@ -79,9 +80,9 @@ impl Frozen {
     /// ```
     #[must_use = "the bitmap that records from now on; its node finds it by its name, too"]
     pub fn abdicate(mut self) -> DirtyBitmap {
-        let _control = self.owner.bitmap().node().control();
+        let _control = self.owned.node().control();
         self.open = false;
-        let bitmap = self.owner.bitmap();
+        let bitmap = &self.owned;
         match bitmap.state.abdicate() {
             Ok(successor) => DirtyBitmap::new(bitmap.node().clone(), successor),
             Err(_) => unreachable!("a frozen bitmap has no successor"),
@@ -98,19 +99,11 @@ impl Frozen {
     }
 }
 
-impl Deref for Frozen {
-    type Target = Owner;
-
-    fn deref(&self) -> &Owner {
-        &self.owner
-    }
-}
-
 impl Drop for Frozen {
     fn drop(&mut self) {
         if self.open {
-            let _control = self.owner.bitmap().node().control();
-            let state = &self.owner.bitmap().state;
+            let _control = self.owned.node().control();
+            let state = &self.owned.state;
             let reclaimed = state.reclaim(&mut state.lock());
             debug_assert!(reclaimed.is_ok(), "a frozen bitmap has no successor");
         }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A bitmap by itself.
 
-use std::ops::Range;
+use std::ops::{Range, RangeBounds};
 
-use super::{range, Areas, Error, Extent, Iter};
+use super::{Areas, Error, Extent, Iter, range};
 use crate::hbitmap as engine;
 
 /// A set of *items* (for disks: bytes) from `0..size`, kept with one bit for each `granularity` of
@@ -13,7 +13,10 @@ use crate::hbitmap as engine;
 /// them dirty. Memory is taken only where dirty and clean bits are mixed, so a bitmap that is
 /// clean, or all dirty, costs nearly nothing at any size.
 ///
-/// Ranges are of items. Searches take ranges that reach past the end; all other calls refuse them.
+/// Ranges are of items, in any of Rust's forms: one without an end goes to the end of the bitmap.
+/// Searches take ranges that reach past the end; all other calls refuse them.
+///
+/// It is no lock: one thread changes it, or several read it.
 ///
 /// ```
 /// use qemu_dirty_bitmap::HBitmap;
@@ -22,7 +25,7 @@ use crate::hbitmap as engine;
 /// let mut bitmap = HBitmap::new(1 << 40, 65536)?;
 /// bitmap.set(100_000..100_001)?;
 /// assert_eq!(bitmap.count(), 65536);
-/// assert_eq!(bitmap.areas(0..bitmap.size()).collect::<Vec<_>>(), [65536..131_072]);
+/// assert_eq!(bitmap.areas(..).collect::<Vec<_>>(), [65536..131_072]);
 /// # Ok::<(), qemu_dirty_bitmap::Error>(())
 /// ```
 #[derive(Clone)]
@@ -52,7 +55,6 @@ impl HBitmap {
     }
 
     /// The engine's bitmap as one of this API's.
-    #[cfg(feature = "standalone")]
     pub(super) fn from_ref(bitmap: &engine::HBitmap) -> &Self {
         // SAFETY: HBitmap is `repr(transparent)` over the engine's bitmap, so the two have the same
         // layout, and it promises nothing about its content that the engine's does not. The result
@@ -86,9 +88,9 @@ impl HBitmap {
         self.0.count()
     }
 
-    /// Whether no item is dirty. QEMU: `hbitmap_empty`.
+    /// Whether no item is dirty. QEMU: `hbitmap_empty`. Costs nothing.
     #[must_use]
-    pub fn is_clean(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -115,6 +117,20 @@ impl HBitmap {
         Ok(self.0.get(item))
     }
 
+    /// Whether an item is dirty; one past the end is not.
+    ///
+    /// ```
+    /// # use qemu_dirty_bitmap::HBitmap;
+    /// let mut bitmap = HBitmap::new(100, 8)?;
+    /// bitmap.set(9..=9)?;
+    /// assert!(bitmap.contains(8) && !bitmap.contains(7) && !bitmap.contains(100));
+    /// # Ok::<(), qemu_dirty_bitmap::Error>(())
+    /// ```
+    #[must_use]
+    pub fn contains(&self, item: u64) -> bool {
+        item < self.size() && self.0.get(item)
+    }
+
     /// Makes a range dirty, and with it the rest of the bits that it touches. Returns whether
     /// anything changed. QEMU: `hbitmap_set`.
     ///
@@ -131,7 +147,8 @@ impl HBitmap {
     /// # Ok::<(), qemu_dirty_bitmap::Error>(())
     /// ```
     #[inline]
-    pub fn set(&mut self, range: Range<u64>) -> Result<bool, Error> {
+    pub fn set(&mut self, range: impl RangeBounds<u64>) -> Result<bool, Error> {
+        let range = range::resolve(&range, self.size());
         let count = range::within(&range, self.size())?;
         Ok(self.0.set(range.start, count))
     }
@@ -152,7 +169,8 @@ impl HBitmap {
     /// assert_eq!(bitmap.reset(4..8), Err(Error::Unaligned { range: 4..8, align: 8 }));
     /// # Ok::<(), Error>(())
     /// ```
-    pub fn reset(&mut self, range: Range<u64>) -> Result<bool, Error> {
+    pub fn reset(&mut self, range: impl RangeBounds<u64>) -> Result<bool, Error> {
+        let range = range::resolve(&range, self.size());
         let count = range::aligned(&range, self.size(), self.granularity())?;
         Ok(self.0.reset(range.start, count))
     }
@@ -195,7 +213,8 @@ impl HBitmap {
     /// # Ok::<(), qemu_dirty_bitmap::Error>(())
     /// ```
     #[must_use]
-    pub fn next_dirty(&self, range: Range<u64>) -> Option<u64> {
+    pub fn next_dirty(&self, range: impl RangeBounds<u64>) -> Option<u64> {
+        let range = range::resolve(&range, self.size());
         self.0.next_dirty(range.start, range::length(&range))
     }
 
@@ -211,7 +230,8 @@ impl HBitmap {
     /// # Ok::<(), qemu_dirty_bitmap::Error>(())
     /// ```
     #[must_use]
-    pub fn next_clean(&self, range: Range<u64>) -> Option<u64> {
+    pub fn next_clean(&self, range: impl RangeBounds<u64>) -> Option<u64> {
+        let range = range::resolve(&range, self.size());
         self.0.next_zero(range.start, range::length(&range))
     }
 
@@ -227,7 +247,8 @@ impl HBitmap {
     /// # Ok::<(), qemu_dirty_bitmap::Error>(())
     /// ```
     #[must_use]
-    pub fn next_area(&self, range: Range<u64>, max: u64) -> Option<Range<u64>> {
+    pub fn next_area(&self, range: impl RangeBounds<u64>, max: u64) -> Option<Range<u64>> {
+        let range = range::resolve(&range, self.size());
         if max == 0 {
             return None;
         }
@@ -250,7 +271,8 @@ impl HBitmap {
     /// assert_eq!(bitmap.status(16..100)?, Extent { range: 16..56, dirty: true });
     /// # Ok::<(), qemu_dirty_bitmap::Error>(())
     /// ```
-    pub fn status(&self, range: Range<u64>) -> Result<Extent, Error> {
+    pub fn status(&self, range: impl RangeBounds<u64>) -> Result<Extent, Error> {
+        let range = range::resolve(&range, self.size());
         match range::within(&range, self.size())? {
             0 => Err(Error::OutOfRange { range, size: self.size() }),
             count => {
@@ -290,7 +312,8 @@ impl HBitmap {
     /// assert_eq!(bitmap.areas(0..100).collect::<Vec<_>>(), [16..40, 96..100]);
     /// # Ok::<(), qemu_dirty_bitmap::Error>(())
     /// ```
-    pub fn areas(&self, range: Range<u64>) -> Areas<'_> {
+    pub fn areas(&self, range: impl RangeBounds<u64>) -> Areas<'_> {
+        let range = range::resolve(&range, self.size());
         Areas::new(&self.0, range)
     }
 
@@ -363,7 +386,8 @@ impl HBitmap {
     ///
     /// # Errors
     /// As [`serialize`](Self::serialize).
-    pub fn serialized_len(&self, range: Range<u64>) -> Result<usize, Error> {
+    pub fn serialized_len(&self, range: impl RangeBounds<u64>) -> Result<usize, Error> {
+        let range = range::resolve(&range, self.size());
         let count = range::part(&self.0, &range)?;
         Ok(self.0.serialization_size(range.start, count) as usize)
     }
@@ -389,7 +413,8 @@ impl HBitmap {
     /// assert_eq!(copy, bitmap);
     /// # Ok::<(), qemu_dirty_bitmap::Error>(())
     /// ```
-    pub fn serialize(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
+    pub fn serialize(&self, range: impl RangeBounds<u64>) -> Result<Vec<u8>, Error> {
+        let range = range::resolve(&range, self.size());
         let mut bytes = vec![0; self.serialized_len(range.clone())?];
         self.serialize_into(range, &mut bytes)?;
         Ok(bytes)
@@ -399,7 +424,12 @@ impl HBitmap {
     ///
     /// # Errors
     /// As [`serialize`](Self::serialize), and [`Error::BufferLength`].
-    pub fn serialize_into(&self, range: Range<u64>, buffer: &mut [u8]) -> Result<(), Error> {
+    pub fn serialize_into(
+        &self,
+        range: impl RangeBounds<u64>,
+        buffer: &mut [u8],
+    ) -> Result<(), Error> {
+        let range = range::resolve(&range, self.size());
         let count = range::buffer(&self.0, &range, buffer.len())?;
         self.0.serialize_part(buffer, range.start, count);
         Ok(())
@@ -411,7 +441,8 @@ impl HBitmap {
     ///
     /// # Errors
     /// As [`serialize_into`](Self::serialize_into).
-    pub fn deserialize(&mut self, range: Range<u64>, bytes: &[u8]) -> Result<(), Error> {
+    pub fn deserialize(&mut self, range: impl RangeBounds<u64>, bytes: &[u8]) -> Result<(), Error> {
+        let range = range::resolve(&range, self.size());
         let count = range::buffer(&self.0, &range, bytes.len())?;
         self.0.deserialize_part(bytes, range.start, count);
         Ok(())
@@ -421,7 +452,8 @@ impl HBitmap {
     ///
     /// # Errors
     /// As [`serialize`](Self::serialize).
-    pub fn deserialize_zeroes(&mut self, range: Range<u64>) -> Result<(), Error> {
+    pub fn deserialize_zeroes(&mut self, range: impl RangeBounds<u64>) -> Result<(), Error> {
+        let range = range::resolve(&range, self.size());
         let count = range::part(&self.0, &range)?;
         self.0.deserialize_zeroes(range.start, count);
         Ok(())
@@ -431,7 +463,8 @@ impl HBitmap {
     ///
     /// # Errors
     /// As [`serialize`](Self::serialize).
-    pub fn deserialize_ones(&mut self, range: Range<u64>) -> Result<(), Error> {
+    pub fn deserialize_ones(&mut self, range: impl RangeBounds<u64>) -> Result<(), Error> {
+        let range = range::resolve(&range, self.size());
         let count = range::part(&self.0, &range)?;
         self.0.deserialize_ones(range.start, count);
         Ok(())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a bitmap looks like from outside.
 
-use crate::dirty_bitmap::DirtyInfo;
+use crate::host::DirtyInfo;
 
 /// The description of a bitmap: what QEMU shows as `BlockDirtyInfo`.
 ///

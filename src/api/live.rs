@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::iter::next_area;
 use super::DirtyBitmap;
+use super::iter::next_area;
 use crate::hbitmap::Cursor;
 
 /// The dirty bits of a [`DirtyBitmap`], ascending, each as its first byte: what

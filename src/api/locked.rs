@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A bitmap whose node's lock is held.
 
-use std::ops::{Deref, Range};
+use std::ops::{Deref, Range, RangeBounds};
 
-use super::{range, DirtyBitmap, Error, HBitmap};
+use super::{DirtyBitmap, Error, HBitmap, range};
 use crate::dirty_bitmap::{BitmapCheckFlags, NodeGuard};
 use crate::hbitmap as engine;
 
@@ -51,7 +51,8 @@ impl<'a> LockedBitmap<'a> {
     /// # Errors
     /// [`Error::OutOfRange`]; the bitmap's states: [`Error::Busy`] (unless its owner locked it),
     /// [`Error::ReadOnly`], [`Error::Inconsistent`], [`Error::Released`].
-    pub fn set(&mut self, range: Range<u64>) -> Result<(), Error> {
+    pub fn set(&mut self, range: impl RangeBounds<u64>) -> Result<(), Error> {
+        let range = range::resolve(&range, self.size());
         self.check_states()?;
         let bytes = range::within(&range, self.size())?;
         self.bitmap.state.set(&mut self.guard, range.start, bytes);
@@ -63,7 +64,8 @@ impl<'a> LockedBitmap<'a> {
     /// # Errors
     /// [`Error::OutOfRange`]; [`Error::Unaligned`] as [`HBitmap::reset`]; the bitmap's states, as
     /// [`set`](Self::set).
-    pub fn reset(&mut self, range: Range<u64>) -> Result<(), Error> {
+    pub fn reset(&mut self, range: impl RangeBounds<u64>) -> Result<(), Error> {
+        let range = range::resolve(&range, self.size());
         self.check_states()?;
         let bytes = range::aligned(&range, self.size(), self.granularity())?;
         self.bitmap.state.reset(&mut self.guard, range.start, bytes);
@@ -128,7 +130,8 @@ impl<'a> LockedBitmap<'a> {
     /// # Errors
     /// [`Error::OutOfRange`], [`Error::Unaligned`], [`Error::BufferLength`]; the bitmap's states,
     /// as [`set`](Self::set).
-    pub fn deserialize(&mut self, range: Range<u64>, bytes: &[u8]) -> Result<(), Error> {
+    pub fn deserialize(&mut self, range: impl RangeBounds<u64>, bytes: &[u8]) -> Result<(), Error> {
+        let range = range::resolve(&range, self.size());
         self.check_states()?;
         let count = range::buffer(&self.0, &range, bytes.len())?;
         self.bitmap.state.deserialize_part(&mut self.guard, bytes, range.start, count);
@@ -139,7 +142,8 @@ impl<'a> LockedBitmap<'a> {
     ///
     /// # Errors
     /// [`Error::OutOfRange`], [`Error::Unaligned`]; the bitmap's states, as [`set`](Self::set).
-    pub fn deserialize_zeroes(&mut self, range: Range<u64>) -> Result<(), Error> {
+    pub fn deserialize_zeroes(&mut self, range: impl RangeBounds<u64>) -> Result<(), Error> {
+        let range = range::resolve(&range, self.size());
         self.check_states()?;
         let count = range::part(&self.0, &range)?;
         self.bitmap.state.deserialize_zeroes(&mut self.guard, range.start, count);
@@ -150,7 +154,8 @@ impl<'a> LockedBitmap<'a> {
     ///
     /// # Errors
     /// [`Error::OutOfRange`], [`Error::Unaligned`]; the bitmap's states, as [`set`](Self::set).
-    pub fn deserialize_ones(&mut self, range: Range<u64>) -> Result<(), Error> {
+    pub fn deserialize_ones(&mut self, range: impl RangeBounds<u64>) -> Result<(), Error> {
+        let range = range::resolve(&range, self.size());
         self.check_states()?;
         let count = range::part(&self.0, &range)?;
         self.bitmap.state.deserialize_ones(&mut self.guard, range.start, count);

@@ -3,7 +3,7 @@
 
 use super::locked::refused;
 use super::{DirtyBitmap, Error, HBitmap};
-use crate::dirty_bitmap::{lock_pair, Backup, BitmapCheckFlags, Merged};
+use crate::dirty_bitmap::{Backup, BitmapCheckFlags, Merged, lock_pair};
 
 impl DirtyBitmap {
     /// Makes dirty what is dirty in `src`, which may be of another granularity, on another node of

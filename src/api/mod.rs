@@ -10,45 +10,32 @@
 //! it. And each node has a lock (`control`) for the steps that QEMU's big lock keeps apart: making
 //! and releasing bitmaps, freezing and resizing. It is taken before the node's lock.
 
-mod error;
-mod hbitmap;
-mod iter;
-mod range;
-
-#[cfg(feature = "standalone")]
 mod dirty_bitmap;
-#[cfg(feature = "standalone")]
+mod error;
 mod frozen;
-#[cfg(feature = "standalone")]
+mod hbitmap;
 mod info;
-#[cfg(feature = "standalone")]
+mod iter;
 mod live;
-#[cfg(feature = "standalone")]
 mod locked;
-#[cfg(feature = "standalone")]
 mod merge;
-#[cfg(feature = "standalone")]
 mod node;
-#[cfg(feature = "standalone")]
 mod owner;
-#[cfg(feature = "standalone")]
+mod range;
 mod release;
+mod set_operators;
 
+pub use dirty_bitmap::DirtyBitmap;
 pub use error::Error;
+pub use frozen::Frozen;
 pub use hbitmap::HBitmap;
+pub use info::BitmapInfo;
 pub use iter::{Areas, Iter};
+pub use live::{LiveAreas, LiveIter};
+pub use locked::LockedBitmap;
+pub use node::Node;
+pub use owner::Claim;
 pub use range::Extent;
-
-#[cfg(feature = "standalone")]
-pub use {
-    dirty_bitmap::DirtyBitmap,
-    frozen::Frozen,
-    info::BitmapInfo,
-    live::{LiveAreas, LiveIter},
-    locked::LockedBitmap,
-    node::Node,
-    owner::{Claim, Owner},
-};
 
 /// The most bits that a bitmap can have.
 pub const MAX_BITS: u64 = crate::hbitmap::MAX_BITS;
@@ -57,19 +44,12 @@ static_assertions::assert_impl_all!(HBitmap: Send, Sync);
 static_assertions::assert_impl_all!(Iter<'static>: Send, Sync);
 static_assertions::assert_impl_all!(Areas<'static>: Send, Sync);
 static_assertions::assert_impl_all!(Error: Send, Sync);
-
-#[cfg(feature = "standalone")]
-mod threads {
-    use super::*;
-
-    static_assertions::assert_impl_all!(Node: Send, Sync);
-    static_assertions::assert_impl_all!(DirtyBitmap: Send, Sync);
-    static_assertions::assert_impl_all!(BitmapInfo: Send, Sync);
-    static_assertions::assert_impl_all!(Frozen: Send, Sync);
-    static_assertions::assert_impl_all!(Claim: Send, Sync);
-    static_assertions::assert_impl_all!(Owner: Send, Sync);
-    static_assertions::assert_impl_all!(LiveIter: Send, Sync);
-    static_assertions::assert_impl_all!(LiveAreas: Send, Sync);
-    // A lock is released by the thread that took it.
-    static_assertions::assert_not_impl_any!(LockedBitmap<'static>: Send, Sync);
-}
+static_assertions::assert_impl_all!(Node: Send, Sync);
+static_assertions::assert_impl_all!(DirtyBitmap: Send, Sync);
+static_assertions::assert_impl_all!(BitmapInfo: Send, Sync);
+static_assertions::assert_impl_all!(Frozen: Send, Sync);
+static_assertions::assert_impl_all!(Claim: Send, Sync);
+static_assertions::assert_impl_all!(LiveIter: Send, Sync);
+static_assertions::assert_impl_all!(LiveAreas: Send, Sync);
+// A lock is released by the thread that took it.
+static_assertions::assert_not_impl_any!(LockedBitmap<'static>: Send, Sync);

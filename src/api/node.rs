@@ -2,14 +2,14 @@
 //! A block node: what dirty bitmaps are attached to.
 
 use std::ffi::CString;
-use std::ops::Range;
+use std::ops::{Range, RangeBounds};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{range, BitmapInfo, DirtyBitmap, Error};
+use super::{BitmapInfo, DirtyBitmap, Error, range};
 use crate::dirty_bitmap::write_filter::is_recorded;
-use crate::dirty_bitmap::{self as machine, lock_node, BdrvDirtyBitmap, MAX_NAME_SIZE};
+use crate::dirty_bitmap::{self as machine, BdrvDirtyBitmap, MAX_NAME_SIZE, lock_node};
 use crate::host::{BlockDriverState, NodeHandle};
 
 /// The granularities that bitmaps of a node can have, in bytes (QEMU keeps them in 32 bits).
@@ -121,7 +121,8 @@ impl Node {
     /// assert!(disk.record_write(0..1 << 21).is_err());
     /// # Ok::<(), qemu_dirty_bitmap::Error>(())
     /// ```
-    pub fn record_write(&self, range: Range<u64>) -> Result<(), Error> {
+    pub fn record_write(&self, range: impl RangeBounds<u64>) -> Result<(), Error> {
+        let range = range::resolve(&range, self.length());
         if machine::node::is_empty(self.state()) {
             return range::within(&range, self.length()).map(|_| ());
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Checks of ranges and granularities, so that the engine's assertions hold.
 
-use std::ops::Range;
+use std::ops::{Bound, Range, RangeBounds};
 
 use super::Error;
 use crate::hbitmap::{self as engine, MAX_BITS};
@@ -13,6 +13,23 @@ pub struct Extent {
     pub range: Range<u64>,
     /// Whether they are dirty.
     pub dirty: bool,
+}
+
+/// A range with both its ends: one that has no end goes to `size`. What is past the last number is
+/// out of range all the same.
+#[inline]
+pub(super) fn resolve(range: &impl RangeBounds<u64>, size: u64) -> Range<u64> {
+    let start = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&last) => last.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => size,
+    };
+    start..end
 }
 
 /// The number of items of a range, which lies within `0..size`.

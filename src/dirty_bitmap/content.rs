@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 
 use super::locked_cell::ContentAccess;
 use super::write_filter::Change;
-use super::{trace, BdrvDirtyBitmap, Locked};
+use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
+use crate::host::trace;
 
 impl BdrvDirtyBitmap {
     /// The content, to read.
@@ -57,7 +58,7 @@ impl BdrvDirtyBitmap {
     /// Takes the node's lock and panics, saying what is wrong, unless the content's invariants hold
     /// ([`HBitmap::check_invariants`]), the copies that are read without the lock are true, and the
     /// node's write filter claims nothing that is not so. For tests and fuzzers.
-    #[doc(hidden)]
+    #[cfg(any(test, qdb_internals))]
     pub fn check_invariants(&self) {
         let locked = self.lock();
         let content = self.content(&locked);

@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use super::flags::Flags;
 use super::list::Link;
 use super::locked_cell::LockedCell;
-use super::{find, lock_node, BdrvDirtyBitmap, BitmapName, Failure, Locked, MAX_NAME_SIZE};
+use super::{find, lock_node, BdrvDirtyBitmap, Locked, MAX_NAME_SIZE};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
-use crate::host::{BlockDriverState, Embedder, Host};
+use crate::host::{BitmapName, BlockDriverState, Embedder, Failure, Host};
 
 /// The C function that all failures to create a bitmap are reported for.
 const CREATE: &CStr = c"bdrv_create_dirty_bitmap";

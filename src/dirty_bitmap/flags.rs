@@ -6,8 +6,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::name::printed;
-use super::{BdrvDirtyBitmap, Failure, Locked};
+use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
+use crate::host::Failure;
 
 /// A flag: written under the node's lock, readable without.
 #[derive(Debug)]
@@ -73,6 +74,8 @@ impl Flags {
     }
 }
 
+// The documentation is that of the C header, which has no backticks.
+#[allow(clippy::doc_markdown)]
 /// States of a bitmap that bdrv_dirty_bitmap_check() can refuse; flags that can be combined.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

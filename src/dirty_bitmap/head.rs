@@ -44,7 +44,7 @@ impl NodeBitmaps {
 
 /// The word of one node.
 #[derive(Clone, Copy)]
-pub(super) struct Head<'n>(&'n AtomicPtr<NodeBitmaps>);
+pub(super) struct Head<'n>(&'n AtomicPtr<()>);
 
 impl<'n> Head<'n> {
     #[inline]
@@ -73,19 +73,20 @@ impl<'n> Head<'n> {
     /// What the word points to, or NULL.
     #[inline]
     pub(super) fn bitmaps(self) -> *mut NodeBitmaps {
-        self.0.load(Ordering::Acquire).map_addr(|address| address & !FLAGS)
+        self.0.load(Ordering::Acquire).map_addr(|address| address & !FLAGS).cast()
     }
 
     /// Puts an object there, with no flag set, or NULL.
     pub(super) fn set_bitmaps(self, bitmaps: *mut NodeBitmaps) {
         // Release: whoever loads the word finds a whole object.
-        self.0.store(bitmaps, Ordering::Release);
+        self.0.store(bitmaps.cast(), Ordering::Release);
     }
 
     /// Sets the flags. There is an object.
     pub(super) fn set_flags(self, readonly: bool, filter: bool) {
         let flags = if readonly { READONLY } else { 0 } | if filter { FILTER } else { 0 };
-        self.0.store(self.bitmaps().map_addr(|address| address | flags), Ordering::Release);
+        let bitmaps = self.bitmaps().map_addr(|address| address | flags);
+        self.0.store(bitmaps.cast(), Ordering::Release);
     }
 
     /// The write filter, for a holder of the lock.

@@ -5,9 +5,10 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use super::{trace, BdrvDirtyBitmap, Locked};
+use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
 use crate::hbitmap::Cursor;
+use crate::host::trace;
 
 /// Where an iterator stands.
 #[derive(Debug)]

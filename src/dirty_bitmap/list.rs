@@ -163,7 +163,7 @@ impl Locked<'_> {
             head.set_bitmaps(ptr::null_mut());
             // SAFETY: the word's pointers come from Box::into_raw; this one was just taken out of
             // it, so nobody finds it any more.
-            unsafe { Embedder::retire(bitmaps) };
+            unsafe { Embedder::retire(bitmaps); }
         }
         // SAFETY: the bitmap was in this node's list, so the pointer that led to it came from
         // `Arc::into_raw`; it was just replaced, so its reference is taken back once.

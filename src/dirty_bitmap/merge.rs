@@ -5,10 +5,10 @@ use std::ffi::CStr;
 use std::ptr;
 
 use super::write_filter::Change;
-use super::{lock_pair, trace, BdrvDirtyBitmap, BitmapCheckFlags, Failure, PairLocked};
+use super::{lock_pair, BdrvDirtyBitmap, BitmapCheckFlags, PairLocked};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
-use crate::host::{Embedder, Host};
+use crate::host::{sizes_match, trace, Failure};
 
 /// Whether a merge gives back what the destination recorded before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,15 +90,4 @@ impl BdrvDirtyBitmap {
             }
         }
     }
-}
-
-/// Checks that bitmaps that are merged are of one size. QEMU's assertion `condition` is violated if
-/// they are not: that aborts where the embedder's prototypes have no way to say no, and is `false`
-/// elsewhere.
-#[inline]
-pub(crate) fn sizes_match(matches: bool, condition: &str) -> bool {
-    if Embedder::SIZE_MISMATCH_ABORTS {
-        abi_assert!(matches, "hbitmap_merge", condition);
-    }
-    matches
 }

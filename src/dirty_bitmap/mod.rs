@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The state machine: named bitmaps on a block node.
 //!
-//! A [`BdrvDirtyBitmap`] records which bytes of its node were written. It has at most one HBitmap
+//! A [`BdrvDirtyBitmap`] records which bytes of its node were written. It has at most one `HBitmap`
 //! ([`crate::hbitmap::HBitmap`]), a name (or none: then an operation of the embedder owns it), and
 //! six flags:
 //!
@@ -33,21 +33,22 @@
 
 mod content;
 mod create;
-mod failure;
 mod flags;
 mod head;
 mod iter;
 mod list;
 pub(crate) mod lock;
 mod locked_cell;
-pub(crate) mod merge;
+mod merge;
 mod name;
 pub(crate) mod node;
 mod query;
 mod serialize;
 mod successor;
-pub(crate) mod trace;
 pub(crate) mod write_filter;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -55,21 +56,18 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::hbitmap::HBitmap;
-use crate::host::{BlockDriverState, NodeHandle};
+use crate::host::{BitmapName, BlockDriverState, NodeHandle};
 
-pub use failure::Failure;
 pub use flags::BitmapCheckFlags;
-pub use head::NodeBitmaps;
 pub use iter::BdrvDirtyBitmapIter;
 pub use list::ListAccess;
-pub use lock::{lock_node, lock_pair, Locked, NodeGuard, PairGuard, PairLocked};
+pub use lock::{lock_node, lock_pair, Locked, NodeGuard, PairLocked};
 pub use merge::{Backup, Merged};
-pub use name::BitmapName;
 pub use node::{
     default_granularity, find, has_named, has_readonly, record_write, release_named, set_dirty,
     truncate,
 };
-pub use query::{query, DirtyInfo};
+pub use query::query;
 
 use flags::Flags;
 use list::Link;

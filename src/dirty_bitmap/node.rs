@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::head::Head;
 use super::write_filter::{is_recorded, Change};
-use super::{lock_node, trace, BdrvDirtyBitmap, ListAccess, Locked};
+use super::{lock_node, BdrvDirtyBitmap, ListAccess, Locked};
 use crate::assertion::abi_assert;
-use crate::host::{BlockDriverState, Embedder, Host};
+use crate::host::{BlockDriverState, Embedder, Host, trace};
 
 /// Whether the node has no bitmap. Readable without the lock.
 #[inline]
@@ -118,7 +118,6 @@ pub fn release_named(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
 
 /// Takes all bitmaps off the node, whatever state they are in, and gives back the list's
 /// references: for the end of a node that nobody else has any more.
-#[cfg(feature = "standalone")]
 pub(crate) fn detach_all(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
     let all: Vec<_> = locked.list.iter().map(BdrvDirtyBitmap::handle).collect();
     all.iter().map(|bitmap| locked.remove(bitmap)).collect()

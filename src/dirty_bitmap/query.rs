@@ -1,26 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the bitmaps of a node look like from outside.
 
-use super::{BdrvDirtyBitmap, BitmapName, Locked};
-
-/// The description of a bitmap (C: `BlockDirtyInfo`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirtyInfo {
-    /// The name, if any.
-    pub name: Option<BitmapName>,
-    /// Dirty bytes.
-    pub count: i64,
-    /// Bytes that one bit stands for.
-    pub granularity: u32,
-    /// Whether writes are recorded, in this bitmap or its successor.
-    pub recording: bool,
-    /// Whether an operation uses the bitmap.
-    pub busy: bool,
-    /// Whether the bitmap belongs in the image, also while it is told to skip the store.
-    pub persistent: bool,
-    /// Whether the bitmap was stored improperly.
-    pub inconsistent: bool,
-}
+use super::{BdrvDirtyBitmap, Locked};
+use crate::host::DirtyInfo;
 
 impl BdrvDirtyBitmap {
     /// The description of this bitmap.

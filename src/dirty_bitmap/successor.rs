@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::create::length;
 use super::write_filter::Change;
-use super::{lock_node, trace, BdrvDirtyBitmap, BitmapCheckFlags, Failure, Locked};
+use super::{lock_node, BdrvDirtyBitmap, BitmapCheckFlags, Locked};
 use crate::assertion::abi_assert;
+use crate::host::{trace, Failure};
 
 impl BdrvDirtyBitmap {
     /// The bitmap that records in this one's place.

@@ -302,6 +302,7 @@ impl Locked<'_> {
     }
 
     /// Panics if an enabled bitmap lacks a block that the filter has.
+    #[cfg(any(test, qdb_internals))]
     pub(super) fn check_filter(&self) {
         let Some(filter) = Head::of(self.node()).filter(&self.content) else { return };
         let generation = filter.generation.load(Ordering::Relaxed);

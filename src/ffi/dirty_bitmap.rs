@@ -59,7 +59,7 @@ fn list_of(bs: &BlockDriverState) -> ListAccess<'_> {
 /// Takes the lock of the bitmap's node. It protects all bitmaps of the node, and is not recursive.
 ///
 /// QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_lock(bitmap: *mut BdrvDirtyBitmap) {
     lock::lock_for_caller(object!(bitmap, "bdrv_dirty_bitmap_lock"));
 }
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_lock(bitmap: *mut BdrvDirtyBitmap) {
 /// Releases the lock of the bitmap's node.
 ///
 /// Lock: held by the calling thread, or it aborts. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_unlock(bitmap: *mut BdrvDirtyBitmap) {
     lock::unlock_for_caller(object!(bitmap, "bdrv_dirty_bitmap_unlock"));
 }
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_unlock(bitmap: *mut BdrvDirtyBitmap) 
 /// @param name  Not NULL.
 ///
 /// Lock: the node's lock or the big lock. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_find_dirty_bitmap(
     bs: *mut BlockDriverState,
     name: *const c_char,
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn bdrv_find_dirty_bitmap(
 ///                     nothing has changed.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_create_dirty_bitmap(
     bs: *mut BlockDriverState,
     granularity: u32,
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn bdrv_create_dirty_bitmap(
 /// bdrv_dirty_bitmap_truncate().
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_size(bitmap: *const BdrvDirtyBitmap) -> i64 {
     object!(bitmap, "bdrv_dirty_bitmap_size").size()
 }
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_size(bitmap: *const BdrvDirtyBitmap) 
 /// the successor).
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_name(bitmap: *const BdrvDirtyBitmap) -> *const c_char {
     object!(bitmap, "bdrv_dirty_bitmap_name").name().map_or(ptr::null(), |name| name.as_ptr())
 }
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_name(bitmap: *const BdrvDirtyBitmap) 
 /// Whether a bitmap has a successor.
 ///
 /// Lock: the big lock. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_has_successor(bitmap: *mut BdrvDirtyBitmap) -> bool {
     object!(bitmap, "bdrv_dirty_bitmap_has_successor").has_successor()
 }
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_has_successor(bitmap: *mut BdrvDirtyB
 /// or merged into.
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_set_busy(bitmap: *mut BdrvDirtyBitmap, busy: bool) {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_set_busy");
     bitmap.set_busy(&bitmap.lock(), busy);
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_set_busy(bitmap: *mut BdrvDirtyBitmap
 /// Whether a bitmap records the writes to its node (itself: a successor does not count).
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_enabled(bitmap: *mut BdrvDirtyBitmap) -> bool {
     object!(bitmap, "bdrv_dirty_bitmap_enabled").enabled()
 }
@@ -170,7 +170,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_enabled(bitmap: *mut BdrvDirtyBitmap)
 /// @return       0, or -1 if it is refused.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_check(
     bitmap: *const BdrvDirtyBitmap,
     flags: u32,
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_check(
 /// @return      0, or -1 on error, and then nothing has changed.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_create_successor(
     bitmap: *mut BdrvDirtyBitmap,
     errp: *mut *mut Error,
@@ -203,7 +203,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_create_successor(
 /// bdrv_enable_dirty_bitmap() for a caller who holds the lock. NULL aborts.
 ///
 /// Lock: held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_enable_dirty_bitmap_locked(bitmap: *mut BdrvDirtyBitmap) {
     let bitmap = object!(bitmap, "bdrv_enable_dirty_bitmap_locked");
     bitmap.enable(&locked_by_caller(bitmap));
@@ -212,7 +212,7 @@ pub unsafe extern "C" fn bdrv_enable_dirty_bitmap_locked(bitmap: *mut BdrvDirtyB
 /// Lets the successor of a bitmap record. Aborts if there is none.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_enable_successor(bitmap: *mut BdrvDirtyBitmap) {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_enable_successor");
     bitmap.enable_successor(&bitmap.lock());
@@ -226,7 +226,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_enable_successor(bitmap: *mut BdrvDir
 ///
 /// Aborts if the bitmap has iterators. Lock: taken here; the big lock is held. QEMU:
 /// block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_abdicate(
     bitmap: *mut BdrvDirtyBitmap,
     errp: *mut *mut Error,
@@ -247,7 +247,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_abdicate(
 ///
 /// Aborts if the successor has iterators, is busy, or has a successor. Lock: held; the big lock is
 /// held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_reclaim_dirty_bitmap_locked(
     parent: *mut BdrvDirtyBitmap,
     errp: *mut *mut Error,
@@ -261,7 +261,7 @@ pub unsafe extern "C" fn bdrv_reclaim_dirty_bitmap_locked(
 /// bdrv_reclaim_dirty_bitmap_locked() for a caller who does not hold the lock.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_reclaim_dirty_bitmap(
     parent: *mut BdrvDirtyBitmap,
     errp: *mut *mut Error,
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn bdrv_reclaim_dirty_bitmap(
 ///
 /// Aborts if a bitmap is busy, or has a successor or iterators. Lock: taken here; the big lock is
 /// held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_truncate(bs: *mut BlockDriverState, bytes: i64) {
     dirty_bitmap::truncate(&mut lock_node(object!(bs, "bdrv_dirty_bitmap_truncate")), bytes);
 }
@@ -287,7 +287,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_truncate(bs: *mut BlockDriverState, b
 ///
 /// Aborts if the bitmap has iterators, is busy, or has a successor. Lock: taken here; the big lock
 /// is held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_release_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap) {
     // Alive during the call, although the node's list gives its reference up. The content is freed
     // with the lock free again.
@@ -299,7 +299,7 @@ pub unsafe extern "C" fn bdrv_release_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap)
 ///
 /// Aborts if one of them has iterators, is busy, or has a successor. Lock: taken here; the big lock
 /// is held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_release_named_dirty_bitmaps(bs: *mut BlockDriverState) {
     let released = dirty_bitmap::release_named(&mut lock_node(object!(
         bs,
@@ -312,7 +312,7 @@ pub unsafe extern "C" fn bdrv_release_named_dirty_bitmaps(bs: *mut BlockDriverSt
 /// QEMU's blockdev.c passes it when it undoes the enabling of a bitmap that does not exist.
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_disable_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap) {
     if let Some(bitmap) = unless_null(bitmap, "bdrv_disable_dirty_bitmap") {
         bitmap.disable(&bitmap.lock());
@@ -323,7 +323,7 @@ pub unsafe extern "C" fn bdrv_disable_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap)
 /// bdrv_disable_dirty_bitmap().
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_enable_dirty_bitmap(bitmap: *mut BdrvDirtyBitmap) {
     if let Some(bitmap) = unless_null(bitmap, "bdrv_enable_dirty_bitmap") {
         bitmap.enable(&bitmap.lock());
@@ -346,7 +346,7 @@ fn unless_null<'a>(bitmap: *mut BdrvDirtyBitmap, function: &str) -> Option<&'a B
 ///          qapi_free_BlockDirtyInfoList()) frees it. NULL if there is none.
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_query_dirty_bitmaps(
     bs: *mut BlockDriverState,
 ) -> *mut BlockDirtyInfoList {
@@ -355,7 +355,7 @@ pub unsafe extern "C" fn bdrv_query_dirty_bitmaps(
     let mut tail = &raw mut list;
     for info in dirty_bitmap::query(&guard) {
         // SAFETY: `tail` points to `list` or to the `next` of its last entry, which are NULL.
-        unsafe { Embedder::append_info(&mut tail, &info) };
+        unsafe { Embedder::append_info(&mut tail, &info); }
     }
     list
 }
@@ -363,7 +363,7 @@ pub unsafe extern "C" fn bdrv_query_dirty_bitmaps(
 /// bdrv_dirty_bitmap_get() for a caller who may hold the lock.
 ///
 /// Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_get_locked(
     bitmap: *mut BdrvDirtyBitmap,
     offset: i64,
@@ -377,7 +377,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_get_locked(
 /// @param offset  Aborts if it is negative or past the end.
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_get(bitmap: *mut BdrvDirtyBitmap, offset: i64) -> bool {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_get");
     bitmap.get(&bitmap.lock(), offset as u64)
@@ -387,7 +387,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_get(bitmap: *mut BdrvDirtyBitmap, off
 /// 65536; 65536 if it has none.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_get_default_bitmap_granularity(bs: *mut BlockDriverState) -> u32 {
     dirty_bitmap::default_granularity(object!(bs, "bdrv_get_default_bitmap_granularity"))
 }
@@ -395,7 +395,7 @@ pub unsafe extern "C" fn bdrv_get_default_bitmap_granularity(bs: *mut BlockDrive
 /// The bytes that one bit of a bitmap stands for.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_granularity(bitmap: *const BdrvDirtyBitmap) -> u32 {
     object!(bitmap, "bdrv_dirty_bitmap_granularity").granularity()
 }
@@ -407,7 +407,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_granularity(bitmap: *const BdrvDirtyB
 /// @return  The iterator; bdrv_dirty_iter_free() frees it.
 ///
 /// Aborts if the bitmap's size is 0. Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_iter_new(
     bitmap: *mut BdrvDirtyBitmap,
 ) -> *mut BdrvDirtyBitmapIter {
@@ -417,7 +417,7 @@ pub unsafe extern "C" fn bdrv_dirty_iter_new(
 /// Frees an iterator; NULL does nothing.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_iter_free(iter: *mut BdrvDirtyBitmapIter) {
     if !iter.is_null() {
         // SAFETY: every iterator that C has comes from Box::into_raw, and the caller gives this one
@@ -429,7 +429,7 @@ pub unsafe extern "C" fn bdrv_dirty_iter_free(iter: *mut BdrvDirtyBitmapIter) {
 /// The offset of the next dirty granularity unit, or -1 at the end.
 ///
 /// Lock: held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_iter_next(iter: *mut BdrvDirtyBitmapIter) -> i64 {
     let iter = object_mut!(iter, "bdrv_dirty_iter_next");
     let bitmap = ptr::from_ref(iter.bitmap());
@@ -441,7 +441,7 @@ pub unsafe extern "C" fn bdrv_dirty_iter_next(iter: *mut BdrvDirtyBitmapIter) ->
 /// bdrv_set_dirty_bitmap() for a caller who holds the lock.
 ///
 /// Lock: held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_set_dirty_bitmap_locked(
     bitmap: *mut BdrvDirtyBitmap,
     offset: i64,
@@ -458,7 +458,7 @@ pub unsafe extern "C" fn bdrv_set_dirty_bitmap_locked(
 ///
 /// Aborts if the bitmap is read-only, or the range is negative or ends past its end. Lock: taken
 /// here. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_set_dirty_bitmap(
     bitmap: *mut BdrvDirtyBitmap,
     offset: i64,
@@ -471,7 +471,7 @@ pub unsafe extern "C" fn bdrv_set_dirty_bitmap(
 /// bdrv_reset_dirty_bitmap() for a caller who holds the lock.
 ///
 /// Lock: held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_reset_dirty_bitmap_locked(
     bitmap: *mut BdrvDirtyBitmap,
     offset: i64,
@@ -489,7 +489,7 @@ pub unsafe extern "C" fn bdrv_reset_dirty_bitmap_locked(
 ///
 /// Aborts if the bitmap is read-only, or the range is not aligned so, is negative, or ends past the
 /// end. Lock: taken here. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_reset_dirty_bitmap(
     bitmap: *mut BdrvDirtyBitmap,
     offset: i64,
@@ -505,7 +505,7 @@ pub unsafe extern "C" fn bdrv_reset_dirty_bitmap(
 ///             hbitmap_free(); the bitmap gets a new, clean HBitmap.
 ///
 /// Aborts if the bitmap is read-only. Lock: taken here. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_clear_dirty_bitmap(
     bitmap: *mut BdrvDirtyBitmap,
     out: *mut *mut HBitmap,
@@ -526,7 +526,7 @@ pub unsafe extern "C" fn bdrv_clear_dirty_bitmap(
 ///
 /// Aborts if the bitmap is read-only. Lock: taken here; the big lock is held. QEMU:
 /// block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_restore_dirty_bitmap(
     bitmap: *mut BdrvDirtyBitmap,
     backup: *mut HBitmap,
@@ -554,7 +554,7 @@ pub unsafe extern "C" fn bdrv_restore_dirty_bitmap(
 ///
 /// Aborts if the part is not aligned so, or ends past the end. Lock: taken here. QEMU:
 /// block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_size(
     bitmap: *const BdrvDirtyBitmap,
     offset: u64,
@@ -568,7 +568,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_size(
 /// units.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_align(
     bitmap: *const BdrvDirtyBitmap,
 ) -> u64 {
@@ -581,7 +581,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_align(
 ///                               aborts.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_coverage(
     serialized_chunk_size: c_int,
     bitmap: *const BdrvDirtyBitmap,
@@ -596,7 +596,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_coverage(
 ///
 /// Offset, length and aborts as bdrv_dirty_bitmap_serialization_size(). Lock: taken here. QEMU:
 /// block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_serialize_part(
     bitmap: *const BdrvDirtyBitmap,
     buf: *mut u8,
@@ -622,7 +622,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_serialize_part(
 ///
 /// Offset, length and aborts as bdrv_dirty_bitmap_serialization_size(). Lock: taken here. QEMU:
 /// block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_part(
     bitmap: *mut BdrvDirtyBitmap,
     buf: *mut u8,
@@ -645,7 +645,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_part(
 ///
 /// Arguments and aborts as bdrv_dirty_bitmap_deserialize_part(). Lock: taken here. QEMU:
 /// block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_zeroes(
     bitmap: *mut BdrvDirtyBitmap,
     offset: u64,
@@ -662,7 +662,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_zeroes(
 ///
 /// Arguments and aborts as bdrv_dirty_bitmap_deserialize_part(). Lock: taken here. QEMU:
 /// block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_ones(
     bitmap: *mut BdrvDirtyBitmap,
     offset: u64,
@@ -678,7 +678,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_ones(
 /// Ends a series of deserialised parts.
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_deserialize_finish(bitmap: *mut BdrvDirtyBitmap) {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_deserialize_finish");
     bitmap.deserialize_finish(&mut bitmap.lock());
@@ -698,7 +698,7 @@ fn finish_if(bitmap: &BdrvDirtyBitmap, locked: &mut Locked<'_>, finish: bool) {
 /// Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one.
 /// Lock: taken here, unless the node has no bitmap, or all enabled ones are known to have the
 /// write. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_set_dirty(bs: *mut BlockDriverState, offset: i64, bytes: i64) {
     dirty_bitmap::set_dirty(object!(bs, "bdrv_set_dirty"), offset as u64, bytes as u64);
 }
@@ -709,7 +709,7 @@ pub unsafe extern "C" fn bdrv_set_dirty(bs: *mut BlockDriverState, offset: i64, 
 /// @param offset  Aborts if it is negative or past the end.
 ///
 /// Lock: held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_set_dirty_iter(iter: *mut BdrvDirtyBitmapIter, offset: i64) {
     let iter = object_mut!(iter, "bdrv_set_dirty_iter");
     let bitmap = ptr::from_ref(iter.bitmap());
@@ -721,7 +721,7 @@ pub unsafe extern "C" fn bdrv_set_dirty_iter(iter: *mut BdrvDirtyBitmapIter, off
 /// Dirty bytes, counted in whole granularity units.
 ///
 /// Lock: none is needed; without it the number may be outdated. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_get_dirty_count(bitmap: *mut BdrvDirtyBitmap) -> i64 {
     object!(bitmap, "bdrv_get_dirty_count").dirty_count() as i64
 }
@@ -729,7 +729,7 @@ pub unsafe extern "C" fn bdrv_get_dirty_count(bitmap: *mut BdrvDirtyBitmap) -> i
 /// Whether nothing may change a bitmap.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_readonly(bitmap: *const BdrvDirtyBitmap) -> bool {
     object!(bitmap, "bdrv_dirty_bitmap_readonly").readonly()
 }
@@ -738,7 +738,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_readonly(bitmap: *const BdrvDirtyBitm
 /// if the bitmap is enabled.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_set_readonly(bitmap: *mut BdrvDirtyBitmap, value: bool) {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_set_readonly");
     bitmap.set_readonly(&bitmap.lock(), value);
@@ -747,7 +747,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_set_readonly(bitmap: *mut BdrvDirtyBi
 /// Whether a bitmap of a node is read-only.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_has_readonly_bitmaps(bs: *mut BlockDriverState) -> bool {
     dirty_bitmap::has_readonly(object!(bs, "bdrv_has_readonly_bitmaps"))
 }
@@ -755,7 +755,7 @@ pub unsafe extern "C" fn bdrv_has_readonly_bitmaps(bs: *mut BlockDriverState) ->
 /// Whether a bitmap of a node has a name.
 ///
 /// Lock: taken here, if the node has a bitmap. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_has_named_bitmaps(bs: *mut BlockDriverState) -> bool {
     dirty_bitmap::has_named(object!(bs, "bdrv_has_named_bitmaps"))
 }
@@ -763,7 +763,7 @@ pub unsafe extern "C" fn bdrv_has_named_bitmaps(bs: *mut BlockDriverState) -> bo
 /// Says whether a bitmap belongs in the image.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_set_persistence(
     bitmap: *mut BdrvDirtyBitmap,
     persistent: bool,
@@ -776,7 +776,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_set_persistence(
 /// Aborts if it is not persistent.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_set_inconsistent(bitmap: *mut BdrvDirtyBitmap) {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_set_inconsistent");
     bitmap.set_inconsistent(&bitmap.lock());
@@ -786,7 +786,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_set_inconsistent(bitmap: *mut BdrvDir
 /// deleted).
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_skip_store(bitmap: *mut BdrvDirtyBitmap, skip: bool) {
     let bitmap = object!(bitmap, "bdrv_dirty_bitmap_skip_store");
     bitmap.set_skip_store(&bitmap.lock(), skip);
@@ -796,7 +796,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_skip_store(bitmap: *mut BdrvDirtyBitm
 /// store.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_get_persistence(bitmap: *mut BdrvDirtyBitmap) -> bool {
     object!(bitmap, "bdrv_dirty_bitmap_get_persistence").stored()
 }
@@ -804,7 +804,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_get_persistence(bitmap: *mut BdrvDirt
 /// Whether a bitmap was stored improperly.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_inconsistent(bitmap: *const BdrvDirtyBitmap) -> bool {
     object!(bitmap, "bdrv_dirty_bitmap_inconsistent").inconsistent()
 }
@@ -812,7 +812,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_inconsistent(bitmap: *const BdrvDirty
 /// The newest bitmap of a node, or NULL.
 ///
 /// Lock: the node's lock or the big lock. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_first(
     bs: *mut BlockDriverState,
 ) -> *mut BdrvDirtyBitmap {
@@ -822,7 +822,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_first(
 /// The bitmap of the same node that is next older, or NULL.
 ///
 /// Lock: the node's lock or the big lock. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_next(
     bitmap: *mut BdrvDirtyBitmap,
 ) -> *mut BdrvDirtyBitmap {
@@ -836,7 +836,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next(
 /// @return  A string from malloc(); free it with free() or g_free().
 ///
 /// Lock: taken here, to copy. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_sha256(
     bitmap: *const BdrvDirtyBitmap,
     errp: *mut *mut Error,
@@ -853,7 +853,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_sha256(
 ///
 /// Aborts on negative arguments. Lock: taken here, unless the calling thread holds it. QEMU:
 /// block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty(
     bitmap: *mut BdrvDirtyBitmap,
     offset: i64,
@@ -867,7 +867,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty(
 /// The first clean byte in a range, or -1. Arguments and aborts as bdrv_dirty_bitmap_next_dirty().
 ///
 /// Lock: taken here, unless the calling thread holds it. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_next_zero(
     bitmap: *mut BdrvDirtyBitmap,
     offset: i64,
@@ -889,7 +889,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next_zero(
 ///
 /// Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU:
 /// block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty_area(
     bitmap: *mut BdrvDirtyBitmap,
     start: i64,
@@ -916,7 +916,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_next_dirty_area(
 ///
 /// Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU:
 /// block/dirty-bitmap.c (10.0; 7.2 returned false for a dirty run that ends inside the range).
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_status(
     bitmap: *mut BdrvDirtyBitmap,
     offset: i64,
@@ -944,7 +944,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_status(
 /// Lock: both nodes' are taken here, in one order for the whole program. QEMU:
 /// block/dirty-bitmap.c.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_merge_dirty_bitmap(
     dest: *mut BdrvDirtyBitmap,
     src: *const BdrvDirtyBitmap,
@@ -971,7 +971,7 @@ pub unsafe extern "C" fn bdrv_merge_dirty_bitmap(
 ///
 /// QEMU: block/dirty-bitmap.c.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_merge_internal(
     dest: *mut BdrvDirtyBitmap,
     src: *const BdrvDirtyBitmap,
@@ -1011,7 +1011,7 @@ unsafe fn hand_out(merged: Option<Merged>, backup: *mut *mut HBitmap) -> bool {
     if let Some(Some(old)) = merged {
         // SAFETY: a backup is kept only for a `backup` that is not NULL, and so is writable as the
         // caller promises.
-        unsafe { backup.write(Box::into_raw(old)) };
+        unsafe { backup.write(Box::into_raw(old)); }
         return true;
     }
     merged.is_some()

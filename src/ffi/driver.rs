@@ -7,13 +7,12 @@
 use std::ffi::{c_char, c_int, CStr};
 
 use super::object;
-use crate::dirty_bitmap::Failure;
-use crate::host::{BlockDriverState, Embedder, Error, Host};
+use crate::host::{BlockDriverState, Embedder, Error, Failure, Host};
 
 /// Whether the node's format can store bitmaps.
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_supports_persistent_dirty_bitmap(bs: *mut BlockDriverState) -> bool {
     match object!(bs, "bdrv_supports_persistent_dirty_bitmap").driver() {
         Some((driver, opaque)) => driver.supports_persistent.is_some_and(|supports| {
@@ -34,7 +33,7 @@ pub unsafe extern "C" fn bdrv_supports_persistent_dirty_bitmap(bs: *mut BlockDri
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
     bs: *mut BlockDriverState,
     name: *const c_char,
@@ -56,7 +55,7 @@ pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
     let failure =
         Failure::new(c"bdrv_co_can_store_new_dirty_bitmap", &parts).with_os_errno(os_errno);
     // SAFETY: `errp` is NULL or writable, by the rules for all C functions.
-    unsafe { Embedder::report(errp, &failure) };
+    unsafe { Embedder::report(errp, &failure); }
     false
 }
 
@@ -67,7 +66,7 @@ pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_co_remove_persistent_dirty_bitmap(
     bs: *mut BlockDriverState,
     name: *const c_char,
@@ -87,7 +86,7 @@ pub unsafe extern "C" fn bdrv_co_remove_persistent_dirty_bitmap(
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c in 7.2, generated in later versions.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_can_store_new_dirty_bitmap(
     bs: *mut BlockDriverState,
     name: *const c_char,
@@ -103,7 +102,7 @@ pub unsafe extern "C" fn bdrv_can_store_new_dirty_bitmap(
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c in 7.2, generated in later versions.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_remove_persistent_dirty_bitmap(
     bs: *mut BlockDriverState,
     name: *const c_char,

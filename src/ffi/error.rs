@@ -4,8 +4,7 @@
 
 #![allow(clippy::missing_safety_doc)] // One set of rules for all of them: see the parent module.
 
-use crate::dirty_bitmap::Failure;
-use crate::host::{Embedder, Error, Host};
+use crate::host::{Embedder, Error, Failure, Host};
 
 /// The value, or the failure stored in `*errp`.
 ///
@@ -17,7 +16,7 @@ pub(super) unsafe fn or_report<T>(result: Result<T, Failure>, errp: *mut *mut Er
         Ok(value) => Some(value),
         Err(failure) => {
             // SAFETY: as the caller promises.
-            unsafe { Embedder::report(errp, &failure) };
+            unsafe { Embedder::report(errp, &failure); }
             // QEMU sets errno when a node's length can't be read, whether or not anybody takes the
             // error.
             if failure.os_errno() != 0 {
@@ -43,10 +42,11 @@ fn set_errno(errno: i32) {
     unsafe { location.write(errno) }
 }
 
-#[cfg(feature = "standalone")]
+/// For Rust programs that call C functions: the fuzzers.
+#[cfg(qdb_internals)]
 pub use readers::*;
 
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 mod readers {
     use std::ffi::{c_char, CStr};
     use std::ptr;
@@ -56,20 +56,20 @@ mod readers {
     use crate::host::{self, Error};
 
     /// The message of an error, without a newline. It belongs to the error.
-    #[cfg_attr(feature = "capi", no_mangle)]
+    #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
     pub unsafe extern "C" fn qdb_error_message(error: *const Error) -> *const c_char {
         object!(error, "qdb_error_message").message().as_ptr()
     }
 
     /// What can be done about an error: lines that end in newlines. NULL if there is no hint. It
     /// belongs to the error.
-    #[cfg_attr(feature = "capi", no_mangle)]
+    #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
     pub unsafe extern "C" fn qdb_error_hint(error: *const Error) -> *const c_char {
         object!(error, "qdb_error_hint").hint().map_or(ptr::null(), CStr::as_ptr)
     }
 
     /// Frees an error; NULL does nothing.
-    #[cfg_attr(feature = "capi", no_mangle)]
+    #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
     pub unsafe extern "C" fn qdb_error_free(error: *mut Error) {
         // SAFETY: the caller gives up an error of this library, or NULL.
         unsafe { host::free_error(error) }
@@ -80,7 +80,7 @@ mod readers {
     /// @param errp     As in all functions: NULL (nothing happens), the address of an `Error *`
     ///                 that is NULL, or a special error.
     /// @param message  The text, without a newline; it is copied.
-    #[cfg_attr(feature = "capi", no_mangle)]
+    #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
     pub unsafe extern "C" fn qdb_error_set(errp: *mut *mut Error, message: *const c_char) {
         let Some(message) = optional_string(message) else {
             null_argument("qdb_error_set", "message")

@@ -11,10 +11,8 @@ use static_assertions::const_assert_eq;
 
 use super::{object, object_mut, range, store};
 use crate::assertion::{abi_assert, null_argument};
-use crate::dirty_bitmap::merge::sizes_match;
-use crate::dirty_bitmap::trace;
 use crate::hbitmap::{Cursor, HBitmap};
-use crate::host::{copy_string, Error};
+use crate::host::{copy_string, sizes_match, trace, Error};
 
 /// A position in an HBitmap, as C keeps it. What is in it concerns this library alone; size and
 /// alignment are QEMU's, and C's own idea of the members (in cbindgen.toml) covers the same bytes.
@@ -40,7 +38,7 @@ const_assert_eq!(offset_of!(HBitmapIter, hb), 0);
 /// @return             The bitmap; free it with hbitmap_free().
 ///
 /// Aborts if size or granularity are out of range. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_alloc(size: u64, granularity: c_int) -> *mut HBitmap {
     // A negative granularity becomes one that is too large, which the engine refuses with QEMU's
     // text.
@@ -53,7 +51,7 @@ pub unsafe extern "C" fn hbitmap_alloc(size: u64, granularity: c_int) -> *mut HB
 /// @param size  Items, at most INT64_MAX; at most 2^41 bits may result, or it aborts.
 ///
 /// QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_truncate(hb: *mut HBitmap, size: u64) {
     let hb = object_mut!(hb, "hbitmap_truncate");
     trace::truncate(hb, size);
@@ -68,7 +66,7 @@ pub unsafe extern "C" fn hbitmap_truncate(hb: *mut HBitmap, size: u64) {
 ///
 /// QEMU: util/hbitmap.c.
 // header: not with QEMU's headers
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_merge(
     a: *const HBitmap,
     b: *const HBitmap,
@@ -102,20 +100,20 @@ pub unsafe extern "C" fn hbitmap_merge(
 }
 
 /// Whether no bit is set. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_empty(hb: *const HBitmap) -> bool {
     object!(hb, "hbitmap_empty").is_empty()
 }
 
 /// log2 of the items that one bit stands for. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_granularity(hb: *const HBitmap) -> c_int {
     object!(hb, "hbitmap_granularity").granularity() as c_int
 }
 
 /// The number of set items: set bits times the granularity, which may be more than the size if the
 /// last bit is set. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_count(hb: *const HBitmap) -> u64 {
     object!(hb, "hbitmap_count").count()
 }
@@ -127,7 +125,7 @@ pub unsafe extern "C" fn hbitmap_count(hb: *const HBitmap) -> u64 {
 /// @param count  Items; 0 does nothing.
 ///
 /// Aborts if the range ends past the last bit. Trace event: hbitmap_set. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_set(hb: *mut HBitmap, start: u64, count: u64) {
     let hb = object_mut!(hb, "hbitmap_set");
     trace::set(hb, start, count);
@@ -142,7 +140,7 @@ pub unsafe extern "C" fn hbitmap_set(hb: *mut HBitmap, start: u64, count: u64) {
 ///
 /// Aborts if the range is not aligned so, or ends past the last bit. Trace event: hbitmap_reset.
 /// QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_reset(hb: *mut HBitmap, start: u64, count: u64) {
     let hb = object_mut!(hb, "hbitmap_reset");
     trace::reset(hb, start, count);
@@ -150,7 +148,7 @@ pub unsafe extern "C" fn hbitmap_reset(hb: *mut HBitmap, start: u64, count: u64)
 }
 
 /// Resets all items. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_reset_all(hb: *mut HBitmap) {
     object_mut!(hb, "hbitmap_reset_all").reset_all();
 }
@@ -160,21 +158,21 @@ pub unsafe extern "C" fn hbitmap_reset_all(hb: *mut HBitmap) {
 /// @param item  Aborts if it is past the last bit.
 ///
 /// QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_get(hb: *const HBitmap, item: u64) -> bool {
     object!(hb, "hbitmap_get").get(item)
 }
 
 /// Whether the bitmap can be serialised: its granularity is below 58 (2^58 items a bit). The other
 /// functions that serialise abort if it is not. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_is_serializable(hb: *const HBitmap) -> bool {
     object!(hb, "hbitmap_is_serializable").is_serializable()
 }
 
 /// The items that parts of a serialised bitmap must start at and end at a multiple of (the last
 /// part ends at the bitmap's end): 64 bits' worth. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_serialization_align(hb: *const HBitmap) -> u64 {
     object!(hb, "hbitmap_serialization_align").serialization_align()
 }
@@ -187,7 +185,7 @@ pub unsafe extern "C" fn hbitmap_serialization_align(hb: *const HBitmap) -> u64 
 /// Aborts if the part is not aligned to hbitmap_serialization_align(), or ends past the last bit. A
 /// part across 2^64 gives a number that no buffer has, as in QEMU, whose callers refuse it. QEMU:
 /// util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_serialization_size(
     hb: *const HBitmap,
     start: u64,
@@ -204,7 +202,7 @@ pub unsafe extern "C" fn hbitmap_serialization_size(
 /// @param count  Items; 0 does nothing.
 ///
 /// Aborts as hbitmap_serialization_size(). QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_serialize_part(
     hb: *const HBitmap,
     buf: *mut u8,
@@ -229,7 +227,7 @@ pub unsafe extern "C" fn hbitmap_serialize_part(
 ///                needs the finish.
 ///
 /// Aborts as hbitmap_serialization_size(). QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_deserialize_part(
     hb: *mut HBitmap,
     buf: *mut u8,
@@ -247,7 +245,7 @@ pub unsafe extern "C" fn hbitmap_deserialize_part(
 }
 
 /// Makes a part clean; arguments and aborts as hbitmap_deserialize_part(). QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_deserialize_zeroes(
     hb: *mut HBitmap,
     start: u64,
@@ -261,7 +259,7 @@ pub unsafe extern "C" fn hbitmap_deserialize_zeroes(
 
 /// Makes a part dirty, up to the end of the bitmap and not beyond; arguments and aborts as
 /// hbitmap_deserialize_part(). QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_deserialize_ones(
     hb: *mut HBitmap,
     start: u64,
@@ -274,7 +272,7 @@ pub unsafe extern "C" fn hbitmap_deserialize_ones(
 }
 
 /// Ends a series of deserialised parts. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_deserialize_finish(hb: *mut HBitmap) {
     object_mut!(hb, "hbitmap_deserialize_finish").deserialize_finish();
 }
@@ -286,7 +284,7 @@ pub unsafe extern "C" fn hbitmap_deserialize_finish(hb: *mut HBitmap) {
 /// @return      A string from malloc(); free it with free() or g_free().
 ///
 /// QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_sha256(
     bitmap: *const HBitmap,
     errp: *mut *mut Error,
@@ -296,7 +294,7 @@ pub unsafe extern "C" fn hbitmap_sha256(
 }
 
 /// Frees a bitmap. NULL aborts, as everywhere. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_free(hb: *mut HBitmap) {
     if hb.is_null() {
         null_argument("hbitmap_free", "hb");
@@ -315,7 +313,7 @@ pub unsafe extern "C" fn hbitmap_free(hb: *mut HBitmap) {
 /// @param first  An item; aborts if it is past the last bit (so an empty bitmap can't be iterated).
 ///
 /// QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_iter_init(hbi: *mut HBitmapIter, hb: *const HBitmap, first: u64) {
     let hb = object!(hb, "hbitmap_iter_init");
     let cursor = Cursor::new(hb, first);
@@ -329,7 +327,7 @@ pub unsafe extern "C" fn hbitmap_iter_init(hbi: *mut HBitmapIter, hb: *const HBi
 ///               end.
 ///
 /// Aborts on negative arguments. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_next_dirty(hb: *const HBitmap, start: i64, count: i64) -> i64 {
     let hb = object!(hb, "hbitmap_next_dirty");
     let (start, count) = range::search(start, count, "hbitmap_next_dirty");
@@ -339,7 +337,7 @@ pub unsafe extern "C" fn hbitmap_next_dirty(hb: *const HBitmap, start: i64, coun
 
 /// The first item in a range that is not set, or -1. Arguments and aborts as hbitmap_next_dirty().
 /// QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_next_zero(hb: *const HBitmap, start: i64, count: i64) -> i64 {
     let hb = object!(hb, "hbitmap_next_zero");
     let (start, count) = range::search(start, count, "hbitmap_next_zero");
@@ -366,7 +364,7 @@ fn next_zero_after(hb: &HBitmap, start: u64, count: u64) -> i64 {
 /// @return                 Whether there is one.
 ///
 /// Aborts on arguments out of range. QEMU: util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_next_dirty_area(
     hb: *const HBitmap,
     start: i64,
@@ -393,7 +391,7 @@ pub unsafe extern "C" fn hbitmap_next_dirty_area(
 ///
 /// Aborts on arguments out of range. QEMU: util/hbitmap.c (10.0; 7.2 returned false for a set run
 /// that ends inside the range).
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_status(
     hb: *const HBitmap,
     start: i64,
@@ -410,7 +408,7 @@ pub unsafe extern "C" fn hbitmap_status(
 
 /// The next set item of an iterator: the first item of its granularity group. -1 at the end. QEMU:
 /// util/hbitmap.c.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_iter_next(hbi: *mut HBitmapIter) -> i64 {
     let hbi = object_mut!(hbi, "hbitmap_iter_next");
     // SAFETY: memory that hbitmap_iter_init set up has a bitmap, which lives and is only read, by

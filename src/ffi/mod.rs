@@ -17,12 +17,15 @@
 //! * An `HBitmap` is used by one thread at a time, or read by several. For a `BdrvDirtyBitmap` each
 //!   function says what lock it needs.
 
+// The documentation is that of the C header, which has no backticks.
+#![allow(clippy::doc_markdown)]
+
 pub mod dirty_bitmap;
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 pub mod driver;
 pub mod error;
 pub mod hbitmap;
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 pub mod node;
 mod range;
 

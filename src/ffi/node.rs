@@ -18,7 +18,7 @@ use crate::host::{self, BlockDirtyInfoList, BlockDriverState, QdbDriver};
 /// @param cluster_size  Bytes; 0 if unknown. It only chooses bdrv_get_default_bitmap_granularity().
 /// @param node_name     For error messages; copied. May be NULL.
 /// @return              The node; free it with qdb_node_free().
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_node_new(
     length: i64,
     cluster_size: i64,
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn qdb_node_new(
 }
 
 /// Frees a node; NULL does nothing. Aborts if bitmaps are attached to it.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_node_free(bs: *mut BlockDriverState) {
     if bs.is_null() {
         return;
@@ -46,13 +46,13 @@ pub unsafe extern "C" fn qdb_node_free(bs: *mut BlockDriverState) {
 
 /// Changes the length, in bytes, or the negative errno that reading it gives. Bitmaps keep their
 /// size until bdrv_dirty_bitmap_truncate().
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_node_set_length(bs: *mut BlockDriverState, length: i64) {
     object!(bs, "qdb_node_set_length").set_length(length);
 }
 
 /// The length in bytes, or a negative errno.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_node_length(bs: *const BlockDriverState) -> i64 {
     object!(bs, "qdb_node_length").length()
 }
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn qdb_node_length(bs: *const BlockDriverState) -> i64 {
 ///                nodes start).
 /// @param opaque  Given back to the driver's functions, which run in the threads that call into the
 ///                library.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_node_set_driver(
     bs: *mut BlockDriverState,
     driver: *const QdbDriver,
@@ -75,14 +75,14 @@ pub unsafe extern "C" fn qdb_node_set_driver(
 }
 
 /// Frees what bdrv_query_dirty_bitmaps() returned; NULL does nothing.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_dirty_info_list_free(list: *mut BlockDirtyInfoList) {
     // SAFETY: the caller gives up a list of this library, or NULL.
     unsafe { host::free_info_list(list) }
 }
 
 /// The version of the library, such as "0.1.0".
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub extern "C" fn qdb_version() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     VERSION.as_ptr().cast()

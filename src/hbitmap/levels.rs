@@ -128,6 +128,7 @@ impl Levels {
     }
 
     /// Panics unless each level is what the one below makes it.
+    #[cfg(any(test, qdb_internals))]
     pub(super) fn check_invariants(&self, chunks: usize) {
         assert_eq!(self.levels[0].len(), chunks.div_ceil(64), "the length of level 0");
         assert_eq!(self.full.len(), chunks.div_ceil(64), "the length of the full chunks' bits");

@@ -39,6 +39,7 @@ mod chunks;
 mod cursor;
 mod edit;
 mod geometry;
+#[cfg(any(test, qdb_internals))]
 mod invariants;
 mod levels;
 mod merge;

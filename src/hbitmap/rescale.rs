@@ -83,7 +83,7 @@ impl HBitmap {
         let coarse = &mut buffer[..(fine.len() * 64).div_ceil(64 << shift)];
         words::compress(coarse, fine, shift);
         let bit = (first & !(SPAN_BITS - 1)) >> shift;
-        for (w, &word) in (bit / 64..).zip(coarse.iter()).filter(|(_, &word)| word != 0) {
+        for (w, &word) in (bit / 64..).zip(coarse.iter()).filter(|&(_, &word)| word != 0) {
             self.set_in_word(w, word << (bit % 64));
         }
         true

@@ -41,7 +41,7 @@ impl Model {
 
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.bits.len().div_ceil(64).max(1) * 8];
-        for (bit, _) in self.bits.iter().enumerate().filter(|(_, &dirty)| dirty) {
+        for (bit, _) in self.bits.iter().enumerate().filter(|&(_, &dirty)| dirty) {
             bytes[bit / 8] |= 1 << (bit % 8);
         }
         bytes
@@ -147,6 +147,7 @@ fn compare(hb: &HBitmap, model: &Model) {
     assert!(bytes[..] == model.bytes()[..bytes.len()], "the bits differ");
 }
 
+#[allow(clippy::cognitive_complexity)] // One arm for each operation.
 fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
     let [(hb, model), (other, other_model)] = pair;
     let size = model.size;
@@ -233,7 +234,7 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
             for (i, byte) in buf.iter_mut().enumerate() {
                 x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 // Sparse, dense, full and mixed stretches, and bits past the end.
-                *byte = [0, 0xff, (x >> 40) as u8, if i % 97 == 0 { 1 } else { 0 }]
+                *byte = [0, 0xff, (x >> 40) as u8, u8::from(i % 97 == 0)]
                     [(seed >> (i / 4096 % 16 * 2) & 3) as usize];
             }
             hb.deserialize_part(&buf, start, count);
@@ -296,7 +297,7 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
                 .iter()
                 .zip(&model.bits)
                 .enumerate()
-                .filter(|(_, (&before, &now))| before && now)
+                .filter(|&(_, (&before, &now))| before && now)
             {
                 if bit as u64 != place(c, size) >> model.granularity {
                     assert!(

@@ -6,7 +6,7 @@ use std::ffi::{c_char, CStr};
 use crate::assertion::fail;
 
 /// malloc'ed memory that holds `value`.
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 pub(super) fn allocate<T>(value: T) -> *mut T {
     const { assert!(size_of::<T>() > 0 && align_of::<T>() <= 16) };
     // SAFETY: malloc may be called with any size but zero (where it may give NULL), which is
@@ -17,7 +17,7 @@ pub(super) fn allocate<T>(value: T) -> *mut T {
     }
     // SAFETY: malloc's memory is large enough, aligned for all types up to 16 bytes of alignment,
     // and nobody else's.
-    unsafe { memory.write(value) };
+    unsafe { memory.write(value); }
     memory
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn copy_string(text: &CStr) -> *mut c_char {
     copy
 }
 
-/// malloc gave nothing: like glib's g_malloc, that ends the program.
+/// malloc gave nothing: like glib's `g_malloc`, that ends the program.
 #[cold]
 fn out_of_memory(bytes: usize) -> ! {
     fail(format_args!("out of memory: failed to allocate {bytes} bytes"))

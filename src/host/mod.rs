@@ -1,30 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the library asks of the program that embeds it.
 //!
-//! One trait, [`Host`], with two implementations of which one is compiled in: the feature
-//! `standalone` makes the library whole by itself, the feature `qemu` asks QEMU. Calls are static:
-//! there is no table of function pointers between a guest's write and the bitmap.
+//! One trait, [`Host`], with two implementations of which one is compiled in: the stand-alone one
+//! makes the library whole by itself, the one of `--cfg qdb_host="qemu"` asks QEMU. Calls are
+//! static: there is no table of function pointers between a guest's write and the bitmap.
 
 use std::ffi::CStr;
 use std::ops::Deref;
 use std::sync::atomic::AtomicPtr;
 
-use crate::dirty_bitmap::{DirtyInfo, Failure, NodeBitmaps};
+use crate::assertion::abi_assert;
 
 mod c_memory;
-#[cfg(feature = "qemu")]
+mod dirty_info;
+mod failure;
+#[cfg(qdb_host = "qemu")]
 mod qemu;
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 mod standalone;
+pub(crate) mod trace;
 
 pub(crate) use c_memory::copy_string;
-#[cfg(feature = "qemu")]
+pub use dirty_info::{BitmapName, DirtyInfo};
+pub use failure::Failure;
+#[cfg(qdb_host = "qemu")]
 pub use qemu::{BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, Qemu as Embedder};
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 pub(crate) use standalone::{free_error, free_info_list, report_message};
-#[cfg(feature = "standalone")]
+#[cfg(not(qdb_host = "qemu"))]
 pub use standalone::{
-    BlockDirtyInfo, BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, QdbDriver,
+    BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, QdbDriver,
     Standalone as Embedder,
 };
 
@@ -61,8 +66,9 @@ pub trait Host {
     /// The calling thread holds the lock.
     unsafe fn unlock(node: &Self::Node);
 
-    /// Where the node keeps the word that stands for its bitmaps; NULL if it has none.
-    fn head(node: &Self::Node) -> &AtomicPtr<NodeBitmaps>;
+    /// Where the node keeps the word that stands for its bitmaps; NULL if it has none. What it
+    /// points to is the state machine's.
+    fn head(node: &Self::Node) -> &AtomicPtr<()>;
 
     /// Keeps what is [retired](Host::retire) from now on alive as long as the section lives.
     /// Sections are short, and wait for nobody.
@@ -130,4 +136,15 @@ pub trait Host {
     /// `position`, in which it will visit `bits`.
     fn trace_iter_skip_words(_bitmap: *const (), _iterator: *const (), _position: u64, _bits: u64) {
     }
+}
+
+/// Checks that bitmaps that are merged are of one size. QEMU's assertion `condition` is violated if
+/// they are not: that aborts where the embedder's prototypes have no way to say no, and is `false`
+/// elsewhere.
+#[inline]
+pub(crate) fn sizes_match(matches: bool, condition: &str) -> bool {
+    if Embedder::SIZE_MISMATCH_ABORTS {
+        abi_assert!(matches, "hbitmap_merge", condition);
+    }
+    matches
 }

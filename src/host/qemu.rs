@@ -10,8 +10,7 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicPtr;
 
-use super::Host;
-use crate::dirty_bitmap::{DirtyInfo, Failure, NodeBitmaps};
+use super::{DirtyInfo, Failure, Host};
 
 /// Declares a C type of which only pointers are known here.
 macro_rules! opaque {
@@ -53,7 +52,7 @@ struct QdbDirtyInfo {
 
 static_assertions::const_assert_eq!(size_of::<QdbDirtyInfo>(), 24);
 
-extern "C" {
+unsafe extern "C" {
     fn qdb_host_lock(bs: *mut BlockDriverState);
     fn qdb_host_unlock(bs: *mut BlockDriverState);
     fn qdb_host_bitmaps(bs: *mut BlockDriverState) -> *mut *mut c_void;
@@ -158,7 +157,7 @@ impl Host for Qemu {
     }
 
     #[inline]
-    fn head(node: &BlockDriverState) -> &AtomicPtr<NodeBitmaps> {
+    fn head(node: &BlockDriverState) -> &AtomicPtr<()> {
         // SAFETY: the glue gives the address of a pointer inside the node, which lives as long as
         // the reference. Outside of this library QEMU only compares that pointer with NULL.
         unsafe { AtomicPtr::from_ptr(qdb_host_bitmaps(address(node)).cast()) }
@@ -168,7 +167,7 @@ impl Host for Qemu {
     fn read_section() -> ReadSection {
         // SAFETY: callers of the library are threads that QEMU has registered with its RCU: those
         // that run its AioContexts.
-        unsafe { qdb_host_read_lock() };
+        unsafe { qdb_host_read_lock(); }
         ReadSection(PhantomData)
     }
 

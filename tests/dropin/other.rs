@@ -2,7 +2,7 @@
 //! Another Rust library in the same program, with the standard library in it: formatting,
 //! allocation, threads, panics.
 
-#[no_mangle]
+#[unsafe(no_mangle)]
 pub extern "C" fn other_digits(number: u64) -> usize {
     let thread = std::thread::spawn(move || format!("{number}").len());
     thread.join().unwrap_or(usize::MAX)

@@ -68,7 +68,7 @@ class Copy:
     def beside_rust(self, folder: Path) -> None:
         """The archive in a program that has another Rust library, with its own copy of std."""
         other = folder / "libother.a"
-        flags = ["--edition", "2021", "--crate-type", "staticlib", "-C", "panic=abort"]
+        flags = ["--edition", "2024", "--crate-type", "staticlib", "-C", "panic=abort"]
         run(["rustc", *flags, "-o", other, paths.ROOT / "tests/dropin/other.rs"], cwd=folder)
         self.consumer("C", "archive", folder, "-Wl,-u,other_digits", other)
 

@@ -214,10 +214,10 @@ def archive(checker: Checker, host: str = "standalone", root: Path = paths.ROOT)
     env |= {"RUSTFLAGS": checker.rust_flags, "CARGO_TARGET_DIR": str(target)}
     # With --target, what runs while cargo builds is not built for the checker.
     command = ["cargo", "rustc", "--locked", "--release", "--lib", "--crate-type", "staticlib"]
-    features = ["--no-default-features", "--features", f"capi,{host}"]
+    cfg = ["--", "--cfg", "qdb_c_names"] + (["--cfg", 'qdb_host="qemu"'] if host == "qemu" else [])
     kept = checker.folder / f"{host}-{root.name}.a"
     with paths.lock(f"sanitize-{checker.name}"):
-        run([*command, "--target", found[1], *features], env=env, cwd=root)
+        run([*command, "--target", found[1], *cfg], env=env, cwd=root)
         shutil.copy(target / found[1] / "release" / "libqemu_dirty_bitmap.a", kept)
     names = output(["nm", kept], stderr=None)[1]
     if missing := [name for name in checker.wanted if name not in names]:

@@ -31,7 +31,8 @@ PORTABLE = [
     if not line.startswith("#")
 ]
 STATICLIB = ["rustc", "--locked", "--release", "--lib", "--crate-type", "staticlib"]
-CHECK = ["check", "--locked", "--release", "--lib"]
+C_NAMES = ["--", "--cfg", "qdb_c_names"]
+CHECK = ["rustc", "--locked", "--profile", "check", "--lib"]
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +54,8 @@ def test_compiler(rust: Toolchain) -> None:
     "words",
     [
         ["check", "--locked", "--all-targets"],
-        [*CHECK, "--features", "capi"],
-        [*CHECK, "--no-default-features", "--features", "qemu,capi"],
+        [*CHECK, *C_NAMES],
+        [*CHECK, *C_NAMES, "--cfg", 'qdb_host="qemu"'],
     ],
     ids=["library and tests", "for C programs", "for QEMU"],
 )
@@ -134,7 +135,7 @@ def test_cargo_tests(rust: Toolchain, which: list[str], target: list[str]) -> No
 @pytest.fixture(scope="module")
 def archive(rust: Toolchain) -> Path:
     """The library's archive for s390x, with C names."""
-    cargo(rust, *STATICLIB, "--features", "capi", "--target", TARGET)
+    cargo(rust, *STATICLIB, "--target", TARGET, *C_NAMES)
     return rust.folder / "target" / TARGET / "release" / "libqemu_dirty_bitmap.a"
 
 

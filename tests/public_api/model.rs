@@ -25,6 +25,7 @@ impl Model {
         }
     }
 
+    #[allow(clippy::suspicious_operation_groupings)] // It compares neighbours, and the last with the size.
     pub fn within(&self, range: &Range<u64>) -> Result<(), Error> {
         if range.start <= range.end && range.end <= self.size {
             return Ok(());
@@ -153,7 +154,7 @@ impl Model {
         assert_eq!((bitmap.size(), bitmap.granularity()), (self.size, self.granularity));
         assert_eq!(bitmap.bits(), self.size.div_ceil(self.granularity));
         assert_eq!(bitmap.count(), self.bits.len() as u64 * self.granularity);
-        assert_eq!(bitmap.is_clean(), self.bits.is_empty());
+        assert_eq!(bitmap.is_empty(), self.bits.is_empty());
         assert!(bitmap.iter().eq(self.bits.iter().map(|bit| bit * self.granularity)));
     }
 }

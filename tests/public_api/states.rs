@@ -116,7 +116,7 @@ fn busy() {
     assert!(b.is_busy());
     each_refused(&b, &error, &[&CONTENT, &SOURCE, &FLAGS]);
     assert_eq!((node.resize(1), node.release_named()), (Err(error.clone()), Err(error.clone())));
-    assert_eq!(b.mark_inconsistent(), Err(error.clone()));
+    assert_eq!(b.mark_inconsistent(), Err(error));
     node.record_write(UNIT..UNIT + 1).unwrap();
     assert_eq!(dirty(&b), [0, 1], "a busy bitmap records");
     claim.lock().reset(0..UNIT).unwrap();

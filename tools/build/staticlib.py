@@ -9,6 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
+HOSTS = {
+    "standalone": ["--cfg", "qdb_c_names"],
+    "qemu": ["--cfg", "qdb_c_names", "--cfg", 'qdb_host="qemu"'],
+}
+
 
 def archive_of(messages: Iterable[str]) -> str | None:
     """The archive in cargo's messages. Everything a person should read goes to stderr."""
@@ -29,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cargo", required=True)
     parser.add_argument("--manifest", required=True, help="Cargo.toml of the library")
-    parser.add_argument("--host", required=True, choices=("standalone", "qemu"))
+    parser.add_argument("--host", required=True, choices=HOSTS)
     parser.add_argument("--profile", required=True)
     parser.add_argument(
         "--target-dir", required=True, help="cargo's own directory, inside the build directory"
@@ -40,30 +45,15 @@ def main() -> int:
     parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
 
-    command = [
-        arguments.cargo,
-        "rustc",
-        "--locked",
-        "--lib",
-        "--crate-type",
-        "staticlib",
-        "--manifest-path",
-        arguments.manifest,
-        "--profile",
-        arguments.profile,
-        "--target-dir",
-        arguments.target_dir,
-        "--no-default-features",
-        "--features",
-        f"capi,{arguments.host}",
-        "--message-format",
-        "json-render-diagnostics",
-        *(["--target", arguments.target] if arguments.target else []),
-        # Where a function that is called for each write or item lies in its cache lines costs up to a nanosecond, and moved with each
-        # change of any other function: each starts a line now.
-        "--",
-        "-Cllvm-args=-align-all-functions=6",
-    ]
+    command = [arguments.cargo, "rustc", "--locked", "--lib", "--crate-type", "staticlib"]
+    command += ["--manifest-path", arguments.manifest, "--profile", arguments.profile]
+    command += ["--target-dir", arguments.target_dir]
+    command += ["--message-format", "json-render-diagnostics"]
+    command += ["--target", arguments.target] if arguments.target else []
+    # After the dashes, the cfg reach the compiler whatever RUSTFLAGS and cargo's configuration say.
+    # Where a function that is called for each write or item lies in its cache lines costs up to a
+    # nanosecond, and moved with each change of any other function: each starts a line now.
+    command += ["--", *HOSTS[arguments.host], "-Cllvm-args=-align-all-functions=6"]
     environment = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as cargo:
         assert cargo.stdout

@@ -36,7 +36,7 @@ SOURCES = (
 OWN = "#[cfg(qdb_own_declarations)]\n"
 MARK = "// header: not with QEMU's headers\n"
 WRITTEN = "// header: written in cbindgen.toml\n"
-EXPORT = '#[cfg_attr(feature = "capi", no_mangle)]'
+EXPORT = "#[cfg_attr(qdb_c_names, unsafe(no_mangle))]"
 # An item with its documentation and attributes, at any depth of indentation.
 # Each line matches in one way only: with more, the search takes exponential time.
 DOCS = r"(?:^[ \t]*(?://|#\[)[^\n]*\n)*"

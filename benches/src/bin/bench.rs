@@ -9,14 +9,14 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use qemu_dirty_bitmap_bench::api::Api;
-use qemu_dirty_bitmap_bench::case::{Engine, Row, Table};
+use qemu_dirty_bitmap_bench::api::{Api, Engine};
+use qemu_dirty_bitmap_bench::case::{Row, Table};
 use qemu_dirty_bitmap_bench::limits::Limits;
 use qemu_dirty_bitmap_bench::results::{
-    duration, geometric_mean, read, three_digits, write, Machine, RowResult, Rows, Verdict,
+    Machine, RowResult, Rows, Verdict, duration, geometric_mean, read, three_digits, write,
 };
 use qemu_dirty_bitmap_bench::sweep::run::Sweep;
-use qemu_dirty_bitmap_bench::turns::{measure, Effort};
+use qemu_dirty_bitmap_bench::turns::{Effort, measure};
 use qemu_dirty_bitmap_bench::{allocator, api, memory, report, rows, sweep, waits};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -47,7 +47,9 @@ fn main() -> ExitCode {
                 .map_err(Into::into)
         }
         _ => {
-            eprintln!("usage: bench list | quick [FILTER...] | careful [FILTER...] | brief DIR | sweep DIR [FILTER...] | memory DIR | waits DIR | collect CRITERION DIR | report DIR DOCUMENT PICTURES");
+            eprintln!(
+                "usage: bench list | quick [FILTER...] | careful [FILTER...] | brief DIR | sweep DIR [FILTER...] | memory DIR | waits DIR | collect CRITERION DIR | report DIR DOCUMENT PICTURES"
+            );
             Ok(false)
         }
     };

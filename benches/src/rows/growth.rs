@@ -3,7 +3,7 @@
 
 use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
-use crate::case::{c_only, case, Case, Generic, MakeCase, Row, Table};
+use crate::case::{Case, Generic, MakeCase, Row, Table, c_only, case};
 use crate::rows::set::{Reset, Set, Writes};
 
 /// One bitmap of a series.
@@ -39,11 +39,7 @@ impl Point {
     fn pairs(self) -> u64 {
         const MANY: u64 = 15;
         let bits = self.size >> self.granularity;
-        if bits <= 1 << 20 {
-            MANY
-        } else {
-            1
-        }
+        if bits <= 1 << 20 { MANY } else { 1 }
     }
 }
 

@@ -2,8 +2,8 @@
 //! Visiting every set bit through `HBitmapIter`.
 
 use crate::bits::{Bits, Maker};
-use crate::case::{all_three, case, Bound, Case, Generic, Row};
-use crate::pattern::{bytes, Density};
+use crate::case::{Bound, Case, Generic, Row, all_three, case};
+use crate::pattern::{Density, bytes};
 use crate::rows::{BITS, DISK, GRANULARITY};
 
 struct Iterate(Density);

@@ -3,8 +3,8 @@
 
 use crate::bits::{Bits, Hb, Maker};
 use crate::caller::Caller;
-use crate::case::{all_three, c_only, case, Bound, Case, Generic, Row, Table};
-use crate::pattern::{bytes, refine16, Density};
+use crate::case::{Bound, Case, Generic, Row, Table, all_three, c_only, case};
+use crate::pattern::{Density, bytes, refine16};
 use crate::rows::set::Writes;
 use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 

@@ -4,7 +4,7 @@
 
 use std::thread;
 
-use crate::case::{c_only, case, Row, Table};
+use crate::case::{Row, Table, c_only, case};
 use crate::node::Node;
 use crate::random::Random;
 

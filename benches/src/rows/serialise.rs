@@ -3,8 +3,8 @@
 //! does: cluster by cluster of 64 KiB, without those that have nothing set.
 
 use crate::bits::{Bits, Hb, Maker};
-use crate::case::{all_three, c_only, case, Bound, Case, Generic, Row, Table};
-use crate::pattern::{bytes, Density};
+use crate::case::{Bound, Case, Generic, Row, Table, all_three, c_only, case};
+use crate::pattern::{Density, bytes};
 use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
 /// Bytes of a qcow2 cluster, and what that covers of the disk.

@@ -3,7 +3,7 @@
 
 use crate::bits::{Bits, Maker};
 use crate::caller::Caller;
-use crate::case::{all_three, case, Case, Generic, Row, Table};
+use crate::case::{Case, Generic, Row, Table, all_three, case};
 use crate::random::Random;
 use crate::rows::{DISK, GRANULARITY};
 

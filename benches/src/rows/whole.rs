@@ -2,8 +2,8 @@
 //! Operations on the whole range: set, reset, clear, create, truncate.
 
 use crate::bits::{Bits, Hb, Maker};
-use crate::case::{all_three, c_only, case, Bound, Case, Generic, Row, Table};
-use crate::pattern::{bytes, Density};
+use crate::case::{Bound, Case, Generic, Row, Table, all_three, c_only, case};
+use crate::pattern::{Density, bytes};
 use crate::random::Random;
 use crate::rows::set::Writes;
 use crate::rows::{BITS, BYTES, DISK, GRANULARITY};

@@ -4,9 +4,9 @@
 use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
 use crate::caller::Caller;
-use crate::case::{all_three, c_only, case, Case, Generic, Row, Table};
+use crate::case::{Case, Generic, Row, Table, all_three, c_only, case};
 use crate::rows::GRANULARITY;
-use crate::trace::{Workload, Write, DISK};
+use crate::trace::{DISK, Workload, Write};
 
 struct Replay(Workload);
 

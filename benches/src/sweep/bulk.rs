@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use super::content::{Content, Pattern, Shape};
 use super::reads::{covers, random_offsets};
-use super::work::{changing, loaded, new, pairs, steady, Work};
-use super::{Needs, Operation, Row, Size, G1, G64, SIZES, T1, T16};
+use super::work::{Work, changing, loaded, new, pairs, steady};
+use super::{G1, G64, Needs, Operation, Row, SIZES, Size, T1, T16};
 use crate::api::Api;
 use crate::bits::{Bits, Hb};
 use crate::case::case;

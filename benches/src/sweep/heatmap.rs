@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::run::Sweep;
-use super::summary::{heading, measured, sentence, Measured};
-use super::{Row, DENSITIES};
+use super::summary::{Measured, heading, measured, sentence};
+use super::{DENSITIES, Row};
 
 /// Least ratio of a colour, its class, and what the legend says. The neutral one has 1 in its
 /// middle.

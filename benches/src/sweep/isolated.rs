@@ -3,9 +3,9 @@
 //! before, and an implementation that aborts ends its own rows only.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use serde::{de::DeserializeOwned, Serialize};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// What a child has computed one after the other, until it ended. It may have died before the last
 /// one.

@@ -76,11 +76,7 @@ fn batch(case: &mut dyn Case, repeats: u32) -> Duration {
     let elapsed = start.elapsed();
     // Another program may have had the processor meanwhile. To ask for this takes longer than a
     // short batch.
-    if elapsed < LONG {
-        elapsed
-    } else {
-        elapsed.min(processor_time() - processor)
-    }
+    if elapsed < LONG { elapsed } else { elapsed.min(processor_time() - processor) }
 }
 
 /// Time that this thread has had a processor.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::bulk::PLACES;
 use super::content::{Content, Pattern, Shape};
-use super::work::{copies, loaded, new, outcome, pairs, Work};
+use super::work::{Work, copies, loaded, new, outcome, pairs};
 use super::{Needs, Operation, Row, Size, T256};
 use crate::api::Api;
 use crate::bits::{Bits, Hb};

@@ -24,7 +24,7 @@ pub mod writes;
 
 use std::rc::Rc;
 
-use content::{Content, Pattern, Shape, CHUNK};
+use content::{CHUNK, Content, Pattern, Shape};
 use work::Work;
 
 /// Bits in each chunk.

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use super::content::{Content, Pattern, Shape};
-use super::work::{steady, Work};
-use super::{Needs, Operation, Row, Size, G1, G64, T1, T16, T256};
+use super::work::{Work, steady};
+use super::{G1, G64, Needs, Operation, Row, Size, T1, T16, T256};
 use crate::bits::Hb;
 use crate::caller::Caller;
 use crate::random::Random;

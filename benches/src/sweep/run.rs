@@ -6,8 +6,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::floor::Times;
-use super::measure::{measure, Effort};
-use super::{isolated, Cell, Row};
+use super::measure::{Effort, measure};
+use super::{Cell, Row, isolated};
 use crate::api::Api;
 use crate::results::Machine;
 

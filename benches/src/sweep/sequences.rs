@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Calls in an order that could hurt: to and fro across a threshold, and the loops of block jobs.
 
-use super::content::{Content, Pattern, Shape, CHUNK};
+use super::content::{CHUNK, Content, Pattern, Shape};
 use super::reads::random_offsets;
-use super::work::{changing, copies, steady, Work};
-use super::{Needs, Operation, Row, Size, G64, T1, T16};
+use super::work::{Work, changing, copies, steady};
+use super::{G64, Needs, Operation, Row, Size, T1, T16};
 use crate::bits::{Bits, Hb};
 use crate::caller::Caller;
 

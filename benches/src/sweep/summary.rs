@@ -101,11 +101,7 @@ pub fn matrix(cells: &[Measured]) -> String {
 
 /// A ratio with the digits that a slow one needs.
 fn ratio(value: f64) -> String {
-    if value < 0.1 {
-        format!("{value:.4}")
-    } else {
-        three_digits(value)
-    }
+    if value < 0.1 { format!("{value:.4}") } else { three_digits(value) }
 }
 
 /// For the document: the sentence and the table of the worst.

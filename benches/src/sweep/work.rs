@@ -6,8 +6,8 @@ use std::rc::Rc;
 use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
 use crate::caller::Caller;
-use crate::case::{case, Case};
-use crate::sweep::content::{Content, Pattern, Shape, CHUNK};
+use crate::case::{Case, case};
+use crate::sweep::content::{CHUNK, Content, Pattern, Shape};
 
 /// The timed part of a cell, to be made for each implementation.
 pub struct Work {

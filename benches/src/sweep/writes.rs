@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use super::content::{Content, Pattern, Shape};
 use super::reads::random_offsets;
-use super::work::{changing, copies, steady, Work};
-use super::{Needs, Operation, Row, Size, G1, G64, T1, T16, T256};
+use super::work::{Work, changing, copies, steady};
+use super::{G1, G64, Needs, Operation, Row, Size, T1, T16, T256};
 use crate::bits::{Bits, Hb};
 use crate::caller::Caller;
 

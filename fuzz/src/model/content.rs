@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::place::{bits_for, Shape};
+use crate::place::{Shape, bits_for};
 use crate::runs::Runs;
 
 /// The most bits of a bitmap.
@@ -34,11 +34,7 @@ pub struct Content {
 
 /// Fails with QEMU's assertion unless a condition holds.
 pub fn require(condition: bool) -> Checked<()> {
-    if condition {
-        Ok(())
-    } else {
-        Err(Fault::Aborts)
-    }
+    if condition { Ok(()) } else { Err(Fault::Aborts) }
 }
 
 /// Whether a bitmap can have this size and granularity.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Calls that HBitmaps and dirty bitmaps have in common.
 
-use super::content::{require, Checked};
 use super::Model;
+use super::content::{Checked, require};
 use crate::call::{Call, Outcome, Target, Verdict};
 
 fn returns(outcome: Outcome) -> Checked<Verdict> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Calls on HBitmaps alone.
 
-use super::content::{allowed, fits, require, Checked, Content};
+use super::content::{Checked, Content, allowed, fits, require};
 use super::{Model, Walk};
 use crate::call::{Call, IterKind, Outcome, Slot, Verdict};
 

@@ -13,49 +13,11 @@ mod states;
 mod thinned;
 mod walk;
 
-use crate::c_library::Origin;
-use crate::call::{Call, IterKind, Outcome, Slot, Target, Verdict};
+use crate::call::{BITMAPS, Call, HBS, ITERS, IterKind, NODES, Outcome, Slot, Target, Verdict};
+use crate::library::Origin;
+use crate::place::Limits;
 use content::{Content, Fault};
 use walk::Walk;
-
-/// Slots for HBitmaps.
-pub const HBS: usize = 4;
-/// Nodes.
-pub const NODES: usize = 2;
-/// Slots for dirty bitmaps.
-pub const BITMAPS: usize = 6;
-/// Slots for iterators of each kind.
-pub const ITERS: usize = 3;
-
-/// How large things may get.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bits of a bitmap.
-    pub max_bits: u64,
-    /// Bits of all but a few bitmaps: larger ones take time.
-    pub usual_bits: u64,
-    /// Bits up to which the whole content is looked at.
-    pub readable_bits: u64,
-    /// Bytes of a serialised part.
-    pub max_part: u64,
-}
-
-impl Limits {
-    /// For comparisons with QEMU's C, which needs memory for every bit.
-    pub const WITH_QEMU: Limits = Limits {
-        max_bits: 33 << 20,
-        usual_bits: 5 << 20,
-        readable_bits: 33 << 20,
-        max_part: 1 << 13,
-    };
-    /// For this library alone: more bits than a word stands for in the level over 2^33 of them.
-    pub const ALONE: Limits = Limits {
-        max_bits: 10 << 30,
-        usual_bits: 1 << 28,
-        readable_bits: 1 << 22,
-        max_part: 1 << 13,
-    };
-}
 
 /// A dirty bitmap.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 
 use std::ffi::{CStr, CString};
 
-use super::content::{allowed, fits, require, Checked};
 use super::Model;
+use super::content::{Checked, allowed, fits, require};
 use crate::call::{Call, Info, Outcome, Report, Slot, Verdict};
 use crate::driver;
 
@@ -39,7 +39,7 @@ impl Model {
             }
             Call::DefaultGranularity { node } => Outcome::U64([65536, 8192][node]),
             Call::Write { node, offset, bytes } => {
-                return Some(self.write(node, offset as u64, bytes as u64))
+                return Some(self.write(node, offset as u64, bytes as u64));
             }
             Call::TruncateAll { node, bytes } => return Some(self.truncate_all(node, bytes)),
             Call::ReleaseNamed { node } => return Some(self.release_named(node)),

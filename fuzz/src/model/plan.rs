@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Operations become calls: picks become objects that live, places become numbers.
 
+use super::Model;
 use super::names::{name_of, optional};
-use super::{Model, BITMAPS, HBS, ITERS, NODES};
-use crate::call::{Call, Change, Lock, Slot, Target};
+use crate::call::{BITMAPS, Call, Change, HBS, ITERS, Lock, NODES, Slot, Target};
 use crate::density::Chunk;
 use crate::op::{ContentOp, FromCoarser, HbOp, NodeOp, Op, Pick};
 use crate::place::{Shape, Span};
@@ -33,11 +33,7 @@ pub(super) fn pick<T: Copy>(live: &[T], pick: Pick) -> Option<T> {
 }
 
 fn around(around: bool) -> Lock {
-    if around {
-        Lock::Around
-    } else {
-        Lock::Inside
-    }
+    if around { Lock::Around } else { Lock::Inside }
 }
 
 impl Model {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Calls on dirty bitmaps: states, successors, merging, iterators.
 
-use super::content::{allowed, fits, require, Checked, Content, Fault};
-use super::names::{printed, MAX_NAME};
+use super::content::{Checked, Content, Fault, allowed, fits, require};
+use super::names::{MAX_NAME, printed};
 use super::nodes::{os_error, report};
 use super::{Bitmap, Model, Walk};
 use crate::call::{Call, Change, IterKind, Outcome, Property, Report, Slot, Verdict};
@@ -321,8 +321,9 @@ impl Model {
         }
         let (own, other) = (self.bitmap(dest).size, self.bitmap(src).size);
         if own != other {
-            let text =
-                format!("Bitmaps are of different sizes (destination size is {own}, source size is {other}) and can't be merged");
+            let text = format!(
+                "Bitmaps are of different sizes (destination size is {own}, source size is {other}) and can't be merged"
+            );
             return returns(Outcome::Reported(0, report(errp, &[text.as_bytes()])));
         }
         let sizes_match = self.merge_internal(dest, src, backup)?;

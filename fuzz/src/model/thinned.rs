@@ -2,9 +2,9 @@
 //! A merge from a source with a chunk of few bits that may have been many, while an iterator is on
 //! its way there.
 
+use super::Model;
 use super::plan::pick;
-use super::{Model, HBS, ITERS};
-use crate::call::{Call, Slot, Target};
+use crate::call::{Call, HBS, ITERS, Slot, Target};
 use crate::density::Chunk;
 use crate::op::FromThinned;
 

@@ -4,7 +4,7 @@
 //! its own.
 
 use super::content::Content;
-use crate::c_library::Origin;
+use crate::library::Origin;
 use crate::runs::Runs;
 
 /// Where an implementation's iterator is.

@@ -259,6 +259,7 @@ impl Chunks {
     }
 
     /// Panics unless chunk `c` is stored as the module says.
+    #[cfg(any(test, qdb_internals))]
     pub(super) fn check_chunk(&self, c: usize) {
         let header = self.header(c);
         let ways = [header.is_full(), header.has_array(), header.spans() != 0];

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::atomic::AtomicPtr;
 
 use crate::assertion::abi_assert;
-use crate::dirty_bitmap::Failure;
+use crate::host::Failure;
 
 /// What went wrong: a message, and perhaps a hint what to do about it.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ impl Error {
 // the process.
 /// Pass its address as `errp` where an error can't happen: one that does prints its message and
 /// aborts.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 #[allow(non_upper_case_globals)]
 pub(crate) static qdb_error_abort: AtomicPtr<Error> = AtomicPtr::new(ptr::null_mut());
 /// Pass its address as `errp` where an error ends the program: it prints its message and exits with
 /// status 1.
-#[cfg_attr(feature = "capi", no_mangle)]
+#[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 #[allow(non_upper_case_globals)]
 pub(crate) static qdb_error_fatal: AtomicPtr<Error> = AtomicPtr::new(ptr::null_mut());
 

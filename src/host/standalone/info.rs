@@ -6,7 +6,7 @@ use std::ffi::c_char;
 use std::ptr;
 
 use super::super::c_memory::{allocate, copy_string};
-use crate::dirty_bitmap::DirtyInfo;
+use crate::host::DirtyInfo;
 
 /// The description of a bitmap, as QEMU's QAPI lays it out (10.0).
 #[repr(C)]

@@ -11,14 +11,13 @@ use std::sync::atomic::AtomicPtr;
 use crossbeam_epoch as epoch;
 use parking_lot::lock_api::RawMutex as _;
 
-use super::Host;
+use super::{DirtyInfo, Failure, Host};
 use crate::assertion::fail;
-use crate::dirty_bitmap::{DirtyInfo, Failure, NodeBitmaps};
 
 pub use error::Error;
 pub(crate) use error::{free_error, report_message};
 pub(crate) use info::free_info_list;
-pub use info::{BlockDirtyInfo, BlockDirtyInfoList};
+pub use info::BlockDirtyInfoList;
 pub use node::{BlockDriverState, NodeHandle, QdbDriver};
 
 /// The stand-alone embedder.
@@ -69,7 +68,7 @@ impl Host for Standalone {
     }
 
     #[inline]
-    fn head(node: &BlockDriverState) -> &AtomicPtr<NodeBitmaps> {
+    fn head(node: &BlockDriverState) -> &AtomicPtr<()> {
         node.head()
     }
 
@@ -130,7 +129,7 @@ mod tests {
     fn retire_one() -> Arc<AtomicBool> {
         let gone = Arc::new(AtomicBool::new(false));
         // SAFETY: nobody else has the object.
-        unsafe { Standalone::retire(Box::into_raw(Box::new(Object(Arc::clone(&gone))))) };
+        unsafe { Standalone::retire(Box::into_raw(Box::new(Object(Arc::clone(&gone))))); }
         gone
     }
 

@@ -10,11 +10,12 @@ use parking_lot::lock_api::RawMutex as _;
 use parking_lot::{Mutex, RawMutex};
 
 use super::Error;
-use crate::dirty_bitmap::NodeBitmaps;
 
 /// A handle to a node; the node lives as long as one of them.
 pub type NodeHandle = Arc<BlockDriverState>;
 
+// The documentation is that of the C header, which has no backticks.
+#[allow(clippy::doc_markdown)]
 /// How a node's format driver stores bitmaps. Any member may be NULL: the driver does not have that
 /// function.
 #[repr(C)]
@@ -64,7 +65,7 @@ unsafe impl Send for Driver {}
 pub struct BlockDriverState {
     this: Weak<BlockDriverState>,
     mutex: RawMutex,
-    head: AtomicPtr<NodeBitmaps>,
+    head: AtomicPtr<()>,
     length: AtomicI64,
     cluster_size: i64,
     name: Option<Box<CStr>>,
@@ -137,7 +138,7 @@ impl BlockDriverState {
     }
 
     #[inline]
-    pub(super) fn head(&self) -> &AtomicPtr<NodeBitmaps> {
+    pub(super) fn head(&self) -> &AtomicPtr<()> {
         &self.head
     }
 }

@@ -1,32 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What several of the tests need.
-#![allow(dead_code)] // Each test program uses its own part.
+//! Tests of the state machine, and what several of them need.
+
+mod merge;
+mod states;
+mod successor;
+mod write_filter;
 
 use std::ffi::{CStr, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
-use qemu_dirty_bitmap::dirty_bitmap::{lock_node, release_named, BdrvDirtyBitmap, ListAccess};
-use qemu_dirty_bitmap::host::{BlockDriverState, NodeHandle};
+use super::{lock_node, release_named, BdrvDirtyBitmap, ListAccess};
+use crate::host::{BlockDriverState, NodeHandle};
 
 /// The granularity of bitmaps in these tests, in bytes.
-pub const UNIT: u64 = 4096;
+const UNIT: u64 = 4096;
 /// The length of nodes in these tests, in bytes: not a multiple of the granularity.
-pub const LENGTH: i64 = 1000 * UNIT as i64 + 100;
+const LENGTH: i64 = 1000 * UNIT as i64 + 100;
 
 /// A node of the usual length.
-pub fn node() -> NodeHandle {
+fn node() -> NodeHandle {
     BlockDriverState::new(LENGTH, 0, Some(c"node"))
 }
 
 /// A bitmap with a name, of the usual granularity.
-pub fn bitmap(node: &BlockDriverState, name: &str) -> Arc<BdrvDirtyBitmap> {
+fn bitmap(node: &BlockDriverState, name: &str) -> Arc<BdrvDirtyBitmap> {
     let name = CString::new(name).unwrap();
     BdrvDirtyBitmap::create(node, UNIT as u32, Some(&name)).unwrap()
 }
 
 /// Marks units of the usual granularity dirty.
-pub fn set(bitmap: &BdrvDirtyBitmap, units: &[u64]) {
+fn set(bitmap: &BdrvDirtyBitmap, units: &[u64]) {
     let mut locked = bitmap.lock();
     for unit in units {
         bitmap.set(&mut locked, unit * UNIT, 1);
@@ -34,7 +38,7 @@ pub fn set(bitmap: &BdrvDirtyBitmap, units: &[u64]) {
 }
 
 /// The dirty units, of the usual granularity.
-pub fn dirty(bitmap: &BdrvDirtyBitmap) -> Vec<u64> {
+fn dirty(bitmap: &BdrvDirtyBitmap) -> Vec<u64> {
     let locked = bitmap.lock();
     let size = bitmap.size() as u64;
     let mut units = Vec::new();
@@ -52,7 +56,7 @@ pub fn dirty(bitmap: &BdrvDirtyBitmap) -> Vec<u64> {
 }
 
 /// The names of a node's bitmaps, in the order of its list; "" for none.
-pub fn names(node: &BlockDriverState) -> Vec<String> {
+fn names(node: &BlockDriverState) -> Vec<String> {
     let _guard = lock_node(node);
     // SAFETY: the guard keeps the list as it is.
     let list = unsafe { ListAccess::assume(node) };
@@ -60,17 +64,17 @@ pub fn names(node: &BlockDriverState) -> Vec<String> {
 }
 
 /// A C string as a Rust one.
-pub fn text(string: &CStr) -> String {
+fn text(string: &CStr) -> String {
     string.to_string_lossy().into_owned()
 }
 
 /// Releases the bitmaps that have names, so that the node goes.
-pub fn clean(node: &BlockDriverState) {
+fn clean(node: &BlockDriverState) {
     drop(release_named(&mut lock_node(node)));
 }
 
 /// The message of a call that must panic.
-pub fn panic_of<R>(call: impl FnOnce() -> R) -> String {
+fn panic_of<R>(call: impl FnOnce() -> R) -> String {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(_) => panic!("the call was expected to panic"),
         Err(payload) => match payload.downcast::<String>() {
@@ -82,6 +86,6 @@ pub fn panic_of<R>(call: impl FnOnce() -> R) -> String {
 
 /// Checks that a call panics with QEMU's assertion.
 #[track_caller]
-pub fn asserts<R>(function: &str, condition: &str, call: impl FnOnce() -> R) {
+fn asserts<R>(function: &str, condition: &str, call: impl FnOnce() -> R) {
     assert_eq!(panic_of(call), format!("{function}: Assertion `{condition}' failed."));
 }

@@ -5,30 +5,32 @@
 use std::ptr;
 
 use crate::hbitmap::{Cursor, HBitmap};
-use crate::host::{Embedder, Host};
+use super::{Embedder, Host};
 
 /// The address that events know a bitmap by.
 fn address(bitmap: &HBitmap) -> *const () {
     ptr::from_ref(bitmap).cast()
 }
 
-/// The last bit of a range that is not empty. C's arithmetic: it may wrap in calls that are about
-/// to be refused.
-fn last_bit(bitmap: &HBitmap, start: u64, count: u64) -> u64 {
-    start.wrapping_add(count).wrapping_sub(1) >> bitmap.granularity()
+/// Tells an event of a range of items, with the bits that it touches. The last bit is C's
+/// arithmetic: it may wrap in calls that are about to be refused.
+#[inline(always)]
+fn tell(
+    event: impl Fn(*const (), u64, u64, u64, u64),
+    bitmap: *const (),
+    granularity: u32,
+    start: u64,
+    count: u64,
+) {
+    let last = start.wrapping_add(count).wrapping_sub(1);
+    event(bitmap, start, count, start >> granularity, last >> granularity);
 }
 
 /// The items `start..start + count` are about to be set.
 #[inline(always)]
 pub(crate) fn set(bitmap: &HBitmap, start: u64, count: u64) {
     if Embedder::traces_set() && count != 0 {
-        Embedder::trace_set(
-            address(bitmap),
-            start,
-            count,
-            start >> bitmap.granularity(),
-            last_bit(bitmap, start, count),
-        );
+        tell(Embedder::trace_set, address(bitmap), bitmap.granularity(), start, count);
     }
 }
 
@@ -46,13 +48,7 @@ pub(crate) fn reset(bitmap: &HBitmap, start: u64, count: u64) {
 fn tell_reset(bitmap: &HBitmap, start: u64, count: u64) {
     let within = (1 << bitmap.granularity()) - 1;
     if start & within == 0 && (count & within == 0 || start.wrapping_add(count) == bitmap.size()) {
-        Embedder::trace_reset(
-            address(bitmap),
-            start,
-            count,
-            start >> bitmap.granularity(),
-            last_bit(bitmap, start, count),
-        );
+        tell(Embedder::trace_reset, address(bitmap), bitmap.granularity(), start, count);
     }
 }
 
@@ -91,7 +87,7 @@ fn tell_areas(source: &HBitmap, result: *const (), granularity: u32) {
     let mut from = 0;
     while let Some((start, count)) = source.next_dirty_area(from, source.size(), i64::MAX as u64) {
         from = start + count;
-        Embedder::trace_set(result, start, count, start >> granularity, (from - 1) >> granularity);
+        tell(Embedder::trace_set, result, granularity, start, count);
     }
 }
 

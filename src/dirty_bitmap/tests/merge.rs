@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Merging: states, granularities, nodes, backups, locks.
-#![cfg(feature = "standalone")]
-
-mod common;
 
 use std::sync::Arc;
 use std::thread;
 
-use common::{asserts, bitmap, clean, dirty, node, set, LENGTH, UNIT};
-use qemu_dirty_bitmap::dirty_bitmap::{
+use super::{asserts, bitmap, clean, dirty, node, set, LENGTH, UNIT};
+use crate::dirty_bitmap::{
     lock_pair, truncate, Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter,
 };
 
@@ -169,7 +166,7 @@ fn backup_and_restore() {
     assert_eq!(dirty(&dest), []);
     drop(dest.restore(&mut dest.lock(), old));
     assert_eq!(dirty(&dest), [1]);
-    let coarse = Box::new(qemu_dirty_bitmap::hbitmap::HBitmap::new(LENGTH as u64, 32));
+    let coarse = Box::new(crate::hbitmap::HBitmap::new(LENGTH as u64, 32));
     asserts("bdrv_restore_dirty_bitmap", "hbitmap_granularity(backup) < 32", || {
         dest.restore(&mut dest.lock(), coarse)
     });

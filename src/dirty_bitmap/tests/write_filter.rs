@@ -2,16 +2,14 @@
 //! A guest's writes to a node with many bitmaps of different granularity, beside a model that has
 //! no filter.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use common::{asserts, panic_of};
-use qemu_dirty_bitmap::dirty_bitmap::{
+use super::{asserts, panic_of};
+use crate::dirty_bitmap::{
     has_readonly, lock_node, set_dirty, truncate, Backup, BdrvDirtyBitmap,
 };
-use qemu_dirty_bitmap::host::{BlockDriverState, NodeHandle};
+use crate::host::{BlockDriverState, NodeHandle};
 
 /// Bytes of a node, at most: small, so that writes meet.
 const LENGTH: u64 = 1 << 18;

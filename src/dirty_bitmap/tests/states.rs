@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Creation, flags, and what each state refuses.
-#![cfg(feature = "standalone")]
-
-mod common;
 
 use std::ffi::CString;
 
-use common::{asserts, bitmap, clean, dirty, names, node, set, text, LENGTH, UNIT};
-use qemu_dirty_bitmap::dirty_bitmap::{
+use super::{asserts, bitmap, clean, dirty, names, node, set, text, LENGTH, UNIT};
+use crate::dirty_bitmap::{
     self, default_granularity, find, has_named, has_readonly, lock_node, query, set_dirty,
     truncate, BdrvDirtyBitmap, BdrvDirtyBitmapIter, BitmapCheckFlags, ListAccess,
 };
-use qemu_dirty_bitmap::host::BlockDriverState;
+use crate::host::BlockDriverState;
 
 const RELEASE: &str = "bdrv_release_dirty_bitmap_locked";
 
@@ -211,7 +208,7 @@ fn readonly_keeps_its_content() {
     asserts("bdrv_clear_dirty_bitmap", condition, || b.clear(&mut b.lock()));
     asserts("bdrv_clear_dirty_bitmap", condition, || b.clear_and_keep(&mut b.lock()));
     asserts("bdrv_set_dirty", condition, || set_dirty(&node, 0, 1));
-    let other = Box::new(qemu_dirty_bitmap::hbitmap::HBitmap::new(LENGTH as u64, 12));
+    let other = Box::new(crate::hbitmap::HBitmap::new(LENGTH as u64, 12));
     asserts("bdrv_restore_dirty_bitmap", condition, || b.restore(&mut b.lock(), other));
     assert_eq!(dirty(&b), [3]);
     b.disable(&b.lock());
@@ -349,7 +346,7 @@ fn default_granularities() {
 fn locks_of_other_nodes_do_not_count() {
     let (one, two) = (node(), node());
     let b = bitmap(&one, "b");
-    let message = common::panic_of(|| b.set(&mut lock_node(&two), 0, 1));
+    let message = super::panic_of(|| b.set(&mut lock_node(&two), 0, 1));
     assert_eq!(message, "a bitmap was used with the lock of another node");
     assert_eq!(dirty(&b), []);
     clean(&one);

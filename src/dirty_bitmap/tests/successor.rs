@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Life cycles of successors.
-#![cfg(feature = "standalone")]
-
-mod common;
 
 use std::collections::BTreeSet;
 
-use common::{asserts, bitmap, clean, dirty, names, node, set, UNIT};
+use super::{asserts, bitmap, clean, dirty, names, node, set, UNIT};
 use proptest::prelude::*;
-use qemu_dirty_bitmap::dirty_bitmap::{set_dirty, BdrvDirtyBitmapIter};
+use crate::dirty_bitmap::{set_dirty, BdrvDirtyBitmapIter};
 
 #[test]
 fn parent_is_frozen_and_successor_records() {
@@ -56,7 +53,7 @@ fn refusals_change_nothing() {
     let error = b.create_successor().unwrap_err();
     assert_eq!((error.message(), error.os_errno()), (c"could not get length of device", libc::EIO));
     assert!(b.enabled() && !b.busy() && !b.has_successor());
-    node.set_length(common::LENGTH);
+    node.set_length(super::LENGTH);
 
     b.create_successor().unwrap();
     let error = b.create_successor().unwrap_err();
