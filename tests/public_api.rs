@@ -7,6 +7,7 @@ mod public_api {
     mod hbitmap;
     mod live_iter;
     mod model;
+    mod shape;
     mod states;
     mod threads;
 }

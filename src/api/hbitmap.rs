@@ -10,8 +10,8 @@ use crate::hbitmap as engine;
 /// them.
 ///
 /// An item is dirty or clean together with the others of its bit: marking one dirty makes all of
-/// them dirty. Memory is taken only where dirty and clean bits are mixed, so a bitmap that is
-/// clean, or all dirty, costs nearly nothing at any size.
+/// them dirty. Memory is asked for when the bitmap is made, and touched only where dirty and clean
+/// bits are mixed: a bitmap that is clean, or all dirty, costs nearly nothing at any size.
 ///
 /// Ranges are of items, in any of Rust's forms: one without an end goes to the end of the bitmap.
 /// Searches take ranges that reach past the end; all other calls refuse them.

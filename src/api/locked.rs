@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A bitmap whose node's lock is held.
 
-use std::ops::{Deref, Range, RangeBounds};
+use std::ops::{Deref, RangeBounds};
 
 use super::{DirtyBitmap, Error, HBitmap, range};
 use crate::dirty_bitmap::{BitmapCheckFlags, NodeGuard};

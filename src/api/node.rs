@@ -2,7 +2,7 @@
 //! A block node: what dirty bitmaps are attached to.
 
 use std::ffi::CString;
-use std::ops::{Range, RangeBounds};
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
