@@ -10,6 +10,7 @@ Debian's 10.2 (QEMU_SRC=FOLDER: yours).
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -68,7 +69,7 @@ def buildoptions(tree: Path, scratch: Path, options: str) -> str:
     (folder / "meson_options.txt").write_text(options)
     # meson looks for options in the two files only; what it says of missing folders is no matter.
     command = ["meson", "introspect", "--buildoptions", "meson.build"]
-    _, listed = output(command, cwd=folder, env=venv.environment(), stderr=None)
+    _, listed = output(command, cwd=folder, env=venv.environment(), stderr=subprocess.DEVNULL)
     return run([sys.executable, tree / "scripts/meson-buildoptions.py"], input=listed)
 
 
