@@ -2,6 +2,7 @@
 """Faults that a running QEMU shows: the same scene with stock and with the drop-in."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import bitmap_stream as s
@@ -9,12 +10,14 @@ import hostile_guest
 import hostile_images
 import hostile_tries
 import pytest
-from qdb_tools import qcow2
 from qdb_tools.build import Build
 from qdb_tools.log import Failure
 from qdb_tools.machine import Machine
+from qdb_tools.qcow2 import Stored
 
 K = 65536
+Scene = Callable[[Build, Path], str]
+Both = Callable[[Scene], list[str]]
 # What the guest will write (granules 65 and 100) is dirty already, in the second word.
 BEFORE = (1 << 65 - 64 | 1 << 100 - 64).to_bytes(8, "little")
 DIED = {-4: "SIGILL", -5: "SIGTRAP", -6: "SIGABRT", -11: "SIGSEGV"}
@@ -40,190 +43,128 @@ def null_disk(size: int) -> str:
     return f"driver=null-co,node-name=disk,size={size},read-zeroes=on"
 
 
-def transaction(build: Build, folder: Path, *more: str) -> str:
-    with start(build, "-blockdev", null_disk(64 * K)) as vm:
-        vm.command("block-dirty-bitmap-add", node="disk", name="b")
+@pytest.fixture
+def both(builds: list[Build], fast: Path) -> Both:
+    """What a scene comes to with stock QEMU, and with the drop-in."""
 
-        def act() -> str:
-            actions = [
-                {"type": "block-dirty-bitmap-enable", "data": {"node": "disk", "name": name}}
-                for name in (*more, "nobody")
-            ]
-            return vm.ask("transaction", actions=actions)["error"]["desc"]
+    def play(scene: Scene) -> list[str]:
+        for build in builds:
+            (fast / build.label).mkdir()
+        return [scene(build, fast / build.label) for build in builds]
 
-        return survives(vm, act)
+    return play
 
 
-def transaction_of_two(build: Build, folder: Path) -> str:
-    return transaction(build, folder, "b")
+@pytest.mark.parametrize("more", [[], ["b"]], ids=["alone", "after one that is there"])
+def test_enable_of_a_missing_name(both: Both, more: list[str]) -> None:
+    """Entry 13 of docs/differences.md: a transaction."""
+
+    def scene(build: Build, folder: Path) -> str:
+        with start(build, "-blockdev", null_disk(64 * K)) as vm:
+            vm.command("block-dirty-bitmap-add", node="disk", name="b")
+            names = [{"node": "disk", "name": name} for name in (*more, "nobody")]
+            actions = [{"type": "block-dirty-bitmap-enable", "data": data} for data in names]
+            ask = partial(vm.ask, "transaction", actions=actions)
+            return survives(vm, lambda: ask()["error"]["desc"])
+
+    assert both(scene) == ["dies of SIGSEGV", "Dirty bitmap 'nobody' not found; running"]
 
 
-def backup_after_growth(build: Build, folder: Path) -> str:
-    """An image whose bitmap has bits past the end; the disk grows, the guest writes there, and an incremental backup is made."""
-    disk, target = folder / "disk.qcow2", folder / "target.qcow2"
-    bits = bytearray(16)
-    for bit in range(101, 128):
-        bits[bit // 8] |= 1 << bit % 8
-    hostile_images.image(qcow2.Stored(name=b"inc", bits=bytes(bits)), size=101 * K).write(disk)
-    hostile_images.image(qcow2.Stored(name=b"unused"), size=128 * K).write(target)
-    nodes = [
-        word
-        for name, file in (("disk", disk), ("target", target))
-        for word in (
-            "-blockdev",
-            f"driver=qcow2,node-name={name},file.driver=file,file.filename={file}",
-        )
-    ]
-    with start(build, *nodes) as vm:
-        vm.command("block_resize", node_name="disk", size=128 * K)
-        vm.monitor(f'qemu-io disk "write -P 7 {110 * K} {K}"')
-        vm.command(
-            "blockdev-backup",
-            job_id="backup",
-            device="disk",
-            target="target",
-            sync="incremental",
-            bitmap="inc",
-        )
-        vm.finish_job("backup")
-        vm.quit()
-    read = hostile_tries.run(
-        build, folder, "qemu-io", ["-f", "qcow2", "-c", f"read -P 7 {110 * K} {K}", str(target)]
-    )
-    return (
-        "the write is not in the backup"
-        if "verification failed" in read.out
-        else "the write is in the backup"
-    )
+def test_backup_after_growth(both: Both) -> None:
+    """Entry 8: an image whose bitmap has bits past the end.
+
+    The disk grows, the guest writes there, and an incremental backup is made.
+    """
+    write = f"-P 7 {110 * K} {K}"
+
+    def scene(build: Build, folder: Path) -> str:
+        disk, target = folder / "disk.qcow2", folder / "target.qcow2"
+        bits = sum(1 << bit for bit in range(101, 128)).to_bytes(16, "little")
+        hostile_images.image(Stored(b"inc", bits=bits), size=101 * K).write(disk)
+        hostile_images.image(Stored(b"unused"), size=128 * K).write(target)
+        nodes = [
+            f"driver=qcow2,node-name={name},file.driver=file,file.filename={file}"
+            for name, file in (("disk", disk), ("target", target))
+        ]
+        with start(build, "-blockdev", nodes[0], "-blockdev", nodes[1]) as vm:
+            vm.command("block_resize", node_name="disk", size=128 * K)
+            vm.monitor(f'qemu-io disk "write {write}"')
+            job = {"job_id": "backup", "device": "disk", "target": "target"}
+            vm.command("blockdev-backup", **job, sync="incremental", bitmap="inc")
+            vm.finish_job("backup")
+            vm.quit()
+        words = ["-f", "qcow2", "-c", f"read {write}", str(target)]
+        read = hostile_tries.run(build, folder, "qemu-io", words)
+        return "lost" if "verification failed" in read.out else "in the backup"
+
+    assert both(scene) == ["lost", "in the backup"]
 
 
-def migrated(build: Build, folder: Path, *chunks: bytes) -> str:
+def migrated(build: Build, folder: Path, chunks: list[bytes]) -> str:
     guest = hostile_guest.migrate(build, folder, s.stream(*chunks))
     if guest.ended != "completed":
         return f"{guest.ended} of {guest.about}"
-    bitmap = guest.after_writes[b"disk", b"b"]
+    regions = guest.after_writes[b"disk", b"b"][2]
     granule = hostile_guest.WRITES[0] * K
-    assert bitmap[2] is not None
-    return (
-        "the write is lost"
-        if not any(start <= granule < start + length for start, length in bitmap[2])
-        else "the write is dirty"
-    )
+    assert regions is not None
+    dirty = any(start <= granule < start + length for start, length in regions)
+    return "the write is dirty" if dirty else "the write is lost"
 
 
-def write_after_bits(build: Build, folder: Path) -> str:
-    all_sectors = hostile_guest.NODES[b"disk"] // s.SECTOR
-    return migrated(
-        build,
-        folder,
-        s.start(flags=s.ENABLED),
-        s.complete(),
-        s.bits(0, all_sectors, bytes(8) + BEFORE),
-    )
-
-
-def write_after_zeroes(build: Build, folder: Path) -> str:
-    all_sectors = hostile_guest.NODES[b"disk"] // s.SECTOR
-    return migrated(
-        build,
-        folder,
-        s.start(flags=s.ENABLED),
-        s.bits(0, all_sectors, b"\x01" + bytes(7) + b"\x02" + bytes(7)),
-        s.complete(),
-        s.zeroes(0, all_sectors),
-    )
-
-
-def wild_zeroes(build: Build, folder: Path) -> str:
-    word = 64 * K // s.SECTOR
-    guest = hostile_guest.migrate(
-        build, folder, s.stream(s.start(), s.zeroes((1 << 55) - word, 2 * word), s.complete())
-    )
-    return f"{guest.ended} of {guest.about}"
-
-
-def disk_of_no_bytes(build: Build, folder: Path) -> str:
-    """A live migration between two QEMUs of the build, nothing hostile in it."""
-    stream = folder / "stream"
-    options = ["-blockdev", null_disk(0)]
-    capability = [{"capability": "dirty-bitmaps", "state": True}]
-    with start(build, *options) as source:
-        source.command("block-dirty-bitmap-add", node="disk", name="b", granularity=K)
-        source.command("migrate-set-capabilities", capabilities=capability)
-        source.command("migrate", uri=f"exec:cat > {stream}")
-        hostile_guest.wait_for_end(source)
-    with start(build, *options, "-incoming", "defer") as vm:
-
-        def act() -> str:
-            vm.command("migrate-set-capabilities", capabilities=capability)
-            vm.command("migrate-incoming", uri=f"exec:cat {stream}")
-            hostile_guest.wait_for_end(vm)
-            return "arrives"
-
-        return survives(vm, act)
-
-
-Scene = Callable[[Build, Path], str]
-# (entry of docs/differences.md, fault, scene, what stock comes to, what the drop-in comes to)
-SCENES: list[tuple[int, str, Scene, str, str]] = [
-    (
-        13,
-        "transaction, enable of a missing name",
-        transaction,
-        "dies of SIGSEGV",
-        "Dirty bitmap 'nobody' not found; running",
-    ),
-    (
-        13,
-        "the same, after an enable of one that is there",
-        transaction_of_two,
-        "dies of SIGSEGV",
-        "Dirty bitmap 'nobody' not found; running",
-    ),
-    (
-        8,
-        "image: bits past the end, growth, incremental backup",
-        backup_after_growth,
-        "the write is not in the backup",
-        "the write is in the backup",
-    ),
-    (
-        9,
-        "stream: bits after the end of a bitmap, then a write",
-        write_after_bits,
+ALL = hostile_guest.NODES[b"disk"] // s.SECTOR  # sectors
+WORD = 64 * K // s.SECTOR
+ON, END = s.start(flags=s.ENABLED), s.complete()
+TWO_WORDS = s.bits(0, ALL, b"\x01" + bytes(7) + b"\x02" + bytes(7))
+SKIPS = "completed, then dies of hbitmap_iter_skip_words: Assertion `cur' failed"
+CHUNK = "serialization_chunk: Assertion `(last >> hb->granularity) < hb->size' failed"
+STREAMS = {
+    # Entry 9, a write afterwards.
+    "bits after the end of a bitmap": (
+        [ON, END, s.bits(0, ALL, bytes(8) + BEFORE)],
         "the write is lost",
         "the write is dirty",
     ),
-    (
-        9,
-        "stream: zeroes after the end of a bitmap, then a write",
-        write_after_zeroes,
-        "completed, then dies of hbitmap_iter_skip_words: Assertion `cur' failed",
+    "zeroes after the end of a bitmap": (
+        [ON, TWO_WORDS, END, s.zeroes(0, ALL)],
+        SKIPS,
         "the write is dirty",
     ),
-    (
-        15,
-        "stream: zeroes across 2^64",
-        wild_zeroes,
+    # Entry 15.
+    "zeroes across 2^64": (
+        [s.start(), s.zeroes((1 << 55) - WORD, 2 * WORD), END],
         "dies of code -11: ",
-        "dies of serialization_chunk: Assertion `(last >> hb->granularity) < hb->size' failed",
+        f"dies of {CHUNK}",
     ),
-    (
-        20,
-        "migration of a disk of no bytes",
-        disk_of_no_bytes,
-        "dies of SIGABRT: hbitmap_iter_init: Assertion `pos < hb->size' failed",
-        "arrives; running",
-    ),
-]
+}
 
 
-@pytest.mark.parametrize("row", SCENES, ids=lambda row: row[1])
-def test_scene(row: tuple[int, str, Scene, str, str], builds: list[Build], fast: Path) -> None:
-    _, _, scene, stock_wanted, ours_wanted = row
-    found = []
-    for build in builds:
-        folder = fast / build.label
-        folder.mkdir()
-        found.append(scene(build, folder))
-    assert found == [stock_wanted, ours_wanted]
+@pytest.mark.parametrize("name", STREAMS)
+def test_stream(both: Both, name: str) -> None:
+    chunks, stock, ours = STREAMS[name]
+    assert both(lambda build, folder: migrated(build, folder, chunks)) == [stock, ours]
+
+
+def test_migration_of_a_disk_of_no_bytes(both: Both) -> None:
+    """Entry 20: a live migration between two QEMUs of the build, nothing hostile in it."""
+    options = ["-blockdev", null_disk(0)]
+    capability = [{"capability": "dirty-bitmaps", "state": True}]
+
+    def scene(build: Build, folder: Path) -> str:
+        stream = folder / "stream"
+        with start(build, *options) as source:
+            source.command("block-dirty-bitmap-add", node="disk", name="b", granularity=K)
+            source.command("migrate-set-capabilities", capabilities=capability)
+            source.command("migrate", uri=f"exec:cat > {stream}")
+            hostile_guest.wait_for_end(source)
+        with start(build, *options, "-incoming", "defer") as vm:
+
+            def arrive() -> str:
+                vm.command("migrate-set-capabilities", capabilities=capability)
+                vm.command("migrate-incoming", uri=f"exec:cat {stream}")
+                hostile_guest.wait_for_end(vm)
+                return "arrives"
+
+            return survives(vm, arrive)
+
+    died = "dies of SIGABRT: hbitmap_iter_init: Assertion `pos < hb->size' failed"
+    assert both(scene) == [died, "arrives; running"]
