@@ -14,6 +14,7 @@ STANZAS = {
         "Types: deb\n# was elsewhere\nURIs: http://one.example/debian\n"
         "Suites: bookworm bookworm-updates\nComponents: main\n\n"
         "Types: deb\nURIs: http://one.example/debian-security\nSuites: bookworm-security\n"
+        "Components: main\n"
     ),
 }
 LINES = {
@@ -26,7 +27,7 @@ LINES = {
 }
 OTHER_ARCHIVES = {
     "a.list": "deb https://docker.example/linux/debian-like bookworm stable\n",
-    "b.sources": "Types: deb\nURIs: http://three.example/debian\nSuites: trixie\n",
+    "b.sources": "Types: deb\nURIs: http://three.example/debian\nSuites: trixie\nComponents: main\n",
 }
 DISABLED = {
     "a.sources": "Enabled: no\nTypes: deb\nURIs: http://off.example/debian\nSuites: sid\n",
@@ -46,7 +47,7 @@ def mirror(etc: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) ->
     "files, found",
     [
         (STANZAS, "http://one.example/debian"),
-        (LINES, "http://two.example/debian/"),
+        (LINES, "http://two.example/debian"),
         (OTHER_ARCHIVES, "http://three.example/debian"),
     ],
 )

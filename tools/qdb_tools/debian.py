@@ -9,13 +9,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from qdb_tools import log
 from qdb_tools.log import Failure
-from qdb_tools.process import run
+from qdb_tools.process import output, run
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 RELEASES = {
@@ -65,52 +65,20 @@ def need(packages: Sequence[str], what_for: str) -> None:
         run(install, env=env)
 
 
-def one_line_entries(text: str) -> Iterator[tuple[str, str]]:
-    """(uri, suite) of each `deb` line of a sources.list."""
-    for line in text.splitlines():
-        words = re.sub(r"\[[^]]*\]", " ", line.split("#")[0]).split()
-        if len(words) >= 3 and words[0] in ("deb", "deb-src"):
-            yield words[1], words[2]
-
-
-def deb822_entries(text: str) -> Iterator[tuple[str, str]]:
-    """(uri, suite) of each enabled stanza of a .sources file."""
-    for stanza in re.split(r"\n\s*\n", text):
-        fields, key = {}, None
-        for line in stanza.splitlines():
-            if line.startswith("#"):
-                continue
-            if line[:1].isspace() and key:
-                fields[key] += " " + line.strip()
-            elif ":" in line:
-                key, value = line.split(":", 1)
-                key = key.strip().lower()
-                fields[key] = value.strip()
-        if fields.get("enabled", "yes").lower() in ("no", "false", "0"):
-            continue
-        for uri in fields.get("uris", "").split():
-            for suite in fields.get("suites", "").split():
-                yield uri, suite
-
-
 def mirror(etc: Path = Path("/etc/apt")) -> str:
     """The Debian mirror that this machine's own apt uses."""
     if os.environ.get("QDB_DEBIAN_MIRROR"):
         return os.environ["QDB_DEBIAN_MIRROR"]
-    files = [etc / "sources.list"]
-    if (etc / "sources.list.d").is_dir():
-        files += sorted((etc / "sources.list.d").iterdir())
-    for file in files:
-        if not file.is_file() or file.suffix not in (".list", ".sources"):
-            continue
-        text = file.read_text(errors="replace")
-        for uri, suite in (deb822_entries if file.suffix == ".sources" else one_line_entries)(text):
-            # Other archives have suites of the same name; only Debian's ends in /debian.
-            if suite in RELEASES and uri.rstrip("/").endswith("/debian"):
-                return uri
+    # What apt would fetch, whether it has any lists yet or not.
+    command = ["apt-get", "update", "--print-uris", "-o", "Debug::NoLocking=true"]
+    _, listed = output([*command, "-o", f"Dir::Etc={etc}"], stderr=subprocess.DEVNULL)
+    for uri, suite in re.findall(r"^'(\S+)/dists/(\S+)/InRelease'", listed, re.M):
+        # Other archives have suites of the same name; only Debian's ends in /debian.
+        if suite in RELEASES and uri.endswith("/debian"):
+            return str(uri)
     raise Failure(
-        f"no Debian archive among the apt sources in {etc}: set QDB_DEBIAN_MIRROR to the address of one, "
-        "or QEMU_SRC to the folder of a QEMU source tree that you have"
+        f"no Debian archive among the apt sources in {etc}: set QDB_DEBIAN_MIRROR to the address "
+        "of one, or QEMU_SRC to the folder of a QEMU source tree that you have"
     )
 
 
