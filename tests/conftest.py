@@ -17,4 +17,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stress-seconds", type=int, default=2, help="for each number of bitmaps")
     parser.addoption("--package-tests", action="store_true", help="C tests in Debian's build")
     parser.addoption("--install-packages", action="store_true", help="install them here, as root")
+    parser.addoption("--programs", nargs="+", default=[], help="folders of another stock QEMU")
     parser.addoption("--again", action="store_true", help="in the new machine of the last run")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The scripts and programs of docs/qemu-faults.md, on stock QEMU: each must show its fault.
 
-A script runs with the programs of a stock build first in PATH; a program is linked with QEMU's two
+A script runs with the programs of a stock build first in PATH (or, with --programs FOLDER..., with
+those of another QEMU); a program is linked with QEMU's two
 C files, with AddressSanitizer. All are in one folder: a script may use what one before it made.
 """
 
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from qdb_tools import paths
-from qdb_tools.build import Build
 from qdb_tools.process import output, run
 
 PAGE = paths.ROOT / "docs" / "qemu-faults.md"
@@ -45,8 +45,8 @@ def test_each_says_what_it_shows() -> None:
     assert len(blocks()) == len(re.findall(r"^```(?:sh|c)$", PAGE.read_text(), re.M)) > 0
 
 
-def script(text: str, folder: Path, build: Build) -> str:
-    env = os.environ | {"PATH": f"{build.folder}:{os.environ['PATH']}"}
+def script(text: str, folder: Path, programs: list[str]) -> str:
+    env = os.environ | {"PATH": ":".join([*programs, os.environ["PATH"]])}
     return output([*LIMITED, "bash", "-c", text], cwd=folder, env=env)[1]
 
 
@@ -68,16 +68,23 @@ def address_oracle(oracle_with: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def programs(request: pytest.FixtureRequest) -> list[str]:
+    """The folders of a stock QEMU's programs."""
+    given: list[str] = request.config.getoption("programs")
+    return given or [str(request.getfixturevalue("stock").folder)]
+
+
+@pytest.fixture(scope="session")
 def folder(version: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp(f"faults-{version}")
 
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: f"{block.title}-{block.kind}")
-def test_shows(block: Block, stock: Build, address_oracle: Path, folder: Path) -> None:
+def test_shows(block: Block, programs: list[str], address_oracle: Path, folder: Path) -> None:
     if block.kind == "c":
         told = program(block.text, folder, address_oracle)
     else:
-        told = script(block.text, folder, stock)
+        told = script(block.text, folder, programs)
     at = 0
     for line in block.says:
         assert line in told[at:], f"not in what it told, or too early:\n{told[-2000:]}"
