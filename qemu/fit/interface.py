@@ -157,8 +157,8 @@ def of_tree(tree: Path) -> Interface:
 def of_library(version: str) -> Interface:
     """What the library and its glue have for a QEMU of this version.
 
-    What the glue compiles against is written down here, and `tools/generate --check known-trees` holds it
-    against the trees that are known.
+    What the glue compiles against is written down here, and `tools/generate --check known-trees`
+    holds it against the trees that are known.
     """
     header = (ROOT / "include/qemu_dirty_bitmap.h").read_text()
     lines = (ROOT / "include/qemu_dirty_bitmap.symbols").read_text().splitlines()

@@ -27,7 +27,10 @@ class Prototype:
         return f"{spaced(returns)}{self.name}({', '.join(self.parameters)})"
 
     def types(self) -> tuple[str, ...]:
-        """What makes up the type: not how the parameters are called. Each structure here has a typedef of the same name."""
+        """What makes up the type: not how the parameters are called.
+
+        Each structure here has a typedef of the same name.
+        """
         kinds = [self.returns, *(without_name(parameter) for parameter in self.parameters)]
         return tuple(re.sub(r"\bstruct ", "", kind) for kind in kinds)
 

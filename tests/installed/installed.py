@@ -20,7 +20,10 @@ BUILD_TOOLS = paths.ROOT / "tools" / "build"
 
 
 class Copy:
-    """What is under `root`, installed for `prefix` and `libdir`; `root` is / or what DESTDIR was."""
+    """What is under `root`, installed for `prefix` and `libdir`.
+
+    `root` is / or what DESTDIR was.
+    """
 
     def __init__(self, root: Path, prefix: str, libdir: str) -> None:
         self.root = root

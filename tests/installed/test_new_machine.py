@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """This repository as somebody new meets it: on a Debian 12 that has only what README presumes.
 
-debootstrap makes the system in the cache, a plain apt-get puts gcc and python3 into it, and rustup's
-toolchain and a copy of this repository come along; then the commands that the documents print are
-run in it, word for word. It takes hours, and needs root, for debootstrap and chroot. With --again in
-the system of the last run.
+debootstrap makes the system in the cache, a plain apt-get puts gcc and python3 into it, and
+rustup's toolchain and a copy of this repository come along; then the commands that the documents
+print are run in it, word for word. It takes hours, and needs root, for debootstrap and chroot. With
+--again in the system of the last run.
 """
 
 import os
@@ -32,7 +32,8 @@ MOUNT = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev"'
 CHROOT = 'exec chroot "$0" sh -c \'cd "$0" && exec "$@"\' "$@"'
 
 # Each step: where somebody stands, the document, and how the commands begin that it prints for this
-# (none: all of them). The examples first: what the README's two commands install must not help them.
+# (none: all of them). The examples first: what the README's two commands install must not help
+# them.
 STEPS = {
     "c": (".", "examples/c/README.md", ()),
     "rust": (".", "examples/README.md", ()),

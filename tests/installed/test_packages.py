@@ -2,8 +2,8 @@
 """Debian packages of the library, built and tried.
 
 A copy of the source with the crates that it needs (cargo vendor) is built by dpkg-buildpackage with
-Debian's own cargo, rustc and meson, without a network; lintian looks at the result; the packages are
-unpacked in a folder, and debian/tests run on what is there, as autopkgtest runs them on what is
+Debian's own cargo, rustc and meson, without a network; lintian looks at the result; the packages
+are unpacked in a folder, and debian/tests run on what is there, as autopkgtest runs them on what is
 installed. Installed is what the build needs, nothing else. The packages end up in the cache.
 
 With --package-tests the C tests run in the build, as on Debian's machines (minutes). With

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs that watch others: how to build for them, how to start, where they say what they found."""
+"""Programs that watch others.
+
+How to build for them, how to start, where they say what they found.
+"""
 
 import os
 import re
@@ -74,7 +77,8 @@ class Checker:
 
 
 class Address(Checker):
-    """AddressSanitizer and LeakSanitizer in library and tests, UndefinedBehaviorSanitizer in tests."""
+    """AddressSanitizer and LeakSanitizer in library and tests, UndefinedBehaviorSanitizer in
+    tests."""
 
     name = "address"
     profile: ClassVar[dict[str, str]] = {}

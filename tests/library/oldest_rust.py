@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Debian's Rust 1.85 (the oldest that the library is for), with the standard library of x86_64 and of s390x.
+"""Debian's Rust 1.85 (the oldest that the library is for), with the standard library of x86_64 and
+of s390x.
 
 Nothing is installed: the packages of Debian 12 are unpacked in the cache. What else they need (a
 linker, an emulator) are packages that are installed.
@@ -81,7 +82,8 @@ class Toolchain:
         self.rustc.chmod(0o755)
 
     def environment(self) -> dict[str, str]:
-        """The variables that make cargo use this compiler, and run s390x programs in the emulator."""
+        """The variables that make cargo use this compiler, and run s390x programs in the
+        emulator."""
         env = {
             name: value
             for name, value in os.environ.items()
@@ -92,7 +94,8 @@ class Toolchain:
             {
                 "RUSTC": str(self.rustc),
                 "CARGO_TARGET_DIR": str(self.folder / "target"),
-                # Optimised, because the emulator is slow; not across crates, because that takes minutes for each test program.
+                # Optimised, because the emulator is slow; not across crates, because that takes
+                # minutes for each test program.
                 "CARGO_PROFILE_RELEASE_LTO": "off",
                 "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
                 "CARGO_PROFILE_RELEASE_DEBUG": "false",

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The C tests, and QEMU's own test-hbitmap, under programs that look for faults (checkers.py).
 
-Each checker first shows that it is there: its name is in the library, and it reports faults that are
-planted (tests/sanitize/misuse.c), most of them inside of the library. Tests that abort on purpose do
-so in processes of their own, whose reports are read as well. All of c-tests/ runs but what has an
-allocator of its own. QEMU's test-hbitmap is QEMU 10.0's file, linked with its block layer and the
-drop-in object. Any rustc will do: RUSTC_BOOTSTRAP=1 opens -Zsanitizer.
+Each checker first shows that it is there: its name is in the library, and it reports faults that
+are planted (tests/sanitize/misuse.c), most of them inside of the library. Tests that abort on
+purpose do so in processes of their own, whose reports are read as well. All of c-tests/ runs but
+what has an allocator of its own. QEMU's test-hbitmap is QEMU 10.0's file, linked with its block
+layer and the drop-in object. Any rustc will do: RUSTC_BOOTSTRAP=1 opens -Zsanitizer.
 
 Valgrind takes half an hour, the others minutes; `-k address` and so on chooses.
 """

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Threads work on the bitmaps of two nodes; what was written is what is found.
 
-The program is c-tests/stress.c, built against the shared library; meson test runs it for two seconds
-each, --stress-seconds for longer. A thread that makes no progress for QDB_STRESS_PATIENCE seconds
-(60) is a deadlock. QDB_STRESS_LIBRARY=FILE puts another shared object in the library's place, to see
-what becomes of a library that has a fault; QDB_STRESS_PROGRAM=FILE is a test-stress built elsewhere,
-for instance for a sanitizer.
+The program is c-tests/stress.c, built against the shared library; meson test runs it for two
+seconds each, --stress-seconds for longer. A thread that makes no progress for QDB_STRESS_PATIENCE
+seconds (60) is a deadlock. QDB_STRESS_LIBRARY=FILE puts another shared object in the library's
+place, to see what becomes of a library that has a fault; QDB_STRESS_PROGRAM=FILE is a test-stress
+built elsewhere, for instance for a sanitizer.
 """
 
 import os

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes a migration stream by hand that holds nothing but dirty bitmaps.
 
-A machine of type `none` without memory takes it: the header, the name of the machine, one section `dirty-bitmap` of chunks
-(QEMU's migration/block-dirty-bitmap.c), the end.
+A machine of type `none` without memory takes it: the header, the name of the machine, one section
+`dirty-bitmap` of chunks (QEMU's migration/block-dirty-bitmap.c), the end.
 """
 
 import struct

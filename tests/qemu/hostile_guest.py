@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A QEMU that receives a migration stream of dirty bitmaps, and what it then says of its bitmaps."""
+"""A QEMU that receives a migration stream of dirty bitmaps, and what it then says of its
+bitmaps."""
 
 import hashlib
 import re
@@ -108,7 +109,10 @@ def look(build: Build, vm: Machine, guest: Guest) -> None:
 
 
 def survey(build: Build, vm: Machine, guest: Guest) -> Survey:
-    """Count, hash and regions of each bitmap. Of one that is in use, or records, a copy is exported."""
+    """Count, hash and regions of each bitmap.
+
+    Of one that is in use, or records, a copy is exported.
+    """
     found: Survey = {}
     listed = [
         (node["node-name"], bitmap)
@@ -186,7 +190,10 @@ def as_modelled(guest: Guest, models: dict[Key, Bitmap]) -> list[str]:
 
 
 def dirty(areas: Regions, model: Bitmap) -> int:
-    """The bits of regions that lie within the disk; a region past its end makes a bit that no bitmap has."""
+    """The bits of regions that lie within the disk.
+
+    A region past its end makes a bit that no bitmap has.
+    """
     bits = 0
     for start, length in areas:
         first, end = start // model.granularity, -(-(start + length) // model.granularity)

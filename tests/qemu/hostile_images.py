@@ -39,7 +39,10 @@ def two(**of_first: Any) -> Image:
 
 
 def placed(table_of: Callable[[Image], list[int]]) -> Image:
-    """Table entries that depend on where the parts are: `table_of(image)` of an image whose second bitmap is right."""
+    """Table entries that depend on where the parts are.
+
+    `table_of(image)` of an image whose second bitmap is right.
+    """
     made = image(Stored(name=b"second", bits=b"\xf0" + bytes(15)), Stored(name=b"first", table=[0]))
     entries = table_of(made)
     made.pieces[made.bitmaps[1].table_offset] = b"".join(
@@ -115,7 +118,8 @@ def two_of(bits: bytes) -> Image:
 
 
 def pair(second: Stored | None = None, size: int = SIZE, **first: Any) -> Image:
-    """A first bitmap that may be wrong, and one without content that is right unless it is given."""
+    """A first bitmap that may be wrong, and one without content that is right unless it is
+    given."""
     named = {"name": b"first", **first}
     return image(Stored(**named), second or Stored(b"second"), size=size)
 

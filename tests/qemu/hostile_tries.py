@@ -105,7 +105,10 @@ def contents(path: Path) -> tuple[qcow2.Bitmaps | None, str]:
 
 
 def digest(path: Path) -> str:
-    """A hash of a file's size and of what is not zero in it: a repair may leave terabytes of holes."""
+    """A hash of a file's size and of what is not zero in it.
+
+    A repair may leave terabytes of holes.
+    """
     found = hashlib.sha256()
     with path.open("rb") as file:
         end, at = os.fstat(file.fileno()).st_size, 0
@@ -146,7 +149,8 @@ def attempt(build: Build, folder: Path, name: str, names: Sequence[bytes]) -> Ou
 
 
 def daemon_session(build: Build, folder: Path) -> Outcome:
-    """Opens the image in a daemon, looks at its bitmaps in every way that there is, changes them, and quits."""
+    """Opens the image in a daemon, looks at its bitmaps in every way that there is, changes
+    them, and quits."""
     answers: list[dict[str, Any] | str] = []
     seen: dict[str, dict[str, Any]] = {}
     daemon = Daemon(build.program("storage-daemon/qemu-storage-daemon"), folder, LIMIT, limit)

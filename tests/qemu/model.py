@@ -28,7 +28,10 @@ class Write:
 
 
 class Guest:
-    """A seeded source of writes: spread over the disk, one after the other, and over earlier ones."""
+    """A seeded source of writes.
+
+    Spread over the disk, one after the other, and over earlier ones.
+    """
 
     LENGTHS = [512, 4096, 12 * 1024, 64 * 1024, 300 * 1024, MIB]
 
@@ -94,7 +97,10 @@ class Bitmap:
 
     @property
     def count(self) -> int:
-        """Bytes in dirty granules, as query-block tells it: the last may reach past the disk's end."""
+        """Bytes in dirty granules, as query-block tells it.
+
+        The last may reach past the disk's end.
+        """
         return sum(end - start for start, end in self.joined())
 
     def within(self, *others: "Bitmap") -> bool:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a stream of dirty bitmaps means: a plain reading of the chunks, as QEMU's migration/block-dirty-bitmap.c takes them.
+"""What a stream of dirty bitmaps means.
+
+A plain reading of the chunks, as QEMU's migration/block-dirty-bitmap.c takes them.
 
 Bitmaps are Python integers here, so nothing can be stale, and nothing can be past the end.
 """
@@ -31,8 +33,12 @@ class Bitmap:
         return -(-self.size // self.granularity)
 
     def words(self, first: int, length: int) -> int:
-        """Bytes of the words that `length` bytes of disk from `first` on take; QEMU's assertions on both. The sum wraps at 2^64,
-        and then the answer is a number that no chunk has."""
+        """Bytes of the words that `length` bytes of disk from `first` on take; QEMU's assertions on
+        both.
+
+        The sum wraps at 2^64,
+        and then the answer is a number that no chunk has.
+        """
         if length == 0:
             return 0
         step, last = 64 * self.granularity, (first + length - 1) % NUMBERS

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""QEMU's C has the faults that docs/differences.md lists and a C program can show; the library has not.
+"""QEMU's C has the faults that docs/differences.md lists and a C program can show.
+
+The library has not.
 
 One C program (tests/qemu/evidence), linked with QEMU's two C files and with the library, both
 watched by the same sanitizer.

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Hostile images and hostile migration streams, given to the build on the library and to stock QEMU.
+"""Hostile images and hostile migration streams, given to the build on the library and to stock
+QEMU.
 
-Some 200 qcow2 images whose bitmaps are wrong in all ways that the format allows (hostile_images.py),
-and streams of dirty bitmaps that no QEMU sends (hostile_streams.py). With each image: qemu-img info,
-check, repair, bitmap --add, --remove, --clear and --merge, resize, a write by qemu-io, and a storage
-daemon that is asked for counts, hashes, and the bitmaps' regions over NBD. The drop-in must end as
-stock does, with the same words, and leave the same image, or do better where docs/differences.md
-says so; it must not report an item past the end of a disk.
+Some 200 qcow2 images whose bitmaps are wrong in all ways that the format allows
+(hostile_images.py), and streams of dirty bitmaps that no QEMU sends (hostile_streams.py). With each
+image: qemu-img info, check, repair, bitmap --add, --remove, --clear and --merge, resize, a write by
+qemu-io, and a storage daemon that is asked for counts, hashes, and the bitmaps' regions over NBD.
+The drop-in must end as stock does, with the same words, and leave the same image, or do better
+where docs/differences.md says so; it must not report an item past the end of a disk.
 """
 
 import re

@@ -44,7 +44,8 @@ def changes(found: Events) -> Events:
 
 
 def trace(build: Build, folder: Path) -> list[Events]:
-    """Trace events of writes to an image with a bitmap, of a merge into a coarser bitmap, of a truncate, and of a commit."""
+    """Trace events of writes to an image with a bitmap, of a merge into a coarser bitmap, of a
+    truncate, and of a commit."""
     img, io = build.program("qemu-img"), build.program("qemu-io")
     disk, overlay = folder / "disk.qcow2", folder / "overlay.qcow2"
     run([img, "create", "-q", "-f", "qcow2", disk, SIZE])

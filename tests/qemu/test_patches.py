@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The patch series for QEMU 10.2 (qemu/patches/10.2).
 
-A new git repository is made of Debian's source (or of QEMU_SRC), `git am` puts the series on it, and
-QEMU's block tools and test-hbitmap are built with both values of the option; with --long after each
-patch. All of it is made in the cache. `tools/generate --check qemu-patches` compares the series with
-what it is made from.
+A new git repository is made of Debian's source (or of QEMU_SRC), `git am` puts the series on it,
+and QEMU's block tools and test-hbitmap are built with both values of the option; with --long after
+each patch. All of it is made in the cache. `tools/generate --check qemu-patches` compares the
+series with what it is made from.
 """
 
 import hashlib

@@ -8,8 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 from qdb_tools.paths import ROOT
 
-# Folders that only this repository has. Paths that QEMU's tree has too (docs/, include/, tests/) are
-# not looked at, but for those of our tests.
+# Folders that only this repository has. Paths that QEMU's tree has too (docs/, include/, tests/)
+# are not looked at, but for those of our tests.
 OWN = "src|tools|qemu|c-tests|fuzz|oracle|benches|examples|packaging|models"
 OWN += "|tests/(?:qemu|library|installed|repository|sanitize|dropin)"
 # Names that stand for many.

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The manual pages: complete, without mistakes in the eyes of groff and mandoc, examples included."""
+"""The manual pages.
+
+Complete, without mistakes in the eyes of groff and mandoc, examples included.
+"""
 
 import os
 import re

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The documentation in include/qemu_dirty_bitmap.h: its declarations, each with the comment before it."""
+"""The documentation in include/qemu_dirty_bitmap.h.
+
+Its declarations, each with the comment before it.
+"""
 
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 
-# A documentation comment at the start of a line (those of members are indented) and what it is about.
+# A documentation comment at the start of a line (those of members are indented) and what it is
+# about.
 COMMENT = re.compile(
     r"^/\*\*(?P<text>.*?)\*/\n(?P<declaration>.*?)(?=^/\*\*|^#if|^#endif|^typedef struct \w+ \w+;|\Z)",
     re.M | re.S,
@@ -70,7 +74,8 @@ def read_comment(entry: Entry, comment: str) -> None:
 
 
 def read(path: str) -> tuple[list[str], list[Entry]]:
-    """The overview (its paragraphs, lists as they stand) and the entries of the header, in its order."""
+    """The overview (its paragraphs, lists as they stand) and the entries of the header, in its
+    order."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
     found = OVERVIEW.search(text)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Write the manual pages: one for each function, from the comments in the header, and qemu_dirty_bitmap(3) about all of them."""
+"""Write the manual pages.
+
+One for each function, from the comments in the header, and qemu_dirty_bitmap(3) about all of them.
+"""
 
 import argparse
 import datetime
@@ -72,7 +75,10 @@ class Writer:
         ]
 
     def prose(self, text: str) -> str:
-        """Words of a comment: `code` and the names of functions stand out, pages are referred to."""
+        """Words of a comment.
+
+        `code` and the names of functions stand out, pages are referred to.
+        """
 
         def mark(match: re.Match[str]) -> str:
             if match["code"]:
@@ -252,7 +258,8 @@ def overview_page(
 
 
 def examples(folder: str, names: Iterable[str]) -> dict[str, str]:
-    """The programs in a folder by the functions that they show, each without its first line, the licence."""
+    """The programs in a folder by the functions that they show, each without its first line, the
+    licence."""
     found = {}
     for file in sorted(os.listdir(folder)):
         name = file.removesuffix(".c")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two tables of docs/reliability.md: the unsafe code of the library, and the requests for memory
+
 that c-tests/test-fault refuses.
 
-A block is `unsafe { ... }`. Its lines are those from its opening to its closing brace that have code.
-Lines of code are lines that are neither empty nor comment, without `#[cfg(test)]` modules in files
-of their own (tests.rs). That each block and impl has a SAFETY comment is clippy's to see
+A block is `unsafe { ... }`. Its lines are those from its opening to its closing brace that have
+code. Lines of code are lines that are neither empty nor comment, without `#[cfg(test)]` modules in
+files of their own (tests.rs). That each block and impl has a SAFETY comment is clippy's to see
 (undocumented_unsafe_blocks, denied in Cargo.toml).
 """
 

@@ -18,7 +18,8 @@ from generators import Files
 
 MATRIX = paths.ROOT / "docs" / "MATRIX.md"
 
-# QEMU's headers. Of the first two all functions count; of the others those that the two C files define.
+# QEMU's headers. Of the first two all functions count; of the others those that the two C files
+# define.
 WHOLE = ["include/qemu/hbitmap.h", "include/block/dirty-bitmap.h"]
 PARTS = [
     "include/block/block_int-io.h",

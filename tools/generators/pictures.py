@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """README's part of what `tools/bench --qemu` measured, made from the table in docs/performance.md.
 
-As a table and as a picture of bars. `tools/generate --check pictures` fails if they differ from docs/performance.md.
+As a table and as a picture of bars. `tools/generate --check pictures` fails if they differ from
+docs/performance.md.
 """
 
 import re

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Cargo's companions, built once into the cache: cargo-hack, cargo-deny, cargo-mutants and so on."""
+"""Cargo's companions, built once into the cache.
+
+Cargo-hack, cargo-deny, cargo-mutants and so on.
+"""
 
 import os
 from pathlib import Path

@@ -158,7 +158,8 @@ Acquire::Languages "none";
         return next(folder.glob(f"{package}_*.dsc"))
 
     def unpack(self, package: str, version: str, folder: Path) -> None:
-        """Downloads a binary package (NAME or NAME:ARCHITECTURE), checked by apt, and unpacks it into `folder`."""
+        """Downloads a binary package (NAME or NAME:ARCHITECTURE), checked by apt, and unpacks it
+        into `folder`."""
         work = self.folder / "none" / package.replace(":", "-")
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes qcow2 images with bitmaps, right ones and wrong ones, and reads the bitmaps of an image back.
+"""Writes qcow2 images with bitmaps, right ones and wrong ones, and reads the bitmaps of an image
+back.
 
-The format is docs/interop/qcow2.txt of QEMU's source. Whatever QEMU would refuse to write can be written here: each field of a
-bitmap's directory entry and of the header extension can be given as it shall be. Files are sparse: a disk of 16 TiB takes what
-its bitmaps take.
+The format is docs/interop/qcow2.txt of QEMU's source. Whatever QEMU would refuse to write can be
+written here: each field of a bitmap's directory entry and of the header extension can be given as
+it shall be. Files are sparse: a disk of 16 TiB takes what its bitmaps take.
 """
 
 import os
@@ -62,7 +63,10 @@ class Stored:
 
 @dataclass
 class Image:
-    """A qcow2 image without data. The parts can be changed before `write`, also the bytes in `pieces`."""
+    """A qcow2 image without data.
+
+    The parts can be changed before `write`, also the bytes in `pieces`.
+    """
 
     size: int
     cluster_bits: int = 16
@@ -92,7 +96,10 @@ class Image:
         return at
 
     def lay_out(self) -> "Image":
-        """Gives each part its place. Header, then L1, bitmaps' data and tables, directory, refcounts."""
+        """Gives each part its place.
+
+        Header, then L1, bitmaps' data and tables, directory, refcounts.
+        """
         entries_per_cluster = self.cluster // 8
         self.l1_size = -(-self.size // (self.cluster * entries_per_cluster))
         self.place(b"", self.cluster)
@@ -189,7 +196,10 @@ class Image:
 
 
 def stored(path: Path) -> Bitmaps | None:
-    """{name: (granularity bits, flags, serialised bits)} of an image that is right. None if it has no readable directory."""
+    """{name: (granularity bits, flags, serialised bits)} of an image that is right.
+
+    None if it has no readable directory.
+    """
     with open(path, "rb") as file:
         head = file.read(4096)
         if len(head) < HEADER.size or struct.unpack(">I", head[:4])[0] != MAGIC:
