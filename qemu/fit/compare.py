@@ -33,6 +33,10 @@ class Fit:
     calls: int = 0  # a file that calls a function counts once for it
 
 
+def differ(what: str, theirs: str, ours: str) -> str:
+    return f"{what}: '{theirs}' in the tree, '{ours}' in the library"
+
+
 def listed(
     kind: str, theirs: Table, ours: Table, spell: Callable[[Any], str] = str
 ) -> Iterator[str]:
@@ -43,7 +47,7 @@ def listed(
         yield f"{kind} {spell(ours[name])}: the library has it, the tree has not"
     for name in sorted(theirs.keys() & ours.keys()):
         if theirs[name] != ours[name]:
-            yield f"{kind} {name}: '{spell(theirs[name])}' in the tree, '{spell(ours[name])}' in the library"
+            yield differ(f"{kind} {name}", spell(theirs[name]), spell(ours[name]))
 
 
 def named(table: Table) -> dict[str, str]:
@@ -66,12 +70,13 @@ def differences(theirs: interface.Interface, ours: interface.Interface) -> Itera
         if name not in theirs.prototypes:
             yield f"function {name}(): no header of the tree declares it"
         elif theirs.prototypes[name].types() != ours.prototypes[name].types():
-            yield f"prototype: '{theirs.prototypes[name]}' in the tree, '{ours.prototypes[name]}' in the library"
+            yield differ("prototype", str(theirs.prototypes[name]), str(ours.prototypes[name]))
     for name in sorted(theirs.inline):
-        yield f"function {name}() in a header: code that callers compile in may look into what is the library's own"
+        why = "code that callers compile in may look into what is the library's own"
+        yield f"function {name}() in a header: {why}"
     yield from listed("constant", named(theirs.constants), named(ours.constants))
     if theirs.iterator != ours.iterator:
-        yield f"struct HBitmapIter: '{'; '.join(theirs.iterator)}' in the tree, '{'; '.join(ours.iterator)}' in the library"
+        yield differ("struct HBitmapIter", "; ".join(theirs.iterator), "; ".join(ours.iterator))
     yield from listed("struct BlockDriverState,", theirs.node, ours.node)
     yield from listed("QAPI BlockDirtyInfo,", named(theirs.schema), named(ours.schema))
     yield from listed("trace event", named(theirs.events), named(ours.events))
@@ -114,7 +119,8 @@ def of(tree: Path, version: str) -> Fit:
     reference = known()
     theirs, ours = interface.of_tree(tree), interface.of_library(version)
     compared = (
-        f"{len(theirs.functions)} functions and their prototypes,\n{len(theirs.constants)} constants, "
+        f"{len(theirs.functions)} functions and their prototypes,\n"
+        f"{len(theirs.constants)} constants, "
         f"{len(theirs.events)} trace events and the structures that both sides use"
     )
     calls = callers.find(tree, reference["callers"])

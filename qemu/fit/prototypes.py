@@ -7,7 +7,8 @@ from dataclasses import dataclass
 NAMES = re.compile(r"\b((?:hbitmap|bdrv|qdb)_\w+)\s*\(")
 # What QEMU writes beside a type for its own checkers; the compiler does not see it.
 ANNOTATION = re.compile(
-    r"\b(?:extern|coroutine_fn|coroutine_mixed_fn|no_coroutine_fn|(?:no_)?co_wrapper\w*|coroutine_wrapper\w*|GRAPH_\w+)\b"
+    r"\b(?:extern|coroutine_fn|coroutine_mixed_fn|no_coroutine_fn|(?:no_)?co_wrapper\w*"
+    r"|coroutine_wrapper\w*|GRAPH_\w+)\b"
     r"(?:\([^()]*\))?"
 )
 

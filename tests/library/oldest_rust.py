@@ -74,10 +74,11 @@ class Toolchain:
 
     def write_wrapper(self) -> None:
         """The compiler as cargo starts it: with its own libraries, which no other program sees."""
+        program = shlex.quote(str(self.root / "usr/bin/rustc"))
         libraries = shlex.quote(f"{self.root}/usr/lib/x86_64-linux-gnu")
         self.rustc.write_text(
             "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0-or-later\n"
-            f'LD_LIBRARY_PATH={libraries} exec {shlex.quote(str(self.root / "usr/bin/rustc"))} "$@"\n'
+            f'LD_LIBRARY_PATH={libraries} exec {program} "$@"\n'
         )
         self.rustc.chmod(0o755)
 

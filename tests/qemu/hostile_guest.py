@@ -177,10 +177,9 @@ def as_modelled(guest: Guest, models: dict[Key, Bitmap]) -> list[str]:
                 and model.granularity == GRANULE
             ):
                 bits |= written
-            if count != bits.bit_count() * model.granularity:
-                found.append(
-                    f"{moment}: {key}: {count} bytes dirty, not {bits.bit_count() * model.granularity}"
-                )
+            wanted = bits.bit_count() * model.granularity
+            if count != wanted:
+                found.append(f"{moment}: {key}: {count} bytes dirty, not {wanted}")
             data = bits.to_bytes(max(-(-model.count // 64), 1) * 8, "little")
             if digest != hashlib.sha256(data).hexdigest():
                 found.append(f"{moment}: {key}: not the hash of {data.hex()[:64]}")

@@ -206,7 +206,8 @@ def look(
         if "error" not in ask(
             "block-export-add", id="e", type="nbd", node_name="disk", name="e", bitmaps=[name]
         ):
-            options = f"driver=nbd,server.type=unix,server.path=sock,export=e,x-dirty-bitmap=qemu:dirty-bitmap:{name}"
+            options = "driver=nbd,server.type=unix,server.path=sock,export=e,"
+            options += f"x-dirty-bitmap=qemu:dirty-bitmap:{name}"
             shown = run(
                 build, folder, "qemu-img", ["map", "--output=json", "--image-opts", options]
             )

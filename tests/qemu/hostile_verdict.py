@@ -44,7 +44,8 @@ def same(stock: Outcome, ours: Outcome, size: int, tail: bool) -> list[str]:
             found.append("the images differ afterwards")
     elif content(stock.bitmaps, size) != content(ours.bitmaps, size):
         found.append(
-            f"the stored bitmaps differ: {content(stock.bitmaps, size)}, {content(ours.bitmaps, size)}"
+            f"the stored bitmaps differ: {content(stock.bitmaps, size)}, "
+            f"{content(ours.bitmaps, size)}"
         )
     return found
 

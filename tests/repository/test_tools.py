@@ -27,7 +27,9 @@ LINES = {
 }
 OTHER_ARCHIVES = {
     "a.list": "deb https://docker.example/linux/debian-like bookworm stable\n",
-    "b.sources": "Types: deb\nURIs: http://three.example/debian\nSuites: trixie\nComponents: main\n",
+    "b.sources": (
+        "Types: deb\nURIs: http://three.example/debian\nSuites: trixie\nComponents: main\n"
+    ),
 }
 DISABLED = {
     "a.sources": "Enabled: no\nTypes: deb\nURIs: http://off.example/debian\nSuites: sid\n",

@@ -14,7 +14,8 @@ Regions = list[tuple[int, int]]
 
 def of_bitmap(qemu_img: Path, socket: Path, export: str, bitmap: str) -> Regions:
     """(start, length) in bytes of each dirty region of an exported bitmap."""
-    options = f"driver=nbd,server.type=unix,server.path={socket},export={export},x-dirty-bitmap=qemu:dirty-bitmap:{bitmap}"
+    options = f"driver=nbd,server.type=unix,server.path={socket},export={export},"
+    options += f"x-dirty-bitmap=qemu:dirty-bitmap:{bitmap}"
     # qemu-img has no words for a bitmap's state: it shows dirty as "no data".
     areas = json.loads(run([qemu_img, "map", "--output=json", "--image-opts", options]))
     return [(area["start"], area["length"]) for area in areas if not area["data"]]

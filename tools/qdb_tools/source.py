@@ -26,7 +26,7 @@ def users_tree() -> Path | None:
     tree = Path(os.environ["QEMU_SRC"]).resolve()
     if (tree / ".qemu-dirty-bitmap").exists():
         raise Failure(
-            f"QEMU_SRC={tree} has the drop-in applied; the commands want it as its author left it.\n"
+            f"QEMU_SRC={tree} has the drop-in applied; it must be as its author left it.\n"
             f"    {paths.DROPIN} revert {tree}"
         )
     version_of(tree)
@@ -56,7 +56,8 @@ def fetch(version: str, final: Path) -> Path:
     matching = [name for name in there if wanted.match(name)]
     if not matching:
         raise Failure(
-            f"Debian's {suite} has no QEMU {version} any more (it has {', '.join(there) or 'none'}).\n"
+            f"Debian's {suite} has no QEMU {version} any more "
+            f"(it has {', '.join(there) or 'none'}).\n"
             "Set QEMU_SRC to the folder of a QEMU source tree of that version."
         )
     work = final.with_name(f"{version}.new")
