@@ -18,6 +18,7 @@ use crate::hbitmap::HBitmap;
 use crate::host::{BlockDirtyInfoList, BlockDriverState, Embedder, Error, Host};
 
 /// The longest name of a dirty bitmap, in bytes without the terminating NUL.
+#[allow(dead_code)] // Rust 1.85 does not count the assertion below.
 pub const BDRV_BITMAP_MAX_NAME_SIZE: usize = 1023;
 
 static_assertions::const_assert_eq!(BDRV_BITMAP_MAX_NAME_SIZE, dirty_bitmap::MAX_NAME_SIZE);
