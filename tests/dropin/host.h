@@ -28,10 +28,10 @@ typedef struct QdbDirtyInfo {
 extern int locks;
 extern int retired;
 extern char asserted_for[64];
+extern const size_t qdb_host_bitmaps_offset;
 
 void qdb_host_lock(BlockDriverState *bs);
 void qdb_host_unlock(BlockDriverState *bs);
-void **qdb_host_bitmaps(BlockDriverState *bs);
 void qdb_host_read_lock(void);
 void qdb_host_read_unlock(void);
 void qdb_host_retire(void *object, void (*free)(void *object));
