@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from . import nbd_extents, say
+from . import nbd_extents, qemu_fleecing, say
 from .daemon import Daemon
 from .qcow2 import Image, Stored
 
@@ -41,6 +41,7 @@ class Row:
     prepare: Callable[[Path], None]  # makes the files in a folder, once
     measure: Callable  # (build, folder) -> seconds
     fresh: bool = False  # the image is changed: each run has a copy
+    once: bool = False  # takes minutes: one round, whatever was asked for
 
 
 def write(path: Path, size: int, *bitmaps: Stored, **more) -> None:
@@ -139,6 +140,12 @@ def map_it(build, folder: Path) -> float:
     return timed(build, folder, "qemu-img", "map", "--output=json", "--image-opts", options)
 
 
+def fleecing(tebibytes: int) -> Row:
+    return Row(f"`qemu-img map` of the old content, fleecing, {tebibytes} TiB with data in each GiB",
+               lambda folder: qemu_fleecing.thin_disk(folder / "disk.qcow2", tebibytes * TIB),
+               qemu_fleecing.map_old_content, once=tebibytes > 1)
+
+
 ROWS = [
     Row("`qemu-img bitmap --merge`, 16 TiB, 40 % into 1 %", pair_of(FORTY_PERCENT, ONE_PERCENT), merge, fresh=True),
     Row("`qemu-img bitmap --merge`, 16 TiB, 1 % into 40 %", pair_of(ONE_PERCENT, FORTY_PERCENT), merge, fresh=True),
@@ -150,4 +157,5 @@ ROWS = [
     Row("all of a bitmap over NBD, 1 TiB, 40 % at random", exported(TIB, FORTY_PERCENT), all_extents(TIB)),
     Row("all of a bitmap over NBD, 16 TiB, 1 % at random", exported(16 * TIB, ONE_PERCENT), all_extents(16 * TIB)),
     Row("`qemu-img map` of a bitmap over NBD, 4 GiB, 40 % at random", exported(4 * GIB, FORTY_PERCENT), over_nbd(map_it)),
+    *map(fleecing, (1, 4, 16)),
 ]
