@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdb_tools import nbd_extents
+from qdb_tools import bench_fleecing, nbd_extents
 from qdb_tools.build import Build
 from qdb_tools.machine import Daemon
 from qdb_tools.process import run
@@ -47,6 +47,7 @@ class Row:
     prepare: Prepare  # makes the files in a folder, once
     measure: Measure  # seconds
     fresh: bool = False  # the image is changed: each run has a copy
+    once: bool = False  # takes minutes: one round, whatever was asked for
 
 
 def write(path: Path, size: int, *bitmaps: Stored) -> None:
@@ -160,7 +161,18 @@ def map_it(build: Build, folder: Path) -> float:
     return timed(build, folder, "qemu-img", "map", "--output=json", "--image-opts", options)
 
 
+def thin_disk(tebibytes: int) -> Prepare:
+    return lambda folder: bench_fleecing.thin_disk(folder / "disk.qcow2", tebibytes * TIB)
+
+
+def fleecing(tebibytes: int) -> Row:
+    name = "`qemu-img map` of the old content, fleecing, {} TiB with data in each GiB"
+    measure = bench_fleecing.map_old_content
+    return Row(name.format(tebibytes), thin_disk(tebibytes), measure, once=tebibytes > 1)
+
+
 ROWS = [
+    *map(fleecing, (1, 4, 16)),
     Row(
         "`qemu-img bitmap --merge`, 16 TiB, 40 % into 1 %",
         pair_of(FORTY_PERCENT, ONE_PERCENT),
