@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Times what QEMU's block layer does for a guest's write, on a node that has dirty bitmaps. It is
- * linked with a build of QEMU as QEMU's own unit tests are (`tools/bench --qemu` does that): its node,
- * mutex, RCU, coroutines and I/O threads. Nothing but the disk is missing: the node is null-co.
+ * linked with a build of QEMU as QEMU's own unit tests are (`tools/bench --qemu` does that): its
+ * node, mutex, RCU, coroutines and I/O threads. Nothing but the disk is missing: the node is
+ * null-co.
  *
  *   guest-write RUNS ID...    prints "ID NANOSECONDS" for each, the median of so many runs
  *
