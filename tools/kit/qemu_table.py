@@ -18,7 +18,7 @@ NAMES = {
     "the same, read-only": "open an image with 10 bitmaps to read",
     "open and close, 16 TiB, 10 stored bitmaps": "open and close it, to write",
     "`qemu-img bitmap --merge`, 16 TiB, 40 % into 1 %": "merge two bitmaps",
-    "`qemu-img map` of the old content, fleecing, 16 TiB with data in each GiB": "map for a fleecing backup",
+    "`qemu-img map` of the old content, fleecing, 4 TiB with data in each GiB": "map 4 TiB, fleecing",
     "whole write, 4,096 hot blocks, 50 bitmaps, 1 thread": "a guest's write, 50 bitmaps",
 }
 STYLE = """\
