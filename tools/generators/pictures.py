@@ -18,13 +18,13 @@ DOCUMENT = paths.ROOT / "docs" / "performance.md"
 README = paths.ROOT / "README.md"
 PICTURE = paths.ROOT / "docs" / "qemu.svg"
 BEGIN, END = "<!-- bench:qemu -->\n", "<!-- bench:end -->"
-FLEECING = "`qemu-img map` of the old content, fleecing, 16 TiB with data in each GiB"
+FLEECING = "`qemu-img map` of the old content, fleecing, 4 TiB with data in each GiB"
 # The rows of README, by their names in docs/performance.md.
 NAMES = {
     "the same, read-only": "open an image with 10 bitmaps to read",
     "open and close, 16 TiB, 10 stored bitmaps": "open and close it, to write",
     "`qemu-img bitmap --merge`, 16 TiB, 40 % into 1 %": "merge two bitmaps",
-    FLEECING: "map for a fleecing backup",
+    FLEECING: "map 4 TiB, fleecing",
     "whole write, 4,096 hot blocks, 50 bitmaps, 1 thread": "a guest's write, 50 bitmaps",
 }
 STYLE = """\

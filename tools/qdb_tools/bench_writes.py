@@ -16,7 +16,7 @@ from qdb_tools.process import run
 
 SOURCE = paths.ROOT / "benches" / "qemu" / "guest-write.c"
 TEST = "tests/unit/test-block-iothread"  # it is linked with the block layer and I/O threads
-RUNS = 5
+RUNS = 3
 LIMIT = 900  # seconds
 
 WHAT = {"record": "bitmaps' part of a write", "write": "whole write"}
