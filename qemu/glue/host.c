@@ -18,10 +18,8 @@ void qdb_host_unlock(BlockDriverState *bs)
     qemu_mutex_unlock(&bs->dirty_bitmap_mutex);
 }
 
-void **qdb_host_bitmaps(BlockDriverState *bs)
-{
-    return (void **)&bs->dirty_bitmaps.lh_first;
-}
+const size_t qdb_host_bitmaps_offset =
+    offsetof(BlockDriverState, dirty_bitmaps.lh_first);
 
 void qdb_host_read_lock(void)
 {

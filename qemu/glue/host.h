@@ -27,10 +27,11 @@ void qdb_host_lock(BlockDriverState *bs);
 void qdb_host_unlock(BlockDriverState *bs);
 
 /*
- * Where @bs keeps a pointer for the library: NULL if it has no bitmaps. QEMU
- * only compares it with NULL. Valid as long as @bs.
+ * Where in a BlockDriverState a pointer for the library is: NULL if the node
+ * has no bitmaps. QEMU only compares it with NULL. A number, and no function,
+ * because each write of a guest asks.
  */
-void **qdb_host_bitmaps(BlockDriverState *bs);
+extern const size_t qdb_host_bitmaps_offset;
 
 /* An RCU read-side critical section. */
 void qdb_host_read_lock(void);

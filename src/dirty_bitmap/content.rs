@@ -25,7 +25,7 @@ impl BdrvDirtyBitmap {
     }
 
     /// Changes the content; `kind` says what that may do.
-    #[inline]
+    #[inline(always)]
     pub(super) fn change<R>(
         &self,
         access: &mut ContentAccess<'_>,

@@ -55,7 +55,6 @@ static_assertions::const_assert_eq!(size_of::<QdbDirtyInfo>(), 24);
 unsafe extern "C" {
     fn qdb_host_lock(bs: *mut BlockDriverState);
     fn qdb_host_unlock(bs: *mut BlockDriverState);
-    fn qdb_host_bitmaps(bs: *mut BlockDriverState) -> *mut *mut c_void;
     fn qdb_host_read_lock();
     fn qdb_host_read_unlock();
     fn qdb_host_retire(object: *mut c_void, free: unsafe extern "C" fn(*mut c_void));
@@ -73,6 +72,7 @@ unsafe extern "C" {
     fn qdb_host_trace_set(hb: *const c_void, start: u64, count: u64, sbit: u64, ebit: u64);
     fn qdb_host_trace_reset(hb: *const c_void, start: u64, count: u64, sbit: u64, ebit: u64);
     fn qdb_host_trace_iter_skip_words(hb: *const c_void, hbi: *mut c_void, pos: u64, cur: c_ulong);
+    static qdb_host_bitmaps_offset: usize;
     static qdb_host_trace_set_state: *const u16;
     static qdb_host_trace_reset_state: *const u16;
     static qdb_host_trace_iter_skip_words_state: *const u16;
@@ -158,9 +158,10 @@ impl Host for Qemu {
 
     #[inline]
     fn head(node: &BlockDriverState) -> &AtomicPtr<()> {
-        // SAFETY: the glue gives the address of a pointer inside the node, which lives as long as
-        // the reference. Outside of this library QEMU only compares that pointer with NULL.
-        unsafe { AtomicPtr::from_ptr(qdb_host_bitmaps(address(node)).cast()) }
+        // SAFETY: the glue's constant is where in QEMU's node an aligned pointer is, and the node
+        // lives as long as the reference. Outside of this library QEMU only compares that pointer
+        // with NULL.
+        unsafe { AtomicPtr::from_ptr(address(node).byte_add(qdb_host_bitmaps_offset).cast()) }
     }
 
     #[inline]

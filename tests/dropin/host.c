@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Nodes, errors and lists, as the drop-in object asks QEMU for them. */
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +27,7 @@ void qdb_host_unlock(BlockDriverState *bs)
     bs->locked = 0;
 }
 
-void **qdb_host_bitmaps(BlockDriverState *bs)
-{
-    return &bs->bitmaps;
-}
+const size_t qdb_host_bitmaps_offset = offsetof(BlockDriverState, bitmaps);
 
 void qdb_host_read_lock(void)
 {

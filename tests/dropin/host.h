@@ -21,6 +21,7 @@ struct Error {
 extern int locks;
 extern int retired;
 extern char asserted_for[64];
+extern const size_t qdb_host_bitmaps_offset;
 
 /* The glue's own declarations, with the types above where it has QEMU's (tests/dropin/qemu). */
 #include "../../qemu/glue/host.h"

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Measures real QEMU programs, stock and drop-in, in turn: what operators do with big bitmaps.
+
+Prints medians and their ratio, also where nothing changes. With --write the table in
+docs/performance.md is made anew, and README's part of it. The machine should do nothing else.
+Images are in memory where it has some, so that no disk is measured.
+"""
+
+import argparse
+import shutil
+import statistics
+from pathlib import Path
+
+from generators import pictures
+
+from qdb_tools import bench_rows, bench_writes, build, log, paths
+from qdb_tools.bench_rows import Row
+from qdb_tools.build import Build
+from qdb_tools.process import run
+
+Results = list[tuple[str, list[list[float]]]]
+SPACE = 1 << 30  # bytes: the largest image, and a copy
+
+
+def in_turn(row: Row, builds: list[Build], rounds: int, folder: Path) -> list[list[float]]:
+    """[seconds of stock, seconds of the drop-in] of each round; who is first changes."""
+    original = folder / "original"
+    original.mkdir()
+    row.prepare(original)
+    work = original
+    found: list[list[float]] = []
+    # The first round warms the caches.
+    warm = 0 if row.once else 1
+    for number in range(1 if row.once else rounds + warm):
+        pair = [0.0, 0.0]
+        for side in (0, 1) if number % 2 else (1, 0):
+            if row.fresh:
+                work = folder / "copy"
+                shutil.rmtree(work, ignore_errors=True)
+                work.mkdir()
+                run(["cp", "--sparse=always", original / "disk.qcow2", work / "disk.qcow2"])
+            pair[side] = row.measure(builds[side], work)
+        if number >= warm:
+            found.append(pair)
+    for used in (original, folder / "copy"):
+        shutil.rmtree(used, ignore_errors=True)
+    return found
+
+
+def shown(seconds: float) -> str:
+    for unit, size in ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6):
+        if seconds >= size:
+            return f"{seconds / size:.{0 if seconds >= 100 * size else 2}f} {unit}"
+    return f"{seconds * 1e9:.1f} ns"
+
+
+def rows(results: Results) -> str:
+    lines = ["| operation | stock | drop-in | stock ÷ drop-in |", "| --- | --- | --- | --- |"]
+    for name, pairs in results:
+        stock, ours = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
+        lines.append(f"| {name} | {shown(stock)} | {shown(ours)} | **{stock / ours:.2f}** |")
+    return "\n".join(lines) + "\n"
+
+
+def table(version: str, rounds: int, programs: Results, writes: Results) -> str:
+    text = f"QEMU {version}, medians of {rounds} rounds; what takes minutes, once.\n"
+    if programs:
+        text += "\n" + rows(programs)
+    if writes:
+        text += "\nA guest's write, without a guest and a disk:\n\n" + rows(writes)
+    return text
+
+
+def write(text: str) -> None:
+    document = pictures.DOCUMENT
+    document.write_text(pictures.with_block(document.read_text(), document, text))
+    for path, made in pictures.make().items():
+        path.write_text(made or "")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="tools/bench --qemu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("version", nargs="?", default=paths.DEFAULT, choices=paths.SUITES)
+    parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
+    parser.add_argument(
+        "--only", default="", help='rows whose name contains this, or "a guest\'s write"'
+    )
+    parser.add_argument(
+        "--as-built", action="store_true", help="take the builds in the cache as they are"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/performance.md and README.md"
+    )
+    args = parser.parse_args()
+    if args.write and args.only:
+        parser.error("--write wants all rows")
+    if args.as_built:
+        builds = [Build(args.version, stock) for stock in (True, False)]
+    else:
+        targets = [*build.PROGRAMS, bench_writes.TEST]
+        builds = [build.build(args.version, stock, targets) for stock in (True, False)]
+    results: Results = []
+    for row in bench_rows.ROWS:
+        if args.only not in row.name:
+            continue
+        log.step(row.name)
+        with paths.fast_folder(SPACE) as folder:
+            results.append((row.name, in_turn(row, builds, args.rounds, Path(folder))))
+        stock, ours = (statistics.median(pair[side] for pair in results[-1][1]) for side in (0, 1))
+        log.note(f"stock {shown(stock)}, drop-in {shown(ours)}, {stock / ours:.2f}")
+    wanted = args.only in "a guest's write"
+    writes = bench_writes.measure(builds, args.rounds) if wanted else []
+    text = table(args.version, args.rounds, results, writes)
+    print(text, end="")
+    if args.write:
+        write(text)
+    print(f"{len(results) + len(writes)} rows measured")
+    return 0
+
+
+if __name__ == "__main__":
+    log.main(main)

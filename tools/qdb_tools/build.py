@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The library's drop-in object, and a QEMU built on it or as QEMU has it (stock), in the cache."""
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from qdb_tools import debian, log, paths, source, venv
+from qdb_tools.log import Failure
+from qdb_tools.process import run, watch
+
+PACKAGES = [
+    "gcc",
+    "make",
+    "ninja-build",
+    "pkg-config",
+    "flex",
+    "bison",
+    "python3-venv",
+    "libglib2.0-dev",
+    "libpixman-1-dev",
+    "libfdt-dev",
+    "zlib1g-dev",
+    "libzstd-dev",
+    "seabios",
+    "ipxe-qemu",
+    "qemu-system-data",
+]
+FLAGS = [
+    "--target-list=x86_64-softmmu",
+    "--without-default-features",
+    "--enable-kvm",
+    "--disable-tcg",
+    "--enable-tools",
+    "--enable-fdt=system",
+    "--disable-install-blobs",
+    "--disable-docs",
+    "--disable-werror",
+    # Two tests that read bitmaps want these.
+    "--enable-zstd",
+    "--enable-parallels",
+]
+MORE_FLAGS = {"7.2": [], "10.0": ["--disable-rust"], "10.2": ["--disable-rust"]}
+
+PROGRAMS = [
+    "qemu-system-x86_64",
+    "qemu-img",
+    "qemu-io",
+    "qemu-nbd",
+    "storage-daemon/qemu-storage-daemon",
+]
+UNIT_TESTS = [
+    "test-hbitmap",
+    "test-bdrv-drain",
+    "test-bdrv-graph-mod",
+    "test-block-backend",
+    "test-block-iothread",
+    "test-blockjob",
+    "test-blockjob-txn",
+    "test-write-threshold",
+]
+
+# The firmware that a Debian source package of QEMU does not have, from Debian's packages.
+FIRMWARE = ["/usr/share/seabios/*", "/usr/lib/ipxe/qemu/*", "/usr/share/qemu/*.bin"]
+
+
+LIBRARY_NEEDS = ["gcc", "ninja-build", "pkg-config", "libglib2.0-dev"]
+OBJECT = "qemu-dirty-bitmap.o"
+
+
+def need_cargo() -> None:
+    if not shutil.which("cargo"):
+        raise Failure("there is no cargo here: install Rust (rustup's default toolchain does)")
+
+
+def library(*targets: str) -> Path:
+    """The folder build/, where these targets of the library are up to date."""
+    need_cargo()
+    debian.need(LIBRARY_NEEDS, "building the library")
+    env = venv.environment()
+    with paths.lock("library"):
+        if not (paths.BUILD / "build.ninja").is_file():
+            log.step("setting the library's build up")
+            run(["meson", "setup", paths.BUILD, paths.ROOT], env=env)
+        log.step("building the library")
+        ninja = ["ninja", "-C", paths.BUILD, *targets]
+        watch(ninja, paths.cache() / "library.log", "library", env=env)
+    return paths.BUILD
+
+
+def drop_in_object() -> Path:
+    """The object, up to date. QDB_OBJECT names one to take as it is."""
+    if not os.environ.get("QDB_OBJECT"):
+        return library(OBJECT) / OBJECT
+    given = Path(os.environ["QDB_OBJECT"]).resolve()
+    if not given.is_file():
+        raise Failure(f"QDB_OBJECT={given}: no such file")
+    return given
+
+
+class Build:
+    """A build folder, and the names of what is in it."""
+
+    def __init__(self, version: str, stock: bool) -> None:
+        self.version, self.stock = version, stock
+        self.label = f"{version}-{'stock' if stock else 'dropin'}"
+        tree = source.users_tree()
+        if tree:
+            # One build for each tree that users bring along.
+            self.label += "-" + hashlib.sha256(str(tree).encode()).hexdigest()[:8]
+        self.folder = paths.cache() / "build" / self.label
+        self.tree = paths.cache() / "tree" / self.label
+
+    def program(self, name: str) -> Path:
+        return self.folder / name
+
+    @property
+    def python(self) -> Path:
+        """The Python that QEMU's own tests want."""
+        own = self.folder / "pyvenv" / "bin" / "python3"
+        return own if own.exists() else venv.folder() / "bin" / "python3"
+
+
+def fingerprint(tree: Path) -> str:
+    """Changes when a file of the tree does."""
+    found = hashlib.sha256()
+    for folder, folders, files in os.walk(tree):
+        folders[:] = sorted(f for f in folders if f != ".git")
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            stat = os.lstat(path)
+            found.update(
+                f"{os.path.relpath(path, tree)} {stat.st_size} {stat.st_mtime_ns}\n".encode()
+            )
+    return found.hexdigest()
+
+
+def copy_tree(origin: Path, copy: Path) -> None:
+    """A copy of the source to apply the drop-in to; the source itself stays as it is."""
+    stamp = copy.with_name(copy.name + ".from")
+    now = f"{origin} {fingerprint(origin)}"
+    if copy.is_dir() and stamp.is_file() and stamp.read_text() == now:
+        return
+    log.step(f"copying {origin}")
+    new = copy.with_name(copy.name + ".new")
+    for old in (new, copy):
+        shutil.rmtree(old, ignore_errors=True)
+    stamp.unlink(missing_ok=True)
+    shutil.copytree(origin, new, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+    os.rename(new, copy)
+    stamp.write_text(now)
+
+
+def configure(build: Build, tree: Path) -> None:
+    command = [str(tree / "configure"), *FLAGS, *MORE_FLAGS[build.version]]
+    stamp = build.folder / "configured-with"
+    if (
+        (build.folder / "build.ninja").is_file()
+        and stamp.is_file()
+        and stamp.read_text() == "\n".join(command)
+    ):
+        return
+    shutil.rmtree(build.folder, ignore_errors=True)
+    build.folder.mkdir(parents=True)
+    log.step(f"configuring QEMU {build.label}")
+    watch(
+        command,
+        build.folder / "configure.log",
+        "configure",
+        cwd=build.folder,
+        env=venv.environment(),
+    )
+    stamp.write_text("\n".join(command))
+
+
+def link_firmware(build: Build) -> None:
+    place = build.folder / "qemu-bundle" / "usr" / "local" / "share" / "qemu"
+    place.mkdir(parents=True, exist_ok=True)
+    for pattern in FIRMWARE:
+        for file in Path("/").glob(pattern[1:]):
+            link = place / file.name
+            if not link.is_symlink() and not link.exists():
+                link.symlink_to(file)
+
+
+def build(version: str, stock: bool = False, targets: Sequence[str] = ()) -> Build:
+    """Builds what is not up to date; fetches what is not there."""
+    if platform.machine() != "x86_64":
+        raise Failure(f"the QEMU build is for x86_64 hosts; this is {platform.machine()}")
+    debian.need(PACKAGES, "building QEMU")
+    result = Build(version, stock)
+    origin = tree = source.get(version)
+    compiled = None if stock else drop_in_object()
+    with paths.lock(result.label):
+        if compiled:
+            tree = result.tree
+            tree.parent.mkdir(parents=True, exist_ok=True)
+            copy_tree(origin, tree)
+            done = run([sys.executable, paths.DROPIN, "apply", tree, "--object", compiled])
+            if "nothing to change" not in done:
+                log.step("applying the drop-in")
+                log.note(done.strip())
+        configure(result, tree)
+        names = targets or [*PROGRAMS, *(f"tests/unit/{name}" for name in UNIT_TESTS)]
+        log.step(f"building QEMU {result.label}")
+        ninja = ["ninja", "-C", result.folder, *names]
+        watch(ninja, result.folder / "ninja.log", f"QEMU {result.label}", env=venv.environment())
+        link_firmware(result)
+    return result

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""QEMU's source: Debian's package, fetched once, or a tree that the user has."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from qdb_tools import debian, log, paths
+from qdb_tools.log import Failure
+from qdb_tools.process import run
+
+
+def version_of(tree: Path) -> str:
+    """The release series of a QEMU tree, such as 10.0."""
+    file = tree / "VERSION"
+    if not file.is_file():
+        raise Failure(f"{tree} is not a QEMU source tree (no VERSION in it)")
+    return ".".join(file.read_text().strip().split(".")[:2])
+
+
+def users_tree() -> Path | None:
+    """The tree that QEMU_SRC names, or None."""
+    if not os.environ.get("QEMU_SRC"):
+        return None
+    tree = Path(os.environ["QEMU_SRC"]).resolve()
+    if (tree / ".qemu-dirty-bitmap").exists():
+        raise Failure(
+            f"QEMU_SRC={tree} has the drop-in applied; it must be as its author left it.\n"
+            f"    {paths.DROPIN} revert {tree}"
+        )
+    version_of(tree)
+    return tree
+
+
+def get(version: str) -> Path:
+    """The folder of the source of a QEMU version, fetched if it is not there."""
+    tree = users_tree()
+    if tree:
+        if version_of(tree) != version:
+            raise Failure(f"QEMU_SRC={tree} is QEMU {version_of(tree)}, and {version} is asked for")
+        return tree
+    final = paths.cache() / "source" / version
+    with paths.lock("source"):
+        tree = next(final.glob("qemu-*/VERSION"), None)
+        return tree.parent if tree else fetch(version, final)
+
+
+def fetch(version: str, final: Path) -> Path:
+    suite = paths.SUITES[version]
+    debian.need(["dpkg-dev", "debian-archive-keyring"], "unpacking a Debian source package")
+    log.step(f"fetching QEMU {version}: Debian's source package from {suite}")
+    apt = debian.PrivateApt(paths.cache() / "apt", suite)
+    there = apt.versions("qemu")
+    wanted = re.compile(rf"(\d+:)?{re.escape(version)}[.+-](?!.*~)")
+    matching = [name for name in there if wanted.match(name)]
+    if not matching:
+        raise Failure(
+            f"Debian's {suite} has no QEMU {version} any more "
+            f"(it has {', '.join(there) or 'none'}).\n"
+            "Set QEMU_SRC to the folder of a QEMU source tree of that version."
+        )
+    work = final.with_name(f"{version}.new")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    log.note(f"qemu {matching[0]}")
+    dsc = apt.download("qemu", matching[0], work)
+    upstream = re.sub(r"^\d+:|-[^-]*$", "", matching[0])
+    run(["dpkg-source", "-x", dsc.name, f"qemu-{upstream}"], cwd=work)
+    for archive in work.glob("*.tar.*"):
+        archive.unlink()
+    os.rename(work, final)
+    return final / f"qemu-{upstream}"

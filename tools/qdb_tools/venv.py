@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A private Python environment: the meson that QEMU is built with, QEMU's QMP client, pytest."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from qdb_tools import debian, log, paths
+from qdb_tools.process import run
+
+# QEMU asks for meson 1.5 or later; later than 1.8 is not what its releases were built with.
+WANTED = [
+    "meson>=1.8,<1.9",
+    "pycotap",
+    "markdown-it-py",
+    "qemu.qmp==0.0.6",
+    "pytest==9.*",
+    "pytest-xdist==3.*",
+    "ruff==0.17.*",
+    "mypy==2.*",
+]
+
+
+def folder() -> Path:
+    """The environment's folder; it is made at the first call."""
+    place = paths.cache() / "python"
+    stamp = place / "wanted"
+    with paths.lock("python"):
+        if not stamp.is_file() or stamp.read_text() != "\n".join(WANTED):
+            debian.need(["python3-venv"], "a private Python environment")
+            log.step("making a private Python environment: meson, qemu.qmp, pytest, ruff, mypy")
+            shutil.rmtree(place, ignore_errors=True)
+            run([sys.executable, "-m", "venv", place])
+            run([place / "bin" / "pip", "install", "--quiet", *WANTED])
+            stamp.write_text("\n".join(WANTED))
+    return place
+
+
+def environment() -> dict[str, str]:
+    """The environment variables of a command that is to use it."""
+    return os.environ | {"PATH": f"{folder() / 'bin'}:{os.environ['PATH']}"}
+
+
+def enter() -> None:
+    """Starts this command anew in the environment, if it is not in it."""
+    if Path(sys.prefix) != folder():
+        python = folder() / "bin" / "python3"
+        os.execve(python, [str(python), *sys.argv], environment())
