@@ -10,12 +10,13 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::case::{Bound, Row, Table};
-use crate::memory::MemoryResult;
-use crate::plot;
-use crate::results::{duration, geometric_mean, read, three_digits, RowResult, Rows, Verdict};
+use crate::memory::{MemoryResult, SizeResult};
+use crate::pictures;
+use crate::results::{duration, geometric_mean, read, size, three_digits};
+use crate::results::{RowResult, Rows, Verdict};
 use crate::rows;
 use crate::sweep::{self, run::Sweep};
-use crate::waits::WaitResult;
+use crate::waits::{WaitResult, Waits};
 
 /// Rewrites the tables of `document` and draws the pictures from the files in `directory`.
 ///
@@ -33,12 +34,18 @@ pub fn write(directory: &Path, document: &Path, pictures: &Path) -> io::Result<(
         ("workload", plain(&known, &measured, Table::Workload)),
         ("node", plain(&known, &measured, Table::Node)),
     ];
+    fs::write(pictures.join("performance.svg"), pictures::bars::svg(&known, &measured))?;
+    fs::write(pictures.join("growth.svg"), pictures::growth::svg(&measured))?;
     // Measured on their own; a table without a file stays as it is.
     if let Some(results) = saved::<Vec<MemoryResult>>(&directory.join("memory.json"))? {
         tables.push(("memory", memory_table(&results)));
     }
+    if let Some(results) = saved::<Vec<SizeResult>>(&directory.join("memory-sizes.json"))? {
+        fs::write(pictures.join("memory.svg"), pictures::memory::svg(&results))?;
+    }
     if let Some(results) = saved::<Vec<WaitResult>>(&directory.join("waits.json"))? {
         tables.push(("waits", waits_table(&results)));
+        fs::write(pictures.join("latency.svg"), pictures::latency::svg(&results))?;
     }
     if let Some(sweep) = saved::<Sweep>(&directory.join("sweep.json"))? {
         let rows = sweep::all();
@@ -48,9 +55,7 @@ pub fn write(directory: &Path, document: &Path, pictures: &Path) -> io::Result<(
     for (name, table) in tables {
         text = replace(&text, name, &table)?;
     }
-    fs::write(document, text)?;
-    plot::draw(&pictures.join("performance.svg"), &known, &measured)
-        .map_err(|error| io::Error::other(error.to_string()))
+    fs::write(document, text)
 }
 
 fn saved<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<Option<T>> {
@@ -161,13 +166,6 @@ fn memory_table(results: &[MemoryResult]) -> String {
     let mut text = String::from(
         "| bitmaps | held: C | held: ours | goal | peak: C | peak: ours | cleared, peak: C | cleared, peak: ours | cleared, held: C | cleared, held: ours |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
-    let size = |bytes: u64| {
-        if bytes < 1 << 20 {
-            format!("{} KiB", bytes >> 10)
-        } else {
-            format!("{} MiB", three_digits(bytes as f64 / f64::from(1 << 20)))
-        }
-    };
     for result in results {
         let (c, ours) = (result.qemu, result.ours);
         let cells = [c.peak, ours.peak, c.clear_peak, ours.clear_peak, c.cleared, ours.cleared]
@@ -187,15 +185,18 @@ fn memory_table(results: &[MemoryResult]) -> String {
 
 fn waits_table(results: &[WaitResult]) -> String {
     let mut text = String::from(
-        "| another thread does | longest wait: QEMU C | ours |\n| --- | --- | --- |\n",
+        "| another thread does | longest write: C | ours | writes over 1 ms: C | ours |\n\
+         | --- | --- | --- | --- | --- |\n",
     );
-    for result in results {
+    let over = |waits: &Waits| format!("{:.2} %", 100.0 * waits.histogram.share_from(1_000_000));
+    for WaitResult { what, qemu, ours, .. } in results {
         let _ = writeln!(
             text,
-            "| {} | {} | {} |",
-            result.what,
-            duration(result.qemu_ns),
-            duration(result.ours_ns)
+            "| {what} | {} | {} | {} | {} |",
+            duration(qemu.longest_ns),
+            duration(ours.longest_ns),
+            over(qemu),
+            over(ours)
         );
     }
     text

@@ -42,14 +42,16 @@ text{fill:#e6edf3}
 }
 ";
 
-const LABEL: i32 = 215;
-const WIDTH: i32 = 21;
+const LABEL: i32 = 186;
+const WIDTH: i32 = 15;
 const HEIGHT: i32 = 12;
 const PANEL: i32 = LABEL + WIDTH * DENSITIES.len() as i32;
-const GAP: i32 = 36;
-const MARGIN: i32 = 16;
+const GAP: i32 = 22;
+const MARGIN: i32 = 8;
+/// A colour in the legend.
+const SWATCH: i32 = 58;
 /// Title, legend and notes.
-const TOP: i32 = 92;
+const TOP: i32 = 98;
 /// Headings of the columns.
 const HEADINGS: i32 = 42;
 
@@ -144,25 +146,21 @@ impl Drawing {
         self.text("title", "", (MARGIN, 24), "QEMU's C ÷ this library: how many times faster");
         self.text("note", "", (MARGIN, 42), sentence);
         for (index, (_, class, text)) in COLOURS.into_iter().enumerate() {
-            let x = MARGIN + 62 * index as i32;
-            self.rectangle(class, (x, 54), 60);
+            let x = MARGIN + SWATCH * index as i32;
+            self.rectangle(class, (x, 54), SWATCH - 2);
             self.text("note", "", (x, 78), text);
         }
-        let (x, y) = (MARGIN + 62 * COLOURS.len() as i32 + 20, 64);
+        let x = MARGIN + SWATCH * COLOURS.len() as i32 + 16;
         self.rectangle("s3", (x, 54), WIDTH);
         self.mark((x, 54));
-        self.text(
-            "note",
-            "",
-            (x + WIDTH + 6, y),
-            "under the floor each time: longer than C's time ÷ 0.95,",
-        );
-        self.text(
-            "note",
-            "",
-            (x + WIDTH + 6, y + 14),
-            "or, where C takes less than 10 ns, by more than 2 ns",
-        );
+        let lines = [
+            "under the floor each time:",
+            "longer than C's time ÷ 0.95, or, where",
+            "C takes less than 10 ns, by more than 2 ns",
+        ];
+        for (line, y) in lines.into_iter().zip([64, 78, 92]) {
+            self.text("note", "", (x + WIDTH + 6, y), line);
+        }
     }
 
     fn rectangle(&mut self, class: &'static str, (x, y): (i32, i32), width: i32) {
