@@ -23,8 +23,8 @@
 #define GIB (1024 * MIB)
 
 typedef enum Difference {
-    DIFF_BITS_PAST_END,       /* C keeps deserialised bits behind the end; here they are dropped */
-    DIFF_NEXT_ZERO_PAST_END,  /* C reads out of bounds for a start behind the end; here -1 */
+    DIFF_BITS_PAST_END,       /* C keeps deserialised bits past the end; here they are dropped */
+    DIFF_NEXT_ZERO_PAST_END,  /* C reads out of bounds for a start past the end; here -1 */
     DIFF_LOCK_ORDER,          /* C locks dest, then src, and opposite merges deadlock */
     DIFF_NULL_ENABLE,         /* C dies of enable/disable of NULL; here a warning */
     DIFF_NULL_ARGUMENT,       /* C dereferences NULL; here an abort that names function and argument */

@@ -91,7 +91,7 @@ static void zeroes_and_ones(void)
     node_discard(bs);
 }
 
-/* A hostile image: ones in the last word behind the end of the disk. */
+/* A hostile image: ones in the last word, past the end of the disk. */
 static void past_the_end(void)
 {
     BlockDriverState *bs;

@@ -17,7 +17,7 @@ typedef struct FaultReport {
     size_t bytes;
 } FaultReport;
 
-/* Where all is told from now on: memory that a parent process may share. */
+/* Where all requests are recorded from now on: memory that a parent process may share. */
 void fault_report_to(FaultReport *report);
 
 /* From now on requests are counted; the @nth (1: the next one) is refused, and with @onwards all that follow. 0: none. */

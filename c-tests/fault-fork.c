@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A fork in the middle: parent and child go on, each with bitmaps of its own, and both get what they would have got alone.
- * QEMU forks helpers; a child may make any call, because no lock of the library is left behind by a thread that it lacks.
+ * QEMU forks helpers; a child may make any call, because no thread that it lacks can hold a lock of the library.
  */
 #include <signal.h>
 #include <stdio.h>

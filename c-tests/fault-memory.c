@@ -35,7 +35,7 @@ static void play(void *opaque)
 static char *describe(const Attempt *attempt, int status, const char *text)
 {
     return g_strdup_printf("request %" PRIu64 "%s, %s of %zu bytes: wait status 0x%x, stderr '%s'", attempt->nth,
-                           attempt->onwards ? " and all behind it" : "", attempt->report->call, attempt->report->bytes,
+                           attempt->onwards ? " and all after it" : "", attempt->report->call, attempt->report->bytes,
                            (unsigned)status, text);
 }
 
@@ -110,7 +110,7 @@ static void every_request(gconstpointer data)
         }
     }
     g_assert_false(attempt_once(&attempt));
-    g_test_message("%" PRIu64 " requests, each refused alone and with all behind it", requests);
+    g_test_message("%" PRIu64 " requests, each refused alone and with all after it", requests);
     munmap(attempt.report, sizeof(*attempt.report));
 }
 

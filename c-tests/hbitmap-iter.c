@@ -96,7 +96,7 @@ static void iter_and_reset(void)
 }
 
 /* As mirror does it: each item is reset as soon as the iterator returned it. */
-static void iter_reset_behind(void)
+static void iter_reset_before(void)
 {
     uint64_t size = CHUNK_GROUP + 77;
     HBitmap *hb = hbitmap_alloc(size, 0);
@@ -161,7 +161,7 @@ static void iter_random_changes(void)
     }
 }
 
-/* Whole chunks filled, emptied and filled again under an iterator: leaves come and go. */
+/* Whole chunks filled, emptied and filled again under an iterator: words come and go. */
 static void iter_chunks_change(void)
 {
     uint64_t size = 4 * CHUNK;
@@ -185,7 +185,7 @@ static void iter_chunks_change(void)
     hbitmap_free(hb);
 }
 
-/* An iterator survives a truncate in both directions, and never returns an item behind the new end. */
+/* An iterator survives a truncate in both directions, and never returns an item past the new end. */
 static void iter_and_truncate(void)
 {
     const uint64_t sizes[] = { 0, 1, WIDTH_1, WIDTH_2 - 1, CHUNK, CHUNK + 1, WIDTH_3, CHUNK_GROUP, CHUNK_GROUP + 100 };
@@ -248,7 +248,7 @@ void add_hbitmap_iter_tests(void)
     g_test_add_func("/hbitmap/iter/partial", iter_partial);
     g_test_add_func("/hbitmap/iter/granularity", iter_granularity);
     g_test_add_func("/hbitmap/iter/iter_and_reset", iter_and_reset);
-    g_test_add_func("/hbitmap/iter/reset-behind", iter_reset_behind);
+    g_test_add_func("/hbitmap/iter/reset-before", iter_reset_before);
     g_test_add_func("/hbitmap/iter/random-changes", iter_random_changes);
     g_test_add_func("/hbitmap/iter/chunks-change", iter_chunks_change);
     g_test_add_func("/hbitmap/iter/truncate", iter_and_truncate);

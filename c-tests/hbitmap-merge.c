@@ -191,7 +191,7 @@ static void aliases(void)
     }
 }
 
-/* Runs that end at, before and behind the edges of words and chunks, from fine to coarse and back. */
+/* Runs that end at, before and after the edges of words and chunks, from fine to coarse and back. */
 static void edges_of_runs(void)
 {
     const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };

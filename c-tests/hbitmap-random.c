@@ -53,7 +53,7 @@ static void one_step(Shadow *s)
         break;
     }
     case 3: {
-        /* A copy through the serialised form takes the bitmap's place. */
+        /* A copy through the serialised form replaces the bitmap. */
         HBitmap *copy = hbitmap_alloc(s->size, s->granularity);
         uint8_t *buffer = g_malloc(shadow_words(s) * 8);
 

@@ -83,7 +83,7 @@ static void next_x_after_truncate(void)
     }
 }
 
-/* Clean items behind the last dirty one do not count when they lie behind the end. */
+/* Clean items after the last dirty one do not count when they lie past the end. */
 static void next_zero_unaligned_end(void)
 {
     for (uint64_t size = 1; size < 200; size++) {
@@ -211,7 +211,7 @@ static void area_after_truncate(void)
     }
 }
 
-/* hbitmap_status over dirty and clean runs that end before, at and behind the end of the question. */
+/* hbitmap_status over dirty and clean runs that end before, at and after the end of the question. */
 static void status(void)
 {
     int64_t run;

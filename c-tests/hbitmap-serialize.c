@@ -220,7 +220,7 @@ static void finish_of_no_bits(void)
     hbitmap_free(hb);
 }
 
-/* Bits of the last word that lie behind the end, from a hostile stream or from ones on an unaligned size. */
+/* Bits of the last word that lie past the end, from a hostile stream or from ones on an unaligned size. */
 static void past_the_end(void)
 {
     if (skipped_on_qemu(DIFF_BITS_PAST_END)) {

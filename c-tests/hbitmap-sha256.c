@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* hbitmap_sha256: the digest of the leaf words, at least one, in little-endian order (QEMU's C: in the host's). */
+/* hbitmap_sha256: the digest of the words, at least one, in little-endian order (QEMU's C: in the host's). */
 #include "hbitmap-tests.h"
 #include "shadow.h"
 

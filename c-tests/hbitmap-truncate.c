@@ -80,7 +80,7 @@ static void shrink_tiny(void)
     }
 }
 
-/* A few bits, within a word of the leaf level. */
+/* A few bits, within a word of the lowest level. */
 static void grow_small(void)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {

@@ -82,7 +82,7 @@ static void copy_content(Disk *disk, Backup *backup, const HBitmap *content)
     }
 }
 
-/* The content is taken out; sometimes by a transaction that puts it back. */
+/* The content is taken out; sometimes by a transaction that restores it. */
 static void by_clearing(Job *job, Backup *backup)
 {
     HBitmap *content = NULL;

@@ -276,7 +276,7 @@ static void freeze_and_reclaim(Worker *w, int node)
     g_assert_true(bdrv_reclaim_dirty_bitmap(slot->bitmap, &error_abort) == slot->bitmap);
 }
 
-/* A backup that succeeds: what the bitmap has is saved, and the successor, which has the rest, takes its place. */
+/* A backup that succeeds: what the bitmap has is saved, and the successor, which has the rest, replaces it. */
 static void freeze_and_abdicate(Worker *w, int node)
 {
     Slot *slot = slot_of(w, KIND_JOB, node);

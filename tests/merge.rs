@@ -106,7 +106,7 @@ fn sizes_that_differ() {
         )
     );
     let merged = dest.merge_internal(&src, &mut lock_pair(dest.node(), src.node()), Backup::Keep);
-    assert!(merged.is_none(), "the stand-alone embedder says no");
+    assert!(merged.is_none(), "the stand-alone host says no");
     assert_eq!(dirty(&dest), [1]);
     clean(&one);
     clean(&two);

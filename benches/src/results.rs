@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Saved results, and the one place that says whether a row is good enough.
+//! Saved results, and what says whether a row is good enough.
 
 use std::collections::BTreeMap;
 use std::fs;

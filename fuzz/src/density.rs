@@ -6,7 +6,7 @@
 use arbitrary::Arbitrary;
 
 use crate::call::{Call, Lock, Target};
-use crate::place::{Place, Shape, CHUNK};
+use crate::position::{Position, Shape, CHUNK};
 
 /// Numbers of bits at which some way to store a chunk may begin or end.
 const DENSITIES: [u64; 12] = [1, 4, 5, 6, 7, 8, 9, 12, 32, 33, 64, 65];
@@ -62,10 +62,10 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// The chunk of a place. `None` if the bitmap has no whole bit.
+    /// The chunk of a position. `None` if the bitmap has no whole bit.
     #[must_use]
-    pub fn at(target: Target, shape: Shape, place: Place) -> Option<Self> {
-        Self::nth(target, shape, (place.item(shape) >> shape.granularity) / CHUNK)
+    pub fn at(target: Target, shape: Shape, position: Position) -> Option<Self> {
+        Self::nth(target, shape, (position.item(shape) >> shape.granularity) / CHUNK)
     }
 
     /// The chunk with a number, which wraps.

@@ -33,7 +33,7 @@ pub mod library;
 pub mod model;
 pub mod op;
 pub mod oracle;
-pub mod place;
+pub mod position;
 pub mod random;
 pub mod runs;
 pub mod session;

@@ -25,9 +25,9 @@ enum Op {
     Zeroes(Range<u64>),
 }
 
-/// Places that are likely to matter for a bitmap of `size` items: in it, about its end, and where
+/// Offsets that are likely to matter for a bitmap of `size` items: in it, about its end, and where
 /// arithmetic wraps.
-fn place(size: u64, granularity: u64) -> BoxedStrategy<u64> {
+fn offset(size: u64, granularity: u64) -> BoxedStrategy<u64> {
     let align = move |to: u64| (0..=size / to + 1).prop_map(move |n| n * to);
     prop_oneof![
         4 => 0..=size,
@@ -40,11 +40,11 @@ fn place(size: u64, granularity: u64) -> BoxedStrategy<u64> {
 }
 
 fn range(size: u64, granularity: u64) -> BoxedStrategy<Range<u64>> {
-    let place = move || place(size, granularity);
+    let offset = move || offset(size, granularity);
     prop_oneof![
-        1 => (place(), place()).prop_map(|(a, b)| a..b),
-        4 => (place(), place()).prop_map(|(a, b)| a.min(b)..a.max(b)),
-        4 => (place(), 0..granularity * 3).prop_map(|(a, n)| a..a.saturating_add(n)),
+        1 => (offset(), offset()).prop_map(|(a, b)| a..b),
+        4 => (offset(), offset()).prop_map(|(a, b)| a.min(b)..a.max(b)),
+        4 => (offset(), 0..granularity * 3).prop_map(|(a, n)| a..a.saturating_add(n)),
         1 => Just(0..size),
     ]
     .boxed()

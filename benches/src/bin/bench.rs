@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The commands behind `tools/bench`.
+//! The commands of `tools/bench`.
 //!
 //! `QDB_LIBRARY` and `QDB_ORACLE` name the two shared objects.
 

@@ -26,7 +26,7 @@ const COLOURS: [(f64, &str, &str); 9] = [
 const STYLE: &str = "\
 text{font:10px sans-serif;fill:#1f2328}
 .title{font-size:16px;font-weight:bold}
-.group{font-weight:bold}
+.operation{font-weight:bold}
 .note{font-size:11px}
 .small{font-size:8px}
 .page{fill:#ffffff}
@@ -58,7 +58,7 @@ const HEADINGS: i32 = 42;
 /// A line of the picture.
 enum Line<'a> {
     /// The operation of the lines that follow.
-    Group(&'a str),
+    Operation(&'a str),
     /// Cells at their densities' columns.
     Densities(&'a [Measured<'a>]),
     /// The names of the cells in the next line.
@@ -96,23 +96,23 @@ pub fn svg(rows: &[Row], sweep: &Sweep) -> String {
 
 fn lines<'a>(cells: &'a [Measured<'a>]) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
-    for group in cells.chunk_by(|a, b| a.row.operation.what == b.row.operation.what) {
-        lines.push(Line::Group(&group[0].row.operation.what));
-        if group[0].cell.column.is_none() {
-            lines.extend([Line::Names(group), Line::Singles(group)]);
+    for operation in cells.chunk_by(|a, b| a.row.operation.what == b.row.operation.what) {
+        lines.push(Line::Operation(&operation[0].row.operation.what));
+        if operation[0].cell.column.is_none() {
+            lines.extend([Line::Names(operation), Line::Singles(operation)]);
         } else {
-            lines.extend(group.chunk_by(|a, b| a.row.id == b.row.id).map(Line::Densities));
+            lines.extend(operation.chunk_by(|a, b| a.row.id == b.row.id).map(Line::Densities));
         }
     }
     lines
 }
 
-/// Two panels of about the same length; the second begins with a group.
+/// Two panels of about the same length; the second begins with an operation.
 fn split<'a, 'b>(lines: &'b [Line<'a>]) -> [&'b [Line<'a>]; 2] {
     let middle = lines.len() / 2;
-    let is_group = |line: &Line| matches!(line, Line::Group(_));
+    let is_operation = |line: &Line| matches!(line, Line::Operation(_));
     let start =
-        lines[middle..].iter().position(is_group).map_or(lines.len(), |index| middle + index);
+        lines[middle..].iter().position(is_operation).map_or(lines.len(), |index| middle + index);
     [&lines[..start], &lines[start..]]
 }
 
@@ -201,13 +201,13 @@ impl Drawing {
         for (index, line) in lines.iter().enumerate() {
             let y = TOP + HEADINGS + HEIGHT * index as i32;
             match line {
-                Line::Group(what) => self.text("group", "", (left, y + HEIGHT - 2), what),
+                Line::Operation(what) => self.text("operation", "", (left, y + HEIGHT - 2), what),
                 Line::Densities(cells) => {
                     self.text(
                         "",
                         " text-anchor=\"end\"",
                         (left + LABEL - 6, y + 9),
-                        &cells[0].row.place,
+                        &cells[0].row.content,
                     );
                     for cell in *cells {
                         let at =
@@ -222,7 +222,7 @@ impl Drawing {
                             "small",
                             " text-anchor=\"middle\"",
                             (middle, y + 10),
-                            &cell.row.place,
+                            &cell.row.content,
                         );
                     }
                 }

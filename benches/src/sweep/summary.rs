@@ -128,7 +128,7 @@ pub fn markdown(rows: &[Row], sweep: &Sweep) -> String {
             text,
             "| {} | {} | {} | {} | {} | {} | {} |",
             cell.row.operation.what,
-            cell.row.place,
+            cell.row.content,
             cell.cell.column.map_or(String::new(), heading),
             duration(times.qemu_ns),
             duration(times.ours_ns),

@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::place::{bits_for, Shape};
+use crate::position::{bits_for, Shape};
 use crate::runs::Runs;
 
 /// The most bits of a bitmap.

@@ -13,7 +13,7 @@ struct Actors {
     source: Target,
     /// A new source.
     make: Vec<Call>,
-    /// The source into itself: what it stores is put together anew.
+    /// The source into itself: what it stores is made anew.
     join: Call,
     /// An iterator at the start of a chunk.
     start: Vec<Call>,
