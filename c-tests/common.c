@@ -83,8 +83,10 @@ void expect_abort(void (*body)(void *), void *opaque, const char *pattern)
     char *text;
     int status = run_in_child(body, opaque, &text);
 
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT || !g_pattern_match_simple(pattern, text)) {
-        g_error("wait status 0x%x, stderr '%s'; expected SIGABRT and '%s'", (unsigned)status, text, pattern);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT ||
+        !g_pattern_match_simple(pattern, text)) {
+        g_error("wait status 0x%x, stderr '%s'; expected SIGABRT and '%s'", (unsigned)status, text,
+                pattern);
     }
     g_free(text);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Random operations at sizes around every boundary, all of it compared with the shadow after every step. */
+/*
+ * Random operations at sizes around every boundary, all of it compared with the shadow after every
+ * step.
+ */
 #include "hbitmap-tests.h"
 #include "shadow.h"
 

@@ -152,7 +152,9 @@ static void set_two_elem(void)
     }
 }
 
-/* Ranges of every kind: inside a word, to and from a boundary, over whole words, over whole chunks. */
+/*
+ * Ranges of every kind: inside a word, to and from a boundary, over whole words, over whole chunks.
+ */
 static void set_general(void)
 {
     Shadow s;

@@ -9,8 +9,8 @@
 #include "memory-tests.h"
 
 /*
- * Where every program gets huge pages, C's arrays have them too, and nothing could be learnt from the
- * bits.
+ * Where every program gets huge pages, C's arrays have them too, and nothing could be learnt from
+ * the bits.
  */
 static void no_huge_pages_for_all(void)
 {

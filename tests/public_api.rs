@@ -2,7 +2,8 @@
 //! The Rust API, through nothing but itself: `HBitmap` beside a `BTreeSet`, the states of
 //! `DirtyBitmap`, threads.
 #![cfg(feature = "standalone")]
-#![allow(clippy::single_range_in_vec_init)] // Areas are ranges, and lists of one area are just that.
+// Areas are ranges, and lists of one area are just that.
+#![allow(clippy::single_range_in_vec_init)]
 
 mod public_api {
     mod hbitmap;

@@ -126,8 +126,8 @@ unsafe fn some_items<const ADDRESS: usize>(next: Next, iter: &mut Iter) -> (u64,
     (sum, true)
 }
 
-/// Calls a function that does nothing, from each of the sixteen addresses; returns how many times. No
-/// iterator is faster.
+/// Calls a function that does nothing, from each of the sixteen addresses; no iterator is faster.
+/// Returns how many times.
 pub fn calls_of_nothing() -> usize {
     extern "C" fn nothing(_: *mut Iter) -> i64 {
         0

@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn shares() {
         let (mut waits, mut more) = (Histogram::default(), Histogram::default());
-        [20, 30, 2_000_000].map(|ns| waits.add(ns));
+        [20, 30, 2_000_000].into_iter().for_each(|ns| waits.add(ns));
         more.add(5_000_000);
         waits.merge(&more);
         assert_eq!(waits.share_from(1_000_000), 0.5);

@@ -89,7 +89,9 @@ fn measured_rows<'a>(
 fn machine(measured: &Rows) -> String {
     let machine = &measured.machine;
     format!(
-        "{} · Linux {} · {} · {} · QEMU {} · {} · medians by {}\n\nThe machine's limits over 32 MiB: memcpy {}, OR of two arrays with a popcount {}. A loop's call of a function that does nothing: {}.\n",
+        "{} · Linux {} · {} · {} · QEMU {} · {} · medians by {}\n\n\
+         The machine's limits over 32 MiB: memcpy {}, OR of two arrays with a popcount {}. \
+         A loop's call of a function that does nothing: {}.\n",
         machine.cpu,
         machine.kernel,
         machine.rustc,
@@ -105,7 +107,8 @@ fn machine(measured: &Rows) -> String {
 
 fn goals(known: &[Row], measured: &Rows) -> String {
     let mut text = String::from(
-        "| operation | id | QEMU C | ours | roaring | C ÷ ours | goal | ours ÷ limit | |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| operation | id | QEMU C | ours | roaring | C ÷ ours | goal | ours ÷ limit | |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     let mut ratios = Vec::new();
     let mut good = 0;
@@ -145,7 +148,8 @@ fn goals(known: &[Row], measured: &Rows) -> String {
 
 fn plain(known: &[Row], measured: &Rows, table: Table) -> String {
     let mut text = String::from(
-        "| operation | id | QEMU C | ours | roaring | C ÷ ours |\n| --- | --- | --- | --- | --- | --- |\n",
+        "| operation | id | QEMU C | ours | roaring | C ÷ ours |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
     );
     for (row, result) in measured_rows(known, measured, table) {
         let _ = writeln!(
@@ -164,7 +168,9 @@ fn plain(known: &[Row], measured: &Rows, table: Table) -> String {
 
 fn memory_table(results: &[MemoryResult]) -> String {
     let mut text = String::from(
-        "| bitmaps | held: C | held: ours | goal | peak: C | peak: ours | cleared, peak: C | cleared, peak: ours | cleared, held: C | cleared, held: ours |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| bitmaps | held: C | held: ours | goal | peak: C | peak: ours | cleared, peak: C \
+         | cleared, peak: ours | cleared, held: C | cleared, held: ours |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for result in results {
         let (c, ours) = (result.qemu, result.ours);
@@ -248,7 +254,8 @@ mod tests {
 
     #[test]
     fn only_the_marked_table_changes() {
-        let text = "a\n<!-- bench:x -->\nold\n<!-- bench:end -->\nb\n<!-- bench:y -->\nkept\n<!-- bench:end -->\n";
+        let text = "a\n<!-- bench:x -->\nold\n<!-- bench:end -->\n\
+                    b\n<!-- bench:y -->\nkept\n<!-- bench:end -->\n";
         let new = replace(text, "x", "new\n").expect("the mark is there");
         assert_eq!(new, text.replace("old", "new"));
         assert!(replace(text, "z", "").is_err());

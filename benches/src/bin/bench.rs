@@ -47,7 +47,11 @@ fn main() -> ExitCode {
                 .map_err(Into::into)
         }
         _ => {
-            eprintln!("usage: bench list | quick [FILTER...] | careful [FILTER...] | brief DIR | sweep DIR [FILTER...] | memory DIR | waits DIR | collect CRITERION DIR | report DIR DOCUMENT PICTURES");
+            eprintln!(
+                "usage: bench list | quick [FILTER...] | careful [FILTER...] | brief DIR \
+                 | sweep DIR [FILTER...] | memory DIR | waits DIR | collect CRITERION DIR \
+                 | report DIR DOCUMENT PICTURES"
+            );
             Ok(false)
         }
     };

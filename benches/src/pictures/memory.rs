@@ -44,8 +44,8 @@ fn panel(drawing: &mut Drawing, results: &[SizeResult], id: &str, up: Scale, end
         let x = across.at(point.disk as f64);
         drawing.text("note middle", x, BOTTOM + 18.0, &size(point.disk));
     }
-    let of: [(&str, fn(&SizeResult) -> u64); 2] = [("c", |it| it.qemu), ("ours", |it| it.ours)];
-    for (class, held) in of {
+    for (engine, class) in ["c", "ours"].into_iter().enumerate() {
+        let held = |point: &SizeResult| [point.qemu, point.ours][engine];
         let line: Vec<(f64, f64)> = points
             .iter()
             .map(|point| (across.at(point.disk as f64), up.at(held(point) as f64)))

@@ -121,7 +121,8 @@ pub fn markdown(rows: &[Row], sweep: &Sweep) -> String {
         machine.date,
         sentence(&cells)
     );
-    text += "| operation | content | bits in a chunk | QEMU C | ours | C ÷ ours | |\n| --- | --- | --- | --- | --- | --- | --- |\n";
+    text += "| operation | content | bits in a chunk | QEMU C | ours | C ÷ ours | |\n\
+             | --- | --- | --- | --- | --- | --- | --- |\n";
     for cell in worst(&cells).take(WORST) {
         let times = cell.result.times;
         let _ = writeln!(

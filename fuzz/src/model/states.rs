@@ -321,8 +321,10 @@ impl Model {
         }
         let (own, other) = (self.bitmap(dest).size, self.bitmap(src).size);
         if own != other {
-            let text =
-                format!("Bitmaps are of different sizes (destination size is {own}, source size is {other}) and can't be merged");
+            let text = format!(
+                "Bitmaps are of different sizes (destination size is {own}, source size is \
+                 {other}) and can't be merged"
+            );
             return returns(Outcome::Reported(0, report(errp, &[text.as_bytes()])));
         }
         let sizes_match = self.merge_internal(dest, src, backup)?;
