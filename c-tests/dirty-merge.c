@@ -49,8 +49,7 @@ static void all_pairs_of_states(void)
 }
 
 /*
- * The states that have no part in it, on either side, alone and with the others. Anonymous: see
- * below.
+ * The states that a merge ignores, in dest and in src, alone and together. Anonymous: see below.
  */
 static void all_states_of_one(void)
 {

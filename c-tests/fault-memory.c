@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Out of memory at every request in turn: the process ends by an abort with a message that says how
- * much was asked for. Never by a crash, and never does work go on with a bitmap that lacks
- * something.
+ * Out of memory at every request in turn: the process aborts with a message that names the size of
+ * the request. It never crashes, and never goes on with an incomplete bitmap.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -63,7 +63,7 @@ static void largest_size(void)
 
 /*
  * More bits than one word of the level over 2^33 of them stands for, in 1.25 GiB. 2^41 bits, the
- * most that may be, need 256 GiB: test-memory shows that they are asked for.
+ * most that may be, need 256 GiB: test-memory shows that they are requested.
  */
 #define MANY_BITS (UINT64_C(10) << 30)
 

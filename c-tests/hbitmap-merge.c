@@ -161,8 +161,8 @@ static void into_third(void)
         for (size_t b = 0; b < G_N_ELEMENTS(granularities); b++) {
             for (size_t r = 0; r < G_N_ELEMENTS(granularities); r++) {
                 /*
-                 * Two alike into one that differs: C copies words between arrays of different
-                 * lengths.
+                 * Two of one granularity into one of another: C copies words between arrays of
+                 * different lengths.
                  */
                 if (a == b && a != r && on_qemu()) {
                     continue;
@@ -229,8 +229,8 @@ static void edges_of_runs(void)
 }
 
 /*
- * What was merged from a coarser bitmap may be stored by whole groups of bits: changes that leave
- * them alike, and others.
+ * A merge from a coarser bitmap sets whole runs of bits. Then come changes that keep the runs
+ * whole, and others.
  */
 static void changes_afterwards(void)
 {

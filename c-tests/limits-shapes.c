@@ -10,8 +10,8 @@
 #include "limits-tests.h"
 
 /*
- * A bitmap takes memory for each bit. What has more bits than this, and may, is for test-memory,
- * which asks for it under a limit.
+ * A bitmap allocates memory for each bit. Larger ones that are allowed are for test-memory, which
+ * makes them under a limit.
  */
 #define MOST_BITS (UINT64_C(1) << 30)
 

@@ -206,8 +206,8 @@ static void check(Disk *disk)
 }
 
 /*
- * Threads work for a few milliseconds, and then it is looked whether anything is lost: soon,
- * because later writes hide it.
+ * Threads work for a few milliseconds, and then the logs are compared: soon, because later writes
+ * hide a lost one.
  */
 static void round_of_backups(Disk *disk, guint *writes, guint *backups)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory: when it is asked for, how much of it, and how many mappings. The measure of all is QEMU's
+ * Memory: when it is allocated, how much of it, and how many mappings. The measure of all is QEMU's
  * C.
  */
 #include <sys/prctl.h>

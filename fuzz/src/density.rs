@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A chunk that gets a number of bits in some way. What a bitmap holds and how it stores it part
-//! ways there: a chunk with one bit may have had a thousand, a full one may have become full bit by
+//! A chunk that gets a number of bits in some way. How a bitmap stores a chunk depends on its
+//! history: a chunk with one bit may have had a thousand, a full one may have become full bit by
 //! bit.
 
 use arbitrary::Arbitrary;
@@ -20,7 +20,7 @@ const CROWD: u64 = 200;
 pub enum Way {
     /// One by one in an empty chunk.
     Sets,
-    /// A crowd is set, then all but these reset, gap by gap.
+    /// Many bits are set, then all but these reset, gap by gap.
     CrowdReset,
     /// As before; the rest is reset bit by bit.
     CrowdResetByBit,
@@ -133,7 +133,7 @@ impl Chunk {
         Call::Comb { target: self.target, start, step, times, unit, dirty: false }
     }
 
-    /// The calls that bring the chunk to what is asked for.
+    /// The calls that give the chunk these bits.
     #[must_use]
     pub fn fill(self, fill: Fill) -> Vec<Call> {
         let Self { start, end, .. } = self;

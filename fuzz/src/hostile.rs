@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Deserialisation of bytes that nobody vouches for.
+//! Deserialisation of hostile bytes.
 
 use std::ptr::{null, null_mut};
 

@@ -91,7 +91,7 @@ pub enum HbOp {
 }
 
 /// A new HBitmap as large as one that lives, but of a granularity at least sixteen times as coarse,
-/// with a row of bits set, is merged into that one: a way to chunks stored by whole groups of bits,
+/// with a row of bits set, is merged into that one: a way to long runs of bits,
 /// which chance alone hardly finds.
 #[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
 pub struct FromCoarser {

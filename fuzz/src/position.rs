@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Numbers that a fuzzer draws, turned into items of a bitmap so that they meet where things
-//! happen: at the ends of words, of chunks and of the bitmap, and near each other.
+//! Numbers that a fuzzer draws, turned into items of a bitmap so that they meet at boundaries: at
+//! the ends of words, of chunks and of the bitmap, and near each other.
 
 use arbitrary::Arbitrary;
 
 use crate::model::Limits;
 
-/// Bits that this library stores in one piece; the boundaries deserve attention.
+/// Bits of a chunk of this library.
 pub const CHUNK: u64 = 32768;
 
 /// What a position is relative to.

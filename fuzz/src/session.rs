@@ -286,7 +286,7 @@ impl Session {
         if bits <= SMALL || turn && self.model.readable(target) {
             looks.push(Call::Sha256 { target });
         } else if let (true, Some(qemu)) = (with_qemu && bits <= HASHED, &mut self.qemu) {
-            // The model takes its time for this; its turn comes.
+            // The model is slow at this, so it is checked at intervals.
             let look = Call::Sha256 { target };
             let (got, other) = (self.ours.run(&look), qemu.run(&look));
             if got != other {
