@@ -61,7 +61,7 @@ static const ChunkViolation violations[] = {
     { "last-far", 512, UINT64_MAX - 1023, LAST_TEXT, ALWAYS_RUN },
     { "count", 0, 500, COUNT_TEXT, ALWAYS_RUN },
     { "count-second", 512, 513, COUNT_TEXT, ALWAYS_RUN },
-    /* The end wraps round to a place before the start. (The size of such a part is told: see hbitmap-serialize.c.) */
+    /* The end wraps round to a number before the start. (The size of such a part is returned: see hbitmap-serialize.c.) */
     { "wraps", 1024, UINT64_MAX - 511, LAST_TEXT, DIFF_UNDEFINED_IN_C },
 };
 

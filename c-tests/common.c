@@ -15,7 +15,7 @@ bool on_qemu(void)
 bool skipped_on_qemu(Difference difference)
 {
     static const char *const reasons[] = {
-        [DIFF_BITS_PAST_END] = "QEMU's C keeps deserialised bits behind the end",
+        [DIFF_BITS_PAST_END] = "QEMU's C keeps deserialised bits past the end",
         [DIFF_NEXT_ZERO_PAST_END] = "QEMU's C reads out of bounds in hbitmap_next_zero",
         [DIFF_LOCK_ORDER] = "QEMU's C deadlocks when two merges run in opposite directions",
         [DIFF_NULL_ENABLE] = "QEMU's C dies when NULL is enabled or disabled",
@@ -33,7 +33,7 @@ bool skipped_on_qemu(Difference difference)
     return true;
 }
 
-/* In the child: stderr goes to the pipe, and a death leaves no core file behind. */
+/* In the child: stderr goes to the pipe, and a death leaves no core file. */
 static G_NORETURN void die_or_survive(int pipe_end, void (*body)(void *), void *opaque)
 {
     struct rlimit no_core = { 0, 0 };
@@ -83,8 +83,10 @@ void expect_abort(void (*body)(void *), void *opaque, const char *pattern)
     char *text;
     int status = run_in_child(body, opaque, &text);
 
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT || !g_pattern_match_simple(pattern, text)) {
-        g_error("wait status 0x%x, stderr '%s'; expected SIGABRT and '%s'", (unsigned)status, text, pattern);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT ||
+        !g_pattern_match_simple(pattern, text)) {
+        g_error("wait status 0x%x, stderr '%s'; expected SIGABRT and '%s'", (unsigned)status, text,
+                pattern);
     }
     g_free(text);
 }

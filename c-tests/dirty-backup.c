@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Transactions: clear and merge with a backup, undone in reverse order, as QEMU's blockdev does on failure. */
+/*
+ * Transactions: clear and merge with a backup, undone in reverse order, as QEMU's blockdev does on
+ * failure.
+ */
 #include "dirty-tests.h"
 #include "node.h"
 

@@ -40,7 +40,8 @@ static void create_granularities(void)
     BlockDriverState *bs = qdb_node_new(GIB, 0, NULL);
 
     for (int shift = 9; shift < 32; shift++) {
-        BdrvDirtyBitmap *bitmap = bdrv_create_dirty_bitmap(bs, UINT32_C(1) << shift, NULL, &error_abort);
+        BdrvDirtyBitmap *bitmap =
+            bdrv_create_dirty_bitmap(bs, UINT32_C(1) << shift, NULL, &error_abort);
 
         g_assert_cmpuint(bdrv_dirty_bitmap_granularity(bitmap), ==, UINT32_C(1) << shift);
         bdrv_set_dirty_bitmap(bitmap, GIB - 1, 1);
@@ -86,7 +87,9 @@ static void create_names(void)
 /* A name is any bytes but NUL: also some that are no UTF-8. */
 static void create_strange_names(void)
 {
-    static const char *const names[] = { "\xff\xfe", "a b", "%s%n", "\n", "\xc3\x28", "\xe2\x82\xac" };
+    static const char *const names[] = {
+        "\xff\xfe", "a b", "%s%n", "\n", "\xc3\x28", "\xe2\x82\xac"
+    };
     BlockDriverState *bs = qdb_node_new(MIB, 0, NULL);
 
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
@@ -141,7 +144,8 @@ static void create_length_fails(void)
     BlockDriverState *bs = qdb_node_new(-ENOMEDIUM, 0, NULL);
 
     for (size_t i = 0; i < G_N_ELEMENTS(errors); i++) {
-        char *message = g_strdup_printf("could not get length of device: %s", g_strerror(errors[i]));
+        char *message =
+            g_strdup_printf("could not get length of device: %s", g_strerror(errors[i]));
         Error *err = NULL;
 
         qdb_node_set_length(bs, -errors[i]);
@@ -201,9 +205,9 @@ static void default_granularity(void)
         int64_t cluster_size;
         uint32_t granularity;
     } cases[] = {
-        { 0, 65536 },      { -1, 65536 },      { 1, 4096 },         { 512, 4096 },      { 4096, 4096 },
-        { 8192, 8192 },    { 16384, 16384 },   { 32768, 32768 },    { 65536, 65536 },   { 131072, 65536 },
-        { 2097152, 65536 },
+        { 0, 65536 },     { -1, 65536 },     { 1, 4096 },        { 512, 4096 },
+        { 4096, 4096 },   { 8192, 8192 },    { 16384, 16384 },   { 32768, 32768 },
+        { 65536, 65536 }, { 131072, 65536 }, { 2097152, 65536 },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {

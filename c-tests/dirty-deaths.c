@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The other half of dirty-states.c: what a bitmap in each combination of states does not survive. */
+/*
+ * The other half of dirty-states.c: what a bitmap in each combination of states does not survive.
+ */
 #include "dirty-tests.h"
 #include "node.h"
 
@@ -73,7 +75,8 @@ static void do_set_inconsistent(void *opaque)
 #define NOT_BUSY "!bdrv_dirty_bitmap_busy(bitmap)"
 #define NO_SUCCESSOR "!bdrv_dirty_bitmap_has_successor(bitmap)"
 
-static void expect_death(Doomed *doomed, void (*body)(void *), const char *function, const char *condition)
+static void expect_death(Doomed *doomed, void (*body)(void *), const char *function,
+                         const char *condition)
 {
     char *pattern = g_strdup_printf("*%s: Assertion `%s' failed.*", function, condition);
 
@@ -85,7 +88,9 @@ static void every_death(void)
 {
     for (unsigned state = 0; state < STATE_COMBINATIONS; state++) {
         Doomed d;
-        const char *in_use = state & STATE_BUSY ? NOT_BUSY : state & STATE_SUCCESSOR ? NO_SUCCESSOR : NULL;
+        const char *in_use = state & STATE_BUSY        ? NOT_BUSY
+                             : state & STATE_SUCCESSOR ? NO_SUCCESSOR
+                                                       : NULL;
 
         /* Storing has no part in it. */
         if (state & STATE_SKIP_STORE) {
@@ -111,7 +116,8 @@ static void every_death(void)
                 expect_death(&d, do_release_named, "bdrv_release_dirty_bitmap_locked", in_use);
             }
         }
-        expect_death(&d, do_set_inconsistent, "bdrv_dirty_bitmap_set_inconsistent", "bitmap->persistent == true");
+        expect_death(&d, do_set_inconsistent, "bdrv_dirty_bitmap_set_inconsistent",
+                     "bitmap->persistent == true");
         node_discard(d.bs);
     }
 }
@@ -152,8 +158,9 @@ static void unlock_not_held(void)
     d.bs = qdb_node_new(SIZE, 0, "node");
     d.bitmap = bitmap_new(d.bs, "b", GRANULARITY, DIRTY, 0);
     for (size_t i = 0; i < G_N_ELEMENTS(bodies); i++) {
-        expect_abort(bodies[i], &d,
-                     "*bdrv_dirty_bitmap_unlock: the node's bitmaps are not locked by this thread*");
+        expect_abort(
+            bodies[i], &d,
+            "*bdrv_dirty_bitmap_unlock: the node's bitmaps are not locked by this thread*");
     }
     node_discard(d.bs);
 }

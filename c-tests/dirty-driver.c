@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The three questions that a node passes on to its driver: may bitmaps be stored, may this one, remove that one. */
+/*
+ * The three questions that a node passes on to its driver: may bitmaps be stored, may this one,
+ * remove that one.
+ */
 #include "dirty-tests.h"
 #include "node.h"
 
@@ -25,7 +28,8 @@ static bool driver_supports(BlockDriverState *bs, void *opaque)
     return d->answer;
 }
 
-static bool driver_can_store(BlockDriverState *bs, const char *name, uint32_t granularity, void *opaque, Error **errp)
+static bool driver_can_store(BlockDriverState *bs, const char *name, uint32_t granularity,
+                             void *opaque, Error **errp)
 {
     Driver *d = opaque;
 
@@ -65,8 +69,8 @@ static void no_driver(void)
 
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
         BlockDriverState *bs = qdb_node_new(MIB, 0, names[i]);
-        char *message = g_strdup_printf("Can't store persistent bitmaps to %s: %s", names[i] ? names[i] : "",
-                                        g_strerror(ENOMEDIUM));
+        char *message = g_strdup_printf("Can't store persistent bitmaps to %s: %s",
+                                        names[i] ? names[i] : "", g_strerror(ENOMEDIUM));
         Error *err = NULL;
 
         g_assert_false(bdrv_supports_persistent_dirty_bitmap(bs));
@@ -86,7 +90,8 @@ static void no_driver(void)
 static void driver_without_functions(void)
 {
     BlockDriverState *bs = qdb_node_new(MIB, 0, "raw");
-    char *message = g_strdup_printf("Can't store persistent bitmaps to raw: %s", g_strerror(ENOTSUP));
+    char *message =
+        g_strdup_printf("Can't store persistent bitmaps to raw: %s", g_strerror(ENOTSUP));
     Error *err = NULL;
 
     qdb_node_set_driver(bs, &bare, NULL);
@@ -139,7 +144,8 @@ static void driver_with_some_functions(void)
     static const QdbDriver partial = { .supports_persistent = driver_supports };
     BlockDriverState *bs = qdb_node_new(MIB, 0, "part");
     Driver d = { .bs = bs, .answer = true };
-    char *message = g_strdup_printf("Can't store persistent bitmaps to part: %s", g_strerror(ENOTSUP));
+    char *message =
+        g_strdup_printf("Can't store persistent bitmaps to part: %s", g_strerror(ENOTSUP));
     Error *err = NULL;
 
     qdb_node_set_driver(bs, &partial, &d);

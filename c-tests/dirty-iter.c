@@ -76,7 +76,8 @@ static void several(void)
     for (size_t i = 0; i < G_N_ELEMENTS(iters); i++) {
         iters[i] = bdrv_dirty_iter_new(bitmap);
         for (size_t k = 0; k <= i; k++) {
-            g_assert_cmpint(next(bitmap, iters[k]), ==, i - k < 3 ? (int64_t)(i - k) * GRANULARITY : -1);
+            g_assert_cmpint(next(bitmap, iters[k]), ==,
+                            i - k < 3 ? (int64_t)(i - k) * GRANULARITY : -1);
         }
     }
     /* In any order; the bitmap can be truncated and released when the last is gone. */
@@ -110,8 +111,8 @@ static void changes(void)
 }
 
 /*
- * A merge in place whose source has one bit left of two hundred, and that one is set here already. Nothing is added,
- * so the iterator returns all the rest.
+ * A merge in place whose source has one bit left of two hundred, and that one is set here already.
+ * Nothing is added, so the iterator returns all the rest.
  */
 static void merge_adds_nothing(void)
 {
@@ -139,7 +140,9 @@ static void merge_adds_nothing(void)
     node_discard(bs);
 }
 
-/* The iterator walks what the bitmap holds now, also when its HBitmap was taken away and replaced. */
+/*
+ * The iterator walks what the bitmap holds now, also when its HBitmap was taken away and replaced.
+ */
 static void content_replaced(void)
 {
     BlockDriverState *bs;

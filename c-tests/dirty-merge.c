@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* bdrv_merge_dirty_bitmap and bdrv_dirty_bitmap_merge_internal: states x granularities x nodes x backup x lock. */
+/*
+ * bdrv_merge_dirty_bitmap and bdrv_dirty_bitmap_merge_internal: states x granularities x nodes x
+ * backup x lock.
+ */
 #include "dirty-tests.h"
 #include "merge-case.h"
 
@@ -31,7 +34,8 @@ static void run_states(unsigned dest_state, unsigned src_state, bool with_deaths
 
 static void all_pairs_of_states(void)
 {
-    static const unsigned states[] = { STATE_BUSY, STATE_READONLY, STATE_INCONSISTENT, STATE_DISABLED };
+    static const unsigned states[] = { STATE_BUSY, STATE_READONLY, STATE_INCONSISTENT,
+                                       STATE_DISABLED };
 
     for (unsigned pair = 0; pair < 256; pair++) {
         unsigned dest = 0, src = 0;
@@ -44,7 +48,9 @@ static void all_pairs_of_states(void)
     }
 }
 
-/* The states that have no part in it, on either side, alone and with the others. Anonymous: see below. */
+/*
+ * The states that a merge ignores, in dest and in src, alone and together. Anonymous: see below.
+ */
 static void all_states_of_one(void)
 {
     for (unsigned state = 0; state < STATE_ANONYMOUS; state++) {
@@ -65,7 +71,8 @@ static void anonymous(void)
     g_assert_cmpint(bdrv_get_dirty_count(dest), ==, 2048);
     bdrv_dirty_bitmap_set_busy(src, true);
     g_assert_false(bdrv_merge_dirty_bitmap(dest, src, NULL, &err));
-    expect_error(&err, "Bitmap '(null)' is currently in use by another operation and cannot be used", NULL);
+    expect_error(
+        &err, "Bitmap '(null)' is currently in use by another operation and cannot be used", NULL);
     bdrv_dirty_bitmap_set_readonly(dest, true);
     g_assert_false(bdrv_merge_dirty_bitmap(dest, src, NULL, &err));
     expect_error(&err, "Bitmap '(null)' is readonly and cannot be modified", NULL);
@@ -100,8 +107,12 @@ static void with_itself(void)
     for (unsigned state = 0; state < STATE_SUCCESSOR; state++) {
         for (int bits = 0; bits < 2 * HOW_COUNT; bits++) {
             const Case c = {
-                .dest_state = state, .src_state = state, .dest_granularity = 2048, .src_granularity = 2048,
-                .with_backup = bits & 1, .how = bits / 2,
+                .dest_state = state,
+                .src_state = state,
+                .dest_granularity = 2048,
+                .src_granularity = 2048,
+                .with_backup = bits & 1,
+                .how = bits / 2,
             };
             BlockDriverState *bs = qdb_node_new(SIZE, 0, NULL);
             BdrvDirtyBitmap *bitmap = bitmap_new(bs, "dest", 2048, 5000, state);
@@ -149,19 +160,22 @@ static void different_sizes(void)
         qdb_node_set_length(bs, 2 * MIB);
         src = bitmap_new(other, "src", 4096, 8192, 0);
         g_assert_false(bdrv_merge_dirty_bitmap(dest, src, backup_arg, &err));
-        expect_error(&err,
-                     "Bitmaps are of different sizes (destination size is 1048576, source size is 2097152) "
-                     "and can't be merged",
-                     NULL);
+        expect_error(
+            &err,
+            "Bitmaps are of different sizes (destination size is 1048576, source size is 2097152) "
+            "and can't be merged",
+            NULL);
         g_assert_false(bdrv_merge_dirty_bitmap(src, dest, backup_arg, &err));
-        expect_error(&err,
-                     "Bitmaps are of different sizes (destination size is 2097152, source size is 1048576) "
-                     "and can't be merged",
-                     NULL);
+        expect_error(
+            &err,
+            "Bitmaps are of different sizes (destination size is 2097152, source size is 1048576) "
+            "and can't be merged",
+            NULL);
         /* The states are looked at first. */
         bdrv_dirty_bitmap_set_busy(src, true);
         g_assert_false(bdrv_merge_dirty_bitmap(dest, src, backup_arg, &err));
-        expect_error(&err, "Bitmap 'src' is currently in use by another operation and cannot be used", NULL);
+        expect_error(
+            &err, "Bitmap 'src' is currently in use by another operation and cannot be used", NULL);
         g_assert_null(backup);
         g_assert_cmpint(bdrv_get_dirty_count(dest), ==, 4096);
         g_assert_cmpint(bdrv_get_dirty_count(src), ==, 8192);

@@ -21,7 +21,8 @@ static void write_to_several(void)
     BlockDriverState *bs = qdb_node_new(SIZE, 0, NULL);
     BlockDriverState *other = qdb_node_new(SIZE, 0, NULL);
     BdrvDirtyBitmap *fine = bitmap_new(bs, "fine", 512, 0, 0);
-    BdrvDirtyBitmap *coarse = bitmap_new(bs, "coarse", 2 * GRANULARITY, 0, STATE_BUSY | STATE_PERSISTENT);
+    BdrvDirtyBitmap *coarse =
+        bitmap_new(bs, "coarse", 2 * GRANULARITY, 0, STATE_BUSY | STATE_PERSISTENT);
     BdrvDirtyBitmap *off = bitmap_new(bs, "off", GRANULARITY, 0, STATE_DISABLED | STATE_READONLY);
     BdrvDirtyBitmap *anonymous = bitmap_new(bs, NULL, GRANULARITY, 0, STATE_ANONYMOUS);
     BdrvDirtyBitmap *elsewhere = bitmap_new(other, "fine", GRANULARITY, 0, 0);
@@ -57,7 +58,8 @@ static void truncate_all(void)
     BlockDriverState *bs = qdb_node_new(SIZE, 0, NULL);
     BlockDriverState *other = qdb_node_new(SIZE, 0, NULL);
     BdrvDirtyBitmap *fine = bitmap_new(bs, "fine", 512, SIZE, 0);
-    BdrvDirtyBitmap *coarse = bitmap_new(bs, "coarse", 2 * GRANULARITY, SIZE, STATE_DISABLED | STATE_READONLY);
+    BdrvDirtyBitmap *coarse =
+        bitmap_new(bs, "coarse", 2 * GRANULARITY, SIZE, STATE_DISABLED | STATE_READONLY);
     BdrvDirtyBitmap *anonymous = bitmap_new(bs, NULL, GRANULARITY, 0, STATE_ANONYMOUS);
     BdrvDirtyBitmap *elsewhere = bitmap_new(other, "fine", GRANULARITY, SIZE, STATE_BUSY);
 
@@ -83,7 +85,10 @@ static void truncate_all(void)
     node_discard(other);
 }
 
-/* Only a bitmap that is created later takes the node's new length; the others wait for the truncate. */
+/*
+ * Only a bitmap that is created later takes the node's new length; the others wait for the
+ * truncate.
+ */
 static void length_changes(void)
 {
     BlockDriverState *bs = qdb_node_new(SIZE, 0, NULL);

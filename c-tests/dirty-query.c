@@ -81,7 +81,10 @@ static void query_is_a_copy(void)
     qdb_dirty_info_list_free(list);
 }
 
-/* QAPI's generated layout in QEMU 10.0: a caller that was compiled against it reads the right fields. */
+/*
+ * QAPI's generated layout in QEMU 10.0: a caller that was compiled against it reads the right
+ * fields.
+ */
 static void query_layout(void)
 {
     g_assert_cmpuint(sizeof(BlockDirtyInfo), ==, 32);

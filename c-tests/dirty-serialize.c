@@ -14,8 +14,10 @@ static void alignment_and_coverage(void)
         g_assert_cmpuint(bdrv_dirty_bitmap_serialization_align(bitmap), ==, 64 * granularity);
         g_assert_cmpuint(bdrv_dirty_bitmap_serialization_coverage(0, bitmap), ==, 0);
         g_assert_cmpuint(bdrv_dirty_bitmap_serialization_coverage(8, bitmap), ==, 64 * granularity);
-        g_assert_cmpuint(bdrv_dirty_bitmap_serialization_coverage(65536, bitmap), ==, 8 * 65536 * granularity);
-        g_assert_cmpuint(bdrv_dirty_bitmap_serialization_coverage(1 << 21, bitmap), ==, (granularity << 21) * 8);
+        g_assert_cmpuint(bdrv_dirty_bitmap_serialization_coverage(65536, bitmap), ==,
+                         8 * 65536 * granularity);
+        g_assert_cmpuint(bdrv_dirty_bitmap_serialization_coverage(1 << 21, bitmap), ==,
+                         (granularity << 21) * 8);
         bdrv_release_dirty_bitmap(bitmap);
     }
     node_discard(bs);
@@ -49,12 +51,14 @@ static void send_and_receive(void)
         for (int n = 0; n < 60; n++) {
             int64_t at = (int64_t)random_below((uint64_t)size);
 
-            bdrv_set_dirty_bitmap(src, at, 1 + (int64_t)random_below((uint64_t)MIN(size - at, 20000)));
+            bdrv_set_dirty_bitmap(src, at,
+                                  1 + (int64_t)random_below((uint64_t)MIN(size - at, 20000)));
         }
         for (uint64_t at = 0; at < (uint64_t)size; at += chunk) {
             uint64_t count = MIN(chunk, (uint64_t)size - at);
 
-            g_assert_cmpuint(bdrv_dirty_bitmap_serialization_size(src, at, count), <=, sizeof(buffer));
+            g_assert_cmpuint(bdrv_dirty_bitmap_serialization_size(src, at, count), <=,
+                             sizeof(buffer));
             bdrv_dirty_bitmap_serialize_part(src, buffer, at, count);
             bdrv_dirty_bitmap_deserialize_part(dest, buffer, at, count, false);
         }
@@ -91,7 +95,7 @@ static void zeroes_and_ones(void)
     node_discard(bs);
 }
 
-/* A hostile image: ones in the last word behind the end of the disk. */
+/* A hostile image: ones in the last word, past the end of the disk. */
 static void past_the_end(void)
 {
     BlockDriverState *bs;

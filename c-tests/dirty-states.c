@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Every state, and every combination of states, against every function: what it answers or refuses. */
+/*
+ * Every state, and every combination of states, against every function: what it answers or refuses.
+ */
 #include "dirty-tests.h"
 #include "node.h"
 
@@ -16,13 +18,15 @@ static void expect_content(BdrvDirtyBitmap *bitmap, const char *picture)
 }
 
 /* The message of bdrv_dirty_bitmap_check, NULL if the bitmap passes. */
-static char *check_message(const BdrvDirtyBitmap *bitmap, unsigned state, uint32_t flags, const char **hint)
+static char *check_message(const BdrvDirtyBitmap *bitmap, unsigned state, uint32_t flags,
+                           const char **hint)
 {
     const char *name = bitmap_display_name(bitmap);
 
     *hint = NULL;
     if ((flags & BDRV_BITMAP_BUSY) && (state & STATE_BUSY)) {
-        return g_strdup_printf("Bitmap '%s' is currently in use by another operation and cannot be used", name);
+        return g_strdup_printf(
+            "Bitmap '%s' is currently in use by another operation and cannot be used", name);
     }
     if ((flags & BDRV_BITMAP_RO) && (state & STATE_READONLY)) {
         return g_strdup_printf("Bitmap '%s' is readonly and cannot be modified", name);
@@ -58,7 +62,8 @@ static void test_flags(BdrvDirtyBitmap *bitmap, unsigned state)
 
     g_assert_cmpint(bdrv_dirty_bitmap_readonly(bitmap), ==, !!(state & STATE_READONLY));
     g_assert_cmpint(bdrv_dirty_bitmap_inconsistent(bitmap), ==, !!(state & STATE_INCONSISTENT));
-    g_assert_cmpint(bdrv_dirty_bitmap_get_persistence(bitmap), ==, persistent && !(state & STATE_SKIP_STORE));
+    g_assert_cmpint(bdrv_dirty_bitmap_get_persistence(bitmap), ==,
+                    persistent && !(state & STATE_SKIP_STORE));
     g_assert_cmpint(bdrv_dirty_bitmap_has_successor(bitmap), ==, !!(state & STATE_SUCCESSOR));
     g_assert_cmpint(bdrv_dirty_bitmap_enabled(bitmap), ==, state_enabled(state));
     g_assert_cmpstr(bdrv_dirty_bitmap_name(bitmap), ==, state & STATE_ANONYMOUS ? NULL : "state");
@@ -101,7 +106,7 @@ static void test_deserialize(BdrvDirtyBitmap *bitmap)
 
     bdrv_dirty_bitmap_deserialize_zeroes(bitmap, 0, (uint64_t)SIZE, true);
     expect_content(bitmap, "0000000000000000");
-    /* 16 groups do not fill a word: QEMU's C would keep ones behind the end (DIFF_BITS_PAST_END). */
+    /* 16 groups do not fill a word: QEMU's C would keep ones past the end (DIFF_BITS_PAST_END). */
     if (!on_qemu()) {
         bdrv_dirty_bitmap_deserialize_ones(bitmap, 0, (uint64_t)SIZE, false);
         bdrv_dirty_bitmap_deserialize_finish(bitmap);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Successors: a job freezes a bitmap, writes go to its successor, and in the end one of the two goes on. */
+/*
+ * Successors: a job freezes a bitmap, writes go to its successor, and in the end one of the two
+ * goes on.
+ */
 #include "dirty-tests.h"
 #include "node.h"
 
@@ -20,7 +23,8 @@ static void create(void)
 {
     for (int disabled = 0; disabled < 2; disabled++) {
         BlockDriverState *bs = qdb_node_new(SIZE, 0, NULL);
-        BdrvDirtyBitmap *parent = bitmap_new(bs, "p", GRANULARITY, GRANULARITY, disabled ? STATE_DISABLED : 0);
+        BdrvDirtyBitmap *parent =
+            bitmap_new(bs, "p", GRANULARITY, GRANULARITY, disabled ? STATE_DISABLED : 0);
         BdrvDirtyBitmap *child;
 
         g_assert_cmpint(bdrv_dirty_bitmap_create_successor(parent, &error_abort), ==, 0);
@@ -58,12 +62,16 @@ static void create_fails(void)
     node_discard(bs);
 }
 
-/* The backup succeeded: the successor takes over name and persistence; the old content has been backed up. */
+/*
+ * The backup succeeded: the successor takes over name and persistence; the old content has been
+ * backed up.
+ */
 static void abdicate(void)
 {
     for (int persistent = 0; persistent < 2; persistent++) {
         BlockDriverState *bs = qdb_node_new(SIZE, 0, NULL);
-        BdrvDirtyBitmap *parent = bitmap_new(bs, "p", GRANULARITY, GRANULARITY, persistent ? STATE_PERSISTENT : 0);
+        BdrvDirtyBitmap *parent =
+            bitmap_new(bs, "p", GRANULARITY, GRANULARITY, persistent ? STATE_PERSISTENT : 0);
         BdrvDirtyBitmap *other = bitmap_new(bs, "other", GRANULARITY, 0, 0);
         const char *name = bdrv_dirty_bitmap_name(parent);
         BdrvDirtyBitmap *child;
@@ -95,7 +103,8 @@ static void reclaim(void)
 {
     for (int locked = 0; locked < 2; locked++) {
         BlockDriverState *bs = qdb_node_new(SIZE, 0, NULL);
-        BdrvDirtyBitmap *parent = bitmap_new(bs, "p", GRANULARITY, 2 * GRANULARITY, STATE_PERSISTENT);
+        BdrvDirtyBitmap *parent =
+            bitmap_new(bs, "p", GRANULARITY, 2 * GRANULARITY, STATE_PERSISTENT);
 
         bdrv_dirty_bitmap_create_successor(parent, &error_abort);
         bdrv_set_dirty(bs, GRANULARITY, GRANULARITY);
@@ -126,7 +135,8 @@ static void reclaim_takes_the_successors_state(void)
     for (int before = 0; before < 2; before++) {
         for (int after = 0; after < 2; after++) {
             BlockDriverState *bs = qdb_node_new(SIZE, 0, NULL);
-            BdrvDirtyBitmap *parent = bitmap_new(bs, "p", GRANULARITY, 0, before ? 0 : STATE_DISABLED);
+            BdrvDirtyBitmap *parent =
+                bitmap_new(bs, "p", GRANULARITY, 0, before ? 0 : STATE_DISABLED);
             BdrvDirtyBitmap *child;
 
             bdrv_dirty_bitmap_create_successor(parent, &error_abort);
@@ -196,7 +206,10 @@ static void expect_groups(BdrvDirtyBitmap *bitmap, unsigned groups)
     g_assert_cmpint(bdrv_get_dirty_count(bitmap), ==, __builtin_popcount(groups) * GRANULARITY);
 }
 
-/* Random writes, freezes, failures and successes of a job, against two words that say what must be where. */
+/*
+ * Random writes, freezes, failures and successes of a job, against two words that say what must be
+ * where.
+ */
 static void nothing_is_lost(void)
 {
     BlockDriverState *bs = qdb_node_new(SIZE, 0, NULL);

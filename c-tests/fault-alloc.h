@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An allocator that refuses. Linked into a program, its malloc stands before that of the C library for the whole
- * process, the shared library under test included; it passes on what it does not refuse.
+ * An allocator that refuses. Linked into a program, its malloc stands before that of the C library
+ * for the whole process, the shared library under test included; it passes on what it does not
+ * refuse.
  */
 #ifndef C_TESTS_FAULT_ALLOC_H
 #define C_TESTS_FAULT_ALLOC_H
@@ -17,10 +18,13 @@ typedef struct FaultReport {
     size_t bytes;
 } FaultReport;
 
-/* Where all is told from now on: memory that a parent process may share. */
+/* Where all requests are recorded from now on: memory that a parent process may share. */
 void fault_report_to(FaultReport *report);
 
-/* From now on requests are counted; the @nth (1: the next one) is refused, and with @onwards all that follow. 0: none. */
+/*
+ * From now on requests are counted; the @nth (1: the next one) is refused, and with @onwards all
+ * that follow. 0: none.
+ */
 void fault_arm(uint64_t nth, bool onwards);
 
 /* Nothing is refused or counted any more. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A fork in the middle: parent and child go on, each with bitmaps of its own, and both get what they would have got alone.
- * QEMU forks helpers; a child may make any call, because no lock of the library is left behind by a thread that it lacks.
+ * A fork in the middle: parent and child go on, each with bitmaps of its own, and both get what
+ * they would have got alone. QEMU forks helpers; a child may make any call, because no thread that
+ * it lacks can hold a lock of the library.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -16,14 +17,18 @@
 #define STEPS 4000
 #define SUMS 4
 
-/* HBitmaps of two granularities, and two bitmaps on a node, with an iterator in the middle of each kind. */
+/*
+ * HBitmaps of two granularities, and two bitmaps on a node, with an iterator in the middle of each
+ * kind.
+ */
 typedef struct World {
     HBitmap *fine, *coarse;
     HBitmapIter iter;
     BlockDriverState *bs;
     BdrvDirtyBitmap *a, *b;
     BdrvDirtyBitmapIter *dirty_iter;
-    uint64_t random; /* state of a generator of its own: what comes next does not depend on who asks */
+    uint64_t
+        random; /* state of a generator of its own: what comes next does not depend on who asks */
 } World;
 
 typedef struct Digest {
@@ -211,7 +216,10 @@ static void one_thread(void)
     forked(false);
 }
 
-/* The thread that forks holds a node's lock: parent and children have it, and each lets go of its own. */
+/*
+ * The thread that forks holds a node's lock: parent and children have it, and each lets go of its
+ * own.
+ */
 static void lock_held(void)
 {
     forked(true);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Out of memory at every request in turn: the process ends by an abort with a message that says how much was asked for.
- * Never by a crash, and never does work go on with a bitmap that lacks something.
+ * Out of memory at every request in turn: the process aborts with a message that names the size of
+ * the request. It never crashes, and never goes on with an incomplete bitmap.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -34,9 +34,9 @@ static void play(void *opaque)
 
 static char *describe(const Attempt *attempt, int status, const char *text)
 {
-    return g_strdup_printf("request %" PRIu64 "%s, %s of %zu bytes: wait status 0x%x, stderr '%s'", attempt->nth,
-                           attempt->onwards ? " and all behind it" : "", attempt->report->call, attempt->report->bytes,
-                           (unsigned)status, text);
+    return g_strdup_printf("request %" PRIu64 "%s, %s of %zu bytes: wait status 0x%x, stderr '%s'",
+                           attempt->nth, attempt->onwards ? " and all after it" : "",
+                           attempt->report->call, attempt->report->bytes, (unsigned)status, text);
 }
 
 /* Rust's words, or those of the parts that use malloc themselves. */
@@ -47,10 +47,11 @@ static bool says_out_of_memory(const Attempt *attempt, const char *text)
     char *c = g_strdup_printf("*out of memory: failed to allocate %zu bytes*", report->bytes);
     /* After a refused write filter the next request is the one that ends the process. */
     bool any = attempt->onwards && strcmp(report->call, "calloc") == 0;
-    bool said = g_pattern_match_simple(any ? "*memory allocation of * bytes failed*" : rust, text) ||
-                g_pattern_match_simple(c, text) ||
-                /* The C library's own, for a thread that reads without the lock for the first time. */
-                g_pattern_match_simple("*failed to register TLS destructor: out of memory*", text);
+    bool said =
+        g_pattern_match_simple(any ? "*memory allocation of * bytes failed*" : rust, text) ||
+        g_pattern_match_simple(c, text) ||
+        /* The C library's own, for a thread that reads without the lock for the first time. */
+        g_pattern_match_simple("*failed to register TLS destructor: out of memory*", text);
 
     g_free(rust);
     g_free(c);
@@ -68,7 +69,8 @@ static bool attempt_once(Attempt *attempt)
     status = run_in_child(play, attempt, &text);
     refused = attempt->report->refused > 0;
     if (refused) {
-        good = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && says_out_of_memory(attempt, text);
+        good =
+            WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && says_out_of_memory(attempt, text);
         if (!good && status == 0 && strcmp(attempt->report->call, "calloc") == 0) {
             /* A write filter is a convenience: a node does without, and the results were right. */
             good = true;
@@ -110,7 +112,7 @@ static void every_request(gconstpointer data)
         }
     }
     g_assert_false(attempt_once(&attempt));
-    g_test_message("%" PRIu64 " requests, each refused alone and with all behind it", requests);
+    g_test_message("%" PRIu64 " requests, each refused alone and with all after it", requests);
     munmap(attempt.report, sizeof(*attempt.report));
 }
 

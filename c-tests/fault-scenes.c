@@ -15,7 +15,8 @@ static void check(bool good, const char *what)
     if (!good) {
         static const char text[] = "wrong: ";
 
-        if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0 || write(STDERR_FILENO, what, strlen(what)) < 0) {
+        if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ||
+            write(STDERR_FILENO, what, strlen(what)) < 0) {
             _exit(SCENE_WRONG + 1);
         }
         _exit(SCENE_WRONG);
@@ -118,7 +119,8 @@ static void serialisation(void)
 {
     const uint64_t size = (uint64_t)(20 * CHUNK + 3);
     HBitmap *from = hbitmap_alloc(size, 0), *to = hbitmap_alloc(size, 0);
-    static uint8_t buffer[(20 * CHUNK / 64 + 1) * 8]; /* not the allocator's: it is the library's requests that count */
+    static uint8_t buffer[(20 * CHUNK / 64 + 1) *
+                          8]; /* not the allocator's: it is the library's requests that count */
     char *sums[2];
 
     comb(from, 10, 300);
@@ -182,7 +184,7 @@ static void node_life(void)
 }
 
 const Scene fault_scenes[] = {
-    { "densities", densities },     { "large-pieces", large_pieces },   { "truncation", truncation },
-    { "merges", merges },           { "serialisation", serialisation }, { "node", node_life },
+    { "densities", densities }, { "large-pieces", large_pieces },   { "truncation", truncation },
+    { "merges", merges },       { "serialisation", serialisation }, { "node", node_life },
 };
 const unsigned fault_scene_count = G_N_ELEMENTS(fault_scenes);

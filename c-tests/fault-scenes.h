@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Pieces of work that take memory in every way the library does, each with its results checked. They run in a child
- * whose allocator refuses, so they use nothing of GLib; a wrong result ends the child with SCENE_WRONG.
+ * Work that allocates in every way the library does, each with its results checked.
+ * They run in a child whose allocator refuses, so they use nothing of GLib; a wrong result ends the
+ * child with SCENE_WRONG.
  */
 #ifndef C_TESTS_FAULT_SCENES_H
 #define C_TESTS_FAULT_SCENES_H

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* HBitmapIter: where it starts, what it returns, and what it does when the bitmap changes under it. */
+/*
+ * HBitmapIter: where it starts, what it returns, and what it does when the bitmap changes under it.
+ */
 #include "hbitmap-tests.h"
 #include "shadow.h"
 
@@ -52,7 +54,10 @@ static void iter_granularity(void)
         g_assert_cmpint(hbitmap_iter_next(&iter), ==, -1);
         g_assert_cmpint(hbitmap_iter_next(&iter), ==, -1);
 
-        /* The item that is returned is the first one of the group, also when that lies before the start. */
+        /*
+         * The item that is returned is the first one of the group, also when that lies before the
+         * start.
+         */
         hbitmap_set(hb, far * group + group / 2, 1);
         hbitmap_set(hb, size - 1, 1);
         hbitmap_iter_init(&iter, hb, 0);
@@ -96,7 +101,7 @@ static void iter_and_reset(void)
 }
 
 /* As mirror does it: each item is reset as soon as the iterator returned it. */
-static void iter_reset_behind(void)
+static void iter_reset_before(void)
 {
     uint64_t size = CHUNK_GROUP + 77;
     HBitmap *hb = hbitmap_alloc(size, 0);
@@ -117,8 +122,8 @@ static void iter_reset_behind(void)
 }
 
 /*
- * Bits come and go at random under an iterator. What must hold: the items go up, each is set when it is returned,
- * and a bit that was set from the start to the end and never touched is not missed.
+ * Bits come and go at random under an iterator. What must hold: the items go up, each is set when
+ * it is returned, and a bit that was set from the start to the end and never touched is not missed.
  */
 static void iter_random_changes(void)
 {
@@ -161,7 +166,7 @@ static void iter_random_changes(void)
     }
 }
 
-/* Whole chunks filled, emptied and filled again under an iterator: leaves come and go. */
+/* Whole chunks filled, emptied and filled again under an iterator: words come and go. */
 static void iter_chunks_change(void)
 {
     uint64_t size = 4 * CHUNK;
@@ -185,10 +190,13 @@ static void iter_chunks_change(void)
     hbitmap_free(hb);
 }
 
-/* An iterator survives a truncate in both directions, and never returns an item behind the new end. */
+/*
+ * An iterator survives a truncate in both directions, and never returns an item past the new end.
+ */
 static void iter_and_truncate(void)
 {
-    const uint64_t sizes[] = { 0, 1, WIDTH_1, WIDTH_2 - 1, CHUNK, CHUNK + 1, WIDTH_3, CHUNK_GROUP, CHUNK_GROUP + 100 };
+    const uint64_t sizes[] = { 0,         1,       WIDTH_1,     WIDTH_2 - 1,      CHUNK,
+                               CHUNK + 1, WIDTH_3, CHUNK_GROUP, CHUNK_GROUP + 100 };
 
     if (skipped_on_qemu(DIFF_UNDEFINED_IN_C)) {
         return;
@@ -248,7 +256,7 @@ void add_hbitmap_iter_tests(void)
     g_test_add_func("/hbitmap/iter/partial", iter_partial);
     g_test_add_func("/hbitmap/iter/granularity", iter_granularity);
     g_test_add_func("/hbitmap/iter/iter_and_reset", iter_and_reset);
-    g_test_add_func("/hbitmap/iter/reset-behind", iter_reset_behind);
+    g_test_add_func("/hbitmap/iter/reset-before", iter_reset_before);
     g_test_add_func("/hbitmap/iter/random-changes", iter_random_changes);
     g_test_add_func("/hbitmap/iter/chunks-change", iter_chunks_change);
     g_test_add_func("/hbitmap/iter/truncate", iter_and_truncate);

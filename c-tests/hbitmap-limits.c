@@ -43,7 +43,10 @@ static void granularity_63(void)
     shadow_clear(&s);
 }
 
-/* The largest size at each granularity that can have it: the bits above 2^41 are refused, see test-abort. */
+/*
+ * The largest size at each granularity that can have it: the bits above 2^41 are refused, see
+ * test-abort.
+ */
 static void largest_size(void)
 {
     Shadow s;
@@ -59,15 +62,17 @@ static void largest_size(void)
 }
 
 /*
- * More bits than one word of the level over 2^33 of them stands for, in 1.25 GiB. 2^41 bits, the most that may be, need
- * 256 GiB: test-memory shows that they are asked for.
+ * More bits than one word of the level over 2^33 of them stands for, in 1.25 GiB. 2^41 bits, the
+ * most that may be, need 256 GiB: test-memory shows that they are requested.
  */
 #define MANY_BITS (UINT64_C(10) << 30)
 
 static void many_bits(void)
 {
     const uint64_t bits = MANY_BITS;
-    const uint64_t places[] = { 0, WIDTH_3 - 1, CHUNK_GROUP, UINT64_C(1) << 30, (UINT64_C(1) << 33) + 12345, bits - 1 };
+    const uint64_t items[] = {
+        0, WIDTH_3 - 1, CHUNK_GROUP, UINT64_C(1) << 30, (UINT64_C(1) << 33) + 12345, bits - 1
+    };
     HBitmap *hb;
     HBitmapIter iter;
     int64_t start, length, run;
@@ -75,24 +80,25 @@ static void many_bits(void)
     hb = hbitmap_alloc(bits, 0);
     g_assert_cmpint(hbitmap_next_dirty(hb, 0, INT64_MAX), ==, -1);
     g_assert_cmpint(hbitmap_next_zero(hb, (int64_t)bits - 1, 1), ==, (int64_t)bits - 1);
-    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
-        hbitmap_set(hb, places[i], 1);
+    for (size_t i = 0; i < G_N_ELEMENTS(items); i++) {
+        hbitmap_set(hb, items[i], 1);
         g_assert_cmpuint(hbitmap_count(hb), ==, i + 1);
     }
     hbitmap_iter_init(&iter, hb, 0);
-    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
-        g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)places[i]);
-        g_assert_true(hbitmap_get(hb, places[i]));
+    for (size_t i = 0; i < G_N_ELEMENTS(items); i++) {
+        g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)items[i]);
+        g_assert_true(hbitmap_get(hb, items[i]));
     }
     g_assert_cmpint(hbitmap_iter_next(&iter), ==, -1);
-    g_assert_true(hbitmap_next_dirty_area(hb, 1 + (INT64_C(1) << 30), INT64_MAX, INT64_MAX, &start, &length));
-    g_assert_cmpint(start, ==, (int64_t)places[4]);
+    g_assert_true(
+        hbitmap_next_dirty_area(hb, 1 + (INT64_C(1) << 30), INT64_MAX, INT64_MAX, &start, &length));
+    g_assert_cmpint(start, ==, (int64_t)items[4]);
     g_assert_cmpint(length, ==, 1);
     g_assert_false(hbitmap_status(hb, 1, (int64_t)bits - 1, &run));
     g_assert_cmpint(run, ==, (int64_t)WIDTH_3 - 2);
 
-    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
-        hbitmap_reset(hb, places[i], 1);
+    for (size_t i = 0; i < G_N_ELEMENTS(items); i++) {
+        hbitmap_reset(hb, items[i], 1);
     }
     g_assert_true(hbitmap_empty(hb));
     hbitmap_set(hb, bits - 1, 1);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* hbitmap_merge: every combination of granularities and of the three arguments being the same bitmap. */
+/*
+ * hbitmap_merge: every combination of granularities and of the three arguments being the same
+ * bitmap.
+ */
 #include "hbitmap-tests.h"
 #include "shadow.h"
 
@@ -99,7 +102,8 @@ static void merge_into(uint64_t size, int to, int from, Content to_content, Cont
 }
 
 /* Merges into a third bitmap that holds something else before. */
-static void merge_apart(uint64_t size, int a_shift, int b_shift, int r_shift, Content a_content, Content b_content)
+static void merge_apart(uint64_t size, int a_shift, int b_shift, int r_shift, Content a_content,
+                        Content b_content)
 {
     Shadow a, b, result;
 
@@ -127,7 +131,8 @@ static void into_one(void)
     for (size_t to = 0; to < G_N_ELEMENTS(granularities); to++) {
         for (size_t from = 0; from < G_N_ELEMENTS(granularities); from++) {
             for (int pair = 0; pair < CONTENT_COUNT * CONTENT_COUNT; pair++) {
-                merge_into(size, granularities[to], granularities[from], pair / CONTENT_COUNT, pair % CONTENT_COUNT);
+                merge_into(size, granularities[to], granularities[from], pair / CONTENT_COUNT,
+                           pair % CONTENT_COUNT);
             }
         }
     }
@@ -141,7 +146,8 @@ static void into_one_large(void)
     for (size_t to = 0; to < G_N_ELEMENTS(granularities); to += 2) {
         for (size_t from = 0; from < G_N_ELEMENTS(granularities); from += 2) {
             for (int pair = 0; pair < CONTENT_COUNT * CONTENT_COUNT; pair += 5) {
-                merge_into(size, granularities[to], granularities[from], pair / CONTENT_COUNT, pair % CONTENT_COUNT);
+                merge_into(size, granularities[to], granularities[from], pair / CONTENT_COUNT,
+                           pair % CONTENT_COUNT);
             }
         }
     }
@@ -154,13 +160,16 @@ static void into_third(void)
     for (size_t a = 0; a < G_N_ELEMENTS(granularities); a++) {
         for (size_t b = 0; b < G_N_ELEMENTS(granularities); b++) {
             for (size_t r = 0; r < G_N_ELEMENTS(granularities); r++) {
-                /* Two alike into one that differs: C copies words between arrays of different lengths. */
+                /*
+                 * Two of one granularity into one of another: C copies words between arrays of
+                 * different lengths.
+                 */
                 if (a == b && a != r && on_qemu()) {
                     continue;
                 }
                 for (int pair = 0; pair < CONTENT_COUNT * CONTENT_COUNT; pair++) {
-                    merge_apart(size, granularities[a], granularities[b], granularities[r], pair / CONTENT_COUNT,
-                                pair % CONTENT_COUNT);
+                    merge_apart(size, granularities[a], granularities[b], granularities[r],
+                                pair / CONTENT_COUNT, pair % CONTENT_COUNT);
                 }
             }
         }
@@ -191,7 +200,9 @@ static void aliases(void)
     }
 }
 
-/* Runs that end at, before and behind the edges of words and chunks, from fine to coarse and back. */
+/*
+ * Runs that end at, before and after the edges of words and chunks, from fine to coarse and back.
+ */
 static void edges_of_runs(void)
 {
     const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
@@ -217,7 +228,10 @@ static void edges_of_runs(void)
     }
 }
 
-/* What was merged from a coarser bitmap may be stored by whole groups of bits: changes that leave them alike, and others. */
+/*
+ * A merge from a coarser bitmap sets whole runs of bits. Then come changes that keep the runs
+ * whole, and others.
+ */
 static void changes_afterwards(void)
 {
     for (int from = 3; from <= 9; from += 2) {

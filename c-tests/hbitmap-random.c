@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Random operations at sizes around every boundary, all of it compared with the shadow after every step. */
+/*
+ * Random operations at sizes around every boundary, all of it compared with the shadow after every
+ * step.
+ */
 #include "hbitmap-tests.h"
 #include "shadow.h"
 
@@ -53,7 +56,7 @@ static void one_step(Shadow *s)
         break;
     }
     case 3: {
-        /* A copy through the serialised form takes the bitmap's place. */
+        /* A copy through the serialised form replaces the bitmap. */
         HBitmap *copy = hbitmap_alloc(s->size, s->granularity);
         uint8_t *buffer = g_malloc(shadow_words(s) * 8);
 

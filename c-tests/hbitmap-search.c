@@ -8,7 +8,8 @@ static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP 
 /* Searches that begin and end at most a few items around @at, and one to the end of the bitmap. */
 static void search_around(const Shadow *s, uint64_t at)
 {
-    static const int64_t counts[] = { 0, 1, 2, 3, 5, 7, 62, 63, 64, 65, 66, 130, 4095, 4097, INT64_MAX };
+    static const int64_t counts[] = { 0,  1,  2,  3,   5,    7,    62,       63,
+                                      64, 65, 66, 130, 4095, 4097, INT64_MAX };
 
     for (int64_t start = (int64_t)at - 3; start <= (int64_t)at + 3; start++) {
         if (start < 0 || start >= (int64_t)s->size) {
@@ -20,7 +21,10 @@ static void search_around(const Shadow *s, uint64_t at)
     }
 }
 
-/* A pattern with one dirty group, a run across words, and a long run to the end; searched from around each change. */
+/*
+ * A pattern with one dirty group, a run across words, and a long run to the end; searched from
+ * around each change.
+ */
 static void search_pattern(int granularity)
 {
     for (size_t i = 1; i < G_N_ELEMENTS(edges); i++) {
@@ -83,7 +87,7 @@ static void next_x_after_truncate(void)
     }
 }
 
-/* Clean items behind the last dirty one do not count when they lie behind the end. */
+/* Clean items after the last dirty one do not count when they lie past the end. */
 static void next_zero_unaligned_end(void)
 {
     for (uint64_t size = 1; size < 200; size++) {
@@ -110,14 +114,16 @@ static void past_the_end(void)
     for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
         for (int granularity = 0; granularity < 64; granularity += 21) {
             HBitmap *hb = hbitmap_alloc(sizes[i], granularity);
-            const int64_t starts[] = { (int64_t)sizes[i], (int64_t)sizes[i] + 1, (int64_t)1 << 40, INT64_MAX };
+            const int64_t starts[] = { (int64_t)sizes[i], (int64_t)sizes[i] + 1, (int64_t)1 << 40,
+                                       INT64_MAX };
 
             for (size_t k = 0; k < G_N_ELEMENTS(starts); k++) {
                 g_assert_cmpint(hbitmap_next_zero(hb, starts[k], INT64_MAX), ==, -1);
                 g_assert_cmpint(hbitmap_next_zero(hb, starts[k], 1), ==, -1);
                 g_assert_cmpint(hbitmap_next_dirty(hb, starts[k], INT64_MAX), ==, -1);
                 g_assert_cmpint(hbitmap_next_dirty(hb, starts[k], 1), ==, -1);
-                g_assert_false(hbitmap_next_dirty_area(hb, starts[k], INT64_MAX, INT64_MAX, &found, &length));
+                g_assert_false(
+                    hbitmap_next_dirty_area(hb, starts[k], INT64_MAX, INT64_MAX, &found, &length));
             }
             hbitmap_free(hb);
         }
@@ -211,7 +217,9 @@ static void area_after_truncate(void)
     }
 }
 
-/* hbitmap_status over dirty and clean runs that end before, at and behind the end of the question. */
+/*
+ * hbitmap_status over dirty and clean runs that end before, at and after the end of the question.
+ */
 static void status(void)
 {
     int64_t run;

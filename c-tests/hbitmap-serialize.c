@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Serialisation: alignment, sizes, round trips in one piece and in parts, zeroes, ones, and hostile input. */
+/*
+ * Serialisation: alignment, sizes, round trips in one piece and in parts, zeroes, ones, and hostile
+ * input.
+ */
 #include "hbitmap-tests.h"
 #include "shadow.h"
 
@@ -30,7 +33,10 @@ static void size(void)
     g_assert_cmpuint(hbitmap_serialization_size(hb, 15 * 512, 8000 - 15 * 512), ==, 8);
     /* Any count that ends in the last group is the rest. */
     g_assert_cmpuint(hbitmap_serialization_size(hb, 14 * 512, 7993 - 14 * 512), ==, 16);
-    /* A part whose end wraps has a size that no buffer has. QEMU's migration refuses a stream that asks for it. */
+    /*
+     * A part whose end wraps has a size that no buffer has. QEMU's migration refuses a stream that
+     * asks for it.
+     */
     g_assert_cmpuint(hbitmap_serialization_size(hb, 1024, UINT64_MAX - 511), ==, UINT64_MAX - 7);
     hbitmap_free(hb);
 }
@@ -220,7 +226,10 @@ static void finish_of_no_bits(void)
     hbitmap_free(hb);
 }
 
-/* Bits of the last word that lie behind the end, from a hostile stream or from ones on an unaligned size. */
+/*
+ * Bits of the last word that lie past the end, from a hostile stream or from ones on an unaligned
+ * size.
+ */
 static void past_the_end(void)
 {
     if (skipped_on_qemu(DIFF_BITS_PAST_END)) {

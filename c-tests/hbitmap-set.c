@@ -40,7 +40,7 @@ static void size_1(void)
     }
 }
 
-/* Sizes that end 23 items behind an edge: the last word of each level is partly used. */
+/* Sizes that end 23 items after an edge: the last word of each level is partly used. */
 static void size_unaligned(void)
 {
     Shadow s;
@@ -100,7 +100,7 @@ static void get_granularity(void)
         shadow_set(&s, 64 * group - 1, 2);
         shadow_set(&s, 300 * group - 2, 1);
         shadow_check_get(&s);
-        /* The rest of the last group lies behind the end, and can be asked for all the same. */
+        /* The rest of the last group lies past the end, and can be asked for all the same. */
         g_assert_true(hbitmap_get(s.hb, 300 * group - 1));
         shadow_clear(&s);
     }
@@ -152,7 +152,9 @@ static void set_two_elem(void)
     }
 }
 
-/* Ranges of every kind: inside a word, to and from a boundary, over whole words, over whole chunks. */
+/*
+ * Ranges of every kind: inside a word, to and from a boundary, over whole words, over whole chunks.
+ */
 static void set_general(void)
 {
     Shadow s;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* hbitmap_sha256: the digest of the leaf words, at least one, in little-endian order (QEMU's C: in the host's). */
+/*
+ * hbitmap_sha256: the digest of the words, at least one, in little-endian order (QEMU's C: in the
+ * host's).
+ */
 #include "hbitmap-tests.h"
 #include "shadow.h"
 
@@ -21,7 +24,8 @@ static void check_digest(HBitmap *hb, const char *expected)
 /* Values that Python's hashlib gave for the words. */
 static void known_values(void)
 {
-    static const char zero_word[] = "af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc";
+    static const char zero_word[] =
+        "af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc";
     HBitmap *hb = hbitmap_alloc(0, 0);
 
     check_digest(hb, zero_word);
@@ -76,7 +80,8 @@ static void random_values(void)
         for (uint64_t i = 0; i < shadow_words(&s); i++) {
             words[i] = GUINT64_TO_LE(s.words[i]);
         }
-        expected = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)words, shadow_words(&s) * 8);
+        expected = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)words,
+                                               shadow_words(&s) * 8);
         g_free(words);
         check_digest(s.hb, expected);
         g_free(expected);

@@ -5,7 +5,10 @@
 
 static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
 
-/* Items on both sides of the smaller and of the larger end are dirty; then the size changes, and changes back. */
+/*
+ * Items on both sides of the smaller and of the larger end are dirty; then the size changes, and
+ * changes back.
+ */
 static void truncate_between(uint64_t from, uint64_t to, int granularity)
 {
     uint64_t small = MIN(from, to);
@@ -66,7 +69,8 @@ static void grow_tiny(void)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {
         for (int granularity = 1; granularity < 5; granularity++) {
-            truncate_between(edges[i] - (1 << granularity), edges[i] - (1 << granularity) + 1, granularity);
+            truncate_between(edges[i] - (1 << granularity), edges[i] - (1 << granularity) + 1,
+                             granularity);
         }
     }
 }
@@ -75,12 +79,13 @@ static void shrink_tiny(void)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {
         for (int granularity = 1; granularity < 5; granularity++) {
-            truncate_between(edges[i] - (1 << granularity) + 1, edges[i] - (1 << granularity), granularity);
+            truncate_between(edges[i] - (1 << granularity) + 1, edges[i] - (1 << granularity),
+                             granularity);
         }
     }
 }
 
-/* A few bits, within a word of the leaf level. */
+/* A few bits, within a word of the lowest level. */
 static void grow_small(void)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {
@@ -156,7 +161,8 @@ static void to_and_from_nothing(void)
 /* All dirty, so that full chunks are cut in the middle. */
 static void full_chunks(void)
 {
-    const uint64_t sizes[] = { 3 * CHUNK, 2 * CHUNK + 1, 2 * CHUNK, CHUNK + CHUNK / 2, CHUNK + 3, CHUNK - 1, 7, 1 };
+    const uint64_t sizes[] = { 3 * CHUNK, 2 * CHUNK + 1, 2 * CHUNK, CHUNK + CHUNK / 2,
+                               CHUNK + 3, CHUNK - 1,     7,         1 };
     Shadow s;
 
     shadow_init(&s, 4 * CHUNK, 0);

@@ -144,9 +144,9 @@ static bool one_mapping(uintptr_t start, size_t length)
     close(fd);
     text[used] = '\0';
     for (const char *line = text; line && *line; line = next_line(line)) {
-        char *behind;
-        uintptr_t from = strtoull(line, &behind, 16);
-        uintptr_t to = strtoull(behind + 1, NULL, 16);
+        char *rest;
+        uintptr_t from = strtoull(line, &rest, 16);
+        uintptr_t to = strtoull(rest + 1, NULL, 16);
 
         if (from <= start && start < to) {
             return start + length <= to;

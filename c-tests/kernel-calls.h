@@ -2,8 +2,7 @@
 /*
  * mmap, munmap, mprotect, madvise and mremap as other kernels and other machines have them. Linked
  * into a program, they stand before those of the C library for the whole process, the shared
- * library under test included. The C library's own malloc does not come by here: it calls the
- * kernel by itself.
+ * library under test included. The C library's own malloc calls the kernel directly, and not these.
  */
 #ifndef C_TESTS_KERNEL_CALLS_H
 #define C_TESTS_KERNEL_CALLS_H

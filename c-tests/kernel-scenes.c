@@ -5,7 +5,7 @@
 
 #define CHUNK UINT64_C(32768)
 #define REGION (512 * CHUNK)
-#define CROWD 200 /* chunks of a region */
+#define USED_CHUNKS 200 /* chunks of a region */
 #define TEETH 100 /* bits of a chunk */
 
 /* Every second bit of the start of each of a region's first chunks. */
@@ -14,22 +14,22 @@ static uint64_t tooth(uint64_t region, uint64_t chunk, uint64_t i)
     return region * REGION + chunk * CHUNK + 2 * i;
 }
 
-static void crowd(HBitmap *hb, uint64_t region)
+static void set_region(HBitmap *hb, uint64_t region)
 {
-    for (uint64_t chunk = 0; chunk < CROWD; chunk++) {
+    for (uint64_t chunk = 0; chunk < USED_CHUNKS; chunk++) {
         for (uint64_t i = 0; i < TEETH; i++) {
             hbitmap_set(hb, tooth(region, chunk, i), 1);
         }
     }
 }
 
-/* That a region has its crowd and nothing else, by all ways to look. */
-static void expect_crowd(const HBitmap *hb, uint64_t region)
+/* A region has the bits of set_region and no others, by each way to read them. */
+static void expect_region(const HBitmap *hb, uint64_t region)
 {
     HBitmapIter iter;
 
     hbitmap_iter_init(&iter, hb, region * REGION);
-    for (uint64_t chunk = 0; chunk < CROWD; chunk++) {
+    for (uint64_t chunk = 0; chunk < USED_CHUNKS; chunk++) {
         for (uint64_t i = 0; i < TEETH; i++) {
             uint64_t bit = tooth(region, chunk, i);
 
@@ -41,19 +41,19 @@ static void expect_crowd(const HBitmap *hb, uint64_t region)
     }
 }
 
-/* A disk grows that has one crowded region, and shrinks again. */
-static void resize_crowded(void)
+/* A disk that has bits in one region grows, and shrinks again. */
+static void resize_words(void)
 {
     HBitmap *hb = hbitmap_alloc(2 * REGION, 0);
 
-    crowd(hb, 0);
+    set_region(hb, 0);
     hbitmap_truncate(hb, 2 * REGION + 1000 * CHUNK);
-    g_assert_cmpuint(hbitmap_count(hb), ==, CROWD * TEETH);
-    expect_crowd(hb, 0);
+    g_assert_cmpuint(hbitmap_count(hb), ==, USED_CHUNKS * TEETH);
+    expect_region(hb, 0);
     hbitmap_set(hb, 2 * REGION + 999 * CHUNK, 5);
     hbitmap_truncate(hb, REGION);
-    g_assert_cmpuint(hbitmap_count(hb), ==, CROWD * TEETH);
-    expect_crowd(hb, 0);
+    g_assert_cmpuint(hbitmap_count(hb), ==, USED_CHUNKS * TEETH);
+    expect_region(hb, 0);
     hbitmap_free(hb);
 }
 
@@ -65,19 +65,19 @@ static void resize_huge(void)
     const uint64_t regions = 64;
     HBitmap *hb = hbitmap_alloc(regions * REGION, 0);
 
-    crowd(hb, 0);
-    crowd(hb, 7);
-    crowd(hb, 63);
+    set_region(hb, 0);
+    set_region(hb, 7);
+    set_region(hb, 63);
     hbitmap_truncate(hb, regions * REGION + 3 * REGION + 77);
-    g_assert_cmpuint(hbitmap_count(hb), ==, 3 * CROWD * TEETH);
+    g_assert_cmpuint(hbitmap_count(hb), ==, 3 * USED_CHUNKS * TEETH);
     hbitmap_truncate(hb, 60 * REGION);
-    g_assert_cmpuint(hbitmap_count(hb), ==, 2 * CROWD * TEETH);
-    expect_crowd(hb, 0);
-    expect_crowd(hb, 7);
+    g_assert_cmpuint(hbitmap_count(hb), ==, 2 * USED_CHUNKS * TEETH);
+    expect_region(hb, 0);
+    expect_region(hb, 7);
     hbitmap_free(hb);
 }
 
-/* What one region gives back must not be its neighbour's. */
+/* A region that becomes clean must leave its neighbour alone. */
 static void clean_beside_dirty(void)
 {
     static const uint64_t sizes[] = { 4, 64, 65 };
@@ -86,22 +86,22 @@ static void clean_beside_dirty(void)
         HBitmap *hb = hbitmap_alloc(sizes[k] * REGION, 0);
 
         for (uint64_t region = 0; region < 4; region++) {
-            crowd(hb, region);
+            set_region(hb, region);
         }
         hbitmap_reset(hb, 0, REGION);
-        expect_crowd(hb, 1);
+        expect_region(hb, 1);
         hbitmap_reset(hb, 2 * REGION, REGION);
-        expect_crowd(hb, 1);
-        expect_crowd(hb, 3);
-        g_assert_cmpuint(hbitmap_count(hb), ==, 2 * CROWD * TEETH);
-        crowd(hb, 2);
-        expect_crowd(hb, 2);
-        expect_crowd(hb, 3);
+        expect_region(hb, 1);
+        expect_region(hb, 3);
+        g_assert_cmpuint(hbitmap_count(hb), ==, 2 * USED_CHUNKS * TEETH);
+        set_region(hb, 2);
+        expect_region(hb, 2);
+        expect_region(hb, 3);
         hbitmap_free(hb);
     }
 }
 
-/* Two regions with one crowded chunk each: when the first one goes, the second one stays. */
+/* Two regions with one chunk of words each: when the first one goes, the second one stays. */
 static void one_chunk_in_each(void)
 {
     HBitmap *hb = hbitmap_alloc(64 * REGION, 0);
@@ -134,22 +134,22 @@ static void all_at_once(void)
     static uint8_t part[CHUNK / 8];
 
     memset(part, 0x11, sizeof(part));
-    crowd(coarse, 0);
+    set_region(coarse, 0);
     check_merged(hbitmap_merge(fine, coarse, fine));
     g_assert_cmpuint(hbitmap_count(fine), ==, hbitmap_count(coarse));
     hbitmap_set(fine, 5, size - 10);
     g_assert_cmpint(hbitmap_next_zero(fine, 5, INT64_MAX), ==, (int64_t)size - 5);
     hbitmap_reset(fine, 0, size);
     g_assert_true(hbitmap_empty(fine));
-    for (uint64_t chunk = 0; chunk < 2 * CROWD; chunk++) {
+    for (uint64_t chunk = 0; chunk < 2 * USED_CHUNKS; chunk++) {
         hbitmap_deserialize_part(fine, part, chunk * CHUNK, CHUNK, false);
     }
     hbitmap_deserialize_finish(fine);
-    g_assert_cmpuint(hbitmap_count(fine), ==, 2 * CROWD * CHUNK / 4);
+    g_assert_cmpuint(hbitmap_count(fine), ==, 2 * USED_CHUNKS * CHUNK / 4);
     hbitmap_reset_all(fine);
-    crowd(fine, 1);
-    expect_crowd(fine, 1);
-    g_assert_cmpuint(hbitmap_count(fine), ==, CROWD * TEETH);
+    set_region(fine, 1);
+    expect_region(fine, 1);
+    g_assert_cmpuint(hbitmap_count(fine), ==, USED_CHUNKS * TEETH);
     hbitmap_free(fine);
     hbitmap_free(coarse);
 }
@@ -163,24 +163,24 @@ static void node_resize(void)
     BdrvDirtyBitmap *b = bdrv_create_dirty_bitmap(bs, (uint32_t)unit, "b", &error_abort);
     HBitmap *backup = NULL;
 
-    for (uint64_t chunk = 0; chunk < CROWD; chunk++) {
+    for (uint64_t chunk = 0; chunk < USED_CHUNKS; chunk++) {
         for (uint64_t i = 0; i < TEETH; i++) {
             bdrv_set_dirty(bs, (int64_t)tooth(0, chunk, i) * unit, 1);
         }
     }
     qdb_node_set_length(bs, size + 1000 * unit);
     bdrv_dirty_bitmap_truncate(bs, size + 1000 * unit);
-    g_assert_cmpint(bdrv_get_dirty_count(a), ==, CROWD * TEETH * unit);
+    g_assert_cmpint(bdrv_get_dirty_count(a), ==, USED_CHUNKS * TEETH * unit);
     check_merged(bdrv_merge_dirty_bitmap(a, b, &backup, &error_abort));
     bdrv_restore_dirty_bitmap(a, backup);
     bdrv_clear_dirty_bitmap(b, NULL);
-    g_assert_cmpint(bdrv_get_dirty_count(a), ==, CROWD * TEETH * unit);
+    g_assert_cmpint(bdrv_get_dirty_count(a), ==, USED_CHUNKS * TEETH * unit);
     bdrv_release_named_dirty_bitmaps(bs);
     qdb_node_free(bs);
 }
 
 const KernelScene kernel_scenes[] = {
-    { "resize-crowded", resize_crowded },
+    { "resize-words", resize_words },
     { "resize-huge", resize_huge },
     { "clean-beside-dirty", clean_beside_dirty },
     { "one-chunk-in-each", one_chunk_in_each },

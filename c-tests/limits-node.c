@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Nodes of all lengths with bitmaps of all granularities, and writes at the ends of what a number can say. */
+/*
+ * Nodes of all lengths with bitmaps of all granularities, and writes at the ends of what a number
+ * can say.
+ */
 #include <errno.h>
 
 #include "common.h"
@@ -10,10 +13,32 @@
 #define MOST_BITS (UINT64_C(1) << 30)
 
 static const int64_t lengths[] = {
-    0, 1, 511, 512, 513, INT64_C(1) << 40, (INT64_C(1) << 50) - 1, INT64_C(1) << 50, (INT64_C(1) << 50) + 1, INT64_MAX - 1, INT64_MAX,
+    0,
+    1,
+    511,
+    512,
+    513,
+    INT64_C(1) << 40,
+    (INT64_C(1) << 50) - 1,
+    INT64_C(1) << 50,
+    (INT64_C(1) << 50) + 1,
+    INT64_MAX - 1,
+    INT64_MAX,
 };
 static const uint32_t granularities[] = {
-    0, 1, 256, 511, 512, 513, 4096, 65536, UINT32_C(3) << 20, UINT32_C(1) << 22, UINT32_C(1) << 30, UINT32_C(1) << 31, UINT32_MAX,
+    0,
+    1,
+    256,
+    511,
+    512,
+    513,
+    4096,
+    65536,
+    UINT32_C(3) << 20,
+    UINT32_C(1) << 22,
+    UINT32_C(1) << 30,
+    UINT32_C(1) << 31,
+    UINT32_MAX,
 };
 
 typedef struct Work {
@@ -45,7 +70,8 @@ static void truncate_to(void *opaque)
 
 static int log2_of(uint32_t granularity)
 {
-    return granularity >= 512 && (granularity & (granularity - 1)) == 0 ? __builtin_ctz(granularity) : -1;
+    return granularity >= 512 && (granularity & (granularity - 1)) == 0 ? __builtin_ctz(granularity)
+                                                                        : -1;
 }
 
 /* A granularity that is no power of two from 512 on, or more bits than there may be: an abort. */
@@ -57,7 +83,8 @@ static void creation(void)
         for (size_t j = 0; j < G_N_ELEMENTS(granularities); j++) {
             const int log2 = log2_of(granularities[j]);
             const uint64_t size = (uint64_t)lengths[i];
-            Work work = { .bs = qdb_node_new(lengths[i], 0, NULL), .granularity = granularities[j] };
+            Work work = { .bs = qdb_node_new(lengths[i], 0, NULL),
+                          .granularity = granularities[j] };
             BdrvDirtyBitmap *bitmap;
 
             if (!shape_allowed(size, log2)) {
@@ -101,7 +128,20 @@ static void length_unknown(void)
 static void writes(void)
 {
     static const int64_t numbers[] = {
-        0, 1, 511, 512, 1000, 1001, INT64_C(1) << 32, INT64_MAX - 512, INT64_MAX - 1, INT64_MAX, INT64_MIN, INT64_MIN + 1, -512, -1,
+        0,
+        1,
+        511,
+        512,
+        1000,
+        1001,
+        INT64_C(1) << 32,
+        INT64_MAX - 512,
+        INT64_MAX - 1,
+        INT64_MAX,
+        INT64_MIN,
+        INT64_MIN + 1,
+        -512,
+        -1,
     };
     Work work = { .bs = qdb_node_new(1000, 0, NULL), .granularity = 512 };
     BdrvDirtyBitmap *bitmap = bdrv_create_dirty_bitmap(work.bs, 512, NULL, &error_abort);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every function that takes a range, on bitmaps from no item to 2^63 - 1, with ranges of every two numbers at which arithmetic
- * ends: the answer is what the rules say, or the process aborts with the assertion. On this library and on QEMU's C.
+ * Every function that takes a range, on bitmaps from no item to 2^63 - 1, with ranges of every two
+ * numbers at which arithmetic ends: the answer is what the rules say, or the process aborts with
+ * the assertion. On this library and on QEMU's C.
  */
 #include <signal.h>
 #include <sys/wait.h>
@@ -79,7 +80,8 @@ static Answer ask_node(const Query *q)
         answer.value = bitmap_status(q->bitmap, first, second, &answer.length);
         break;
     case LIMIT_SERIAL_SIZE:
-        answer.value = (int64_t)bdrv_dirty_bitmap_serialization_size(q->bitmap, q->first, q->second);
+        answer.value =
+            (int64_t)bdrv_dirty_bitmap_serialization_size(q->bitmap, q->first, q->second);
         break;
     case LIMIT_ZEROES:
         bdrv_dirty_bitmap_deserialize_zeroes(q->bitmap, q->first, q->second, q->second > 0);
@@ -122,8 +124,8 @@ static Answer ask_hbitmap(const Query *q)
         answer.value = hbitmap_next_zero(q->hb, (int64_t)q->first, (int64_t)q->second);
         break;
     case LIMIT_NEXT_AREA:
-        if (!hbitmap_next_dirty_area(q->hb, (int64_t)q->first, (int64_t)q->second, (int64_t)q->second, &start,
-                                     &answer.length)) {
+        if (!hbitmap_next_dirty_area(q->hb, (int64_t)q->first, (int64_t)q->second,
+                                     (int64_t)q->second, &start, &answer.length)) {
             start = -1;
         }
         answer.value = start;
@@ -164,7 +166,8 @@ static bool dies_well(const Query *q)
 {
     char *text;
     int status = run_in_child(ask_and_forget, (void *)q, &text);
-    bool good = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && g_pattern_match_simple("*Assertion `*' failed*", text);
+    bool good = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
+                g_pattern_match_simple("*Assertion `*' failed*", text);
 
     g_free(text);
     return good;
@@ -189,7 +192,8 @@ static bool as_expected(const Query *q, const Answer *expected)
         break;
     }
     got = ask(q);
-    return got.value == expected->value && (got.length == expected->length || expected->length == 0);
+    return got.value == expected->value &&
+           (got.length == expected->length || expected->length == 0);
 }
 
 /* Numbers around which something ends, for a shape. */
@@ -235,7 +239,8 @@ static void prepare(Plain *plain, Query *q, const Shape *shape)
     if (shape->on_node) {
         q->hb = NULL;
         q->bs = qdb_node_new((int64_t)shape->size, 0, NULL);
-        q->bitmap = bdrv_create_dirty_bitmap(q->bs, UINT32_C(1) << shape->granularity, NULL, &error_abort);
+        q->bitmap =
+            bdrv_create_dirty_bitmap(q->bs, UINT32_C(1) << shape->granularity, NULL, &error_abort);
     } else {
         q->hb = hbitmap_alloc(shape->size, shape->granularity);
         q->bitmap = NULL;
@@ -285,10 +290,11 @@ static void ranges(gconstpointer data)
                 expected = rule(copy, q.call, q.first, q.second);
                 fates[expected.fate]++;
                 if (!as_expected(&q, &expected)) {
-                    g_error("call %d on size 0x%" PRIx64 ", granularity %d with 0x%" PRIx64 ", 0x%" PRIx64
-                            ": not what the rule says (fate %d, value 0x%" PRIx64 ", length 0x%" PRIx64 ")",
-                            q.call, shape->size, shape->granularity, q.first, q.second, expected.fate,
-                            (uint64_t)expected.value, (uint64_t)expected.length);
+                    g_error("call %d on size 0x%" PRIx64 ", granularity %d with 0x%" PRIx64
+                            ", 0x%" PRIx64 ": not what the rule says (fate %d, value 0x%" PRIx64
+                            ", length 0x%" PRIx64 ")",
+                            q.call, shape->size, shape->granularity, q.first, q.second,
+                            expected.fate, (uint64_t)expected.value, (uint64_t)expected.length);
                 }
                 if (expected.fate == FATE_RETURNS && memcmp(copy, plain, sizeof(*copy)) != 0) {
                     /* Anew, so that each call meets the same bits. */
@@ -299,7 +305,8 @@ static void ranges(gconstpointer data)
         }
     }
     discard(&q);
-    g_test_message("%u calls return, %u abort, %u differ from QEMU's C by design", fates[FATE_RETURNS], fates[FATE_ABORTS],
+    g_test_message("%u calls return, %u abort, %u differ from QEMU's C by design",
+                   fates[FATE_RETURNS], fates[FATE_ABORTS],
                    fates[FATE_ABORTS_HERE] + fates[FATE_RETURNS_HERE]);
     g_assert_cmpuint(fates[FATE_RETURNS], >, 0);
     g_assert_cmpuint(fates[FATE_ABORTS], >, 0);
@@ -311,7 +318,8 @@ void add_range_limit_tests(void)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(shapes); i++) {
         char *path = g_strdup_printf("/limits/ranges/%s/size-%" PRIx64 "-granularity-%d",
-                                     shapes[i].on_node ? "node" : "hbitmap", shapes[i].size, shapes[i].granularity);
+                                     shapes[i].on_node ? "node" : "hbitmap", shapes[i].size,
+                                     shapes[i].granularity);
 
         g_test_add_data_func(path, &shapes[i], ranges);
         g_free(path);

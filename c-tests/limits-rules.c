@@ -15,7 +15,8 @@ static Wide bits_for(uint64_t size, int granularity)
 
 bool shape_allowed(uint64_t size, int granularity)
 {
-    return granularity >= 0 && granularity < 64 && size <= INT64_MAX && bits_for(size, granularity) <= MOST_BITS;
+    return granularity >= 0 && granularity < 64 && size <= INT64_MAX &&
+           bits_for(size, granularity) <= MOST_BITS;
 }
 
 void plain_init(Plain *plain, uint64_t size, int granularity)
@@ -61,7 +62,8 @@ static bool within(const Plain *plain, uint64_t start, uint64_t count, Fate *fat
 
 static Answer fill(Plain *plain, uint64_t start, uint64_t count, bool dirty)
 {
-    for (Wide bit = start >> plain->granularity; bit <= ((Wide)start + count - 1) >> plain->granularity; bit++) {
+    for (Wide bit = start >> plain->granularity;
+         bit <= ((Wide)start + count - 1) >> plain->granularity; bit++) {
         plain->dirty[bit] = dirty;
     }
     return returns((int64_t)dirty_items(plain));
@@ -96,7 +98,8 @@ static int64_t search(const Plain *plain, uint64_t start, uint64_t count, bool d
 {
     Wide end = MIN((Wide)start + count, (Wide)plain->size);
 
-    for (Wide item = start; item < end; item = ((item >> plain->granularity) + 1) << plain->granularity) {
+    for (Wide item = start; item < end;
+         item = ((item >> plain->granularity) + 1) << plain->granularity) {
         if (plain->dirty[item >> plain->granularity] == dirty) {
             return (int64_t)item;
         }
@@ -155,7 +158,10 @@ static Answer rule_status(const Plain *plain, uint64_t start, uint64_t count)
     return answer;
 }
 
-/* The bytes of a part; a part of nothing is no part. A range that wraps is none either, but has a size, which no buffer has. */
+/*
+ * The bytes of a part; a part of nothing is no part. A range that wraps is none either, but has a
+ * size, which no buffer has.
+ */
 static Answer rule_part(const Plain *plain, uint64_t start, uint64_t count, bool may_wrap)
 {
     Wide unit = (Wide)64 << plain->granularity;
@@ -188,8 +194,9 @@ Answer rule(Plain *plain, LimitCall call, uint64_t first, uint64_t second)
     case LIMIT_RESET:
         return rule_reset(plain, first, second);
     case LIMIT_GET:
-        return first >> plain->granularity < plain->bits ? returns(plain->dirty[first >> plain->granularity])
-                                                          : ends(FATE_ABORTS);
+        return first >> plain->granularity < plain->bits
+                   ? returns(plain->dirty[first >> plain->granularity])
+                   : ends(FATE_ABORTS);
     case LIMIT_NEXT_DIRTY:
         return rule_next(plain, first, second, true);
     case LIMIT_NEXT_ZERO:
@@ -215,7 +222,8 @@ Answer rule(Plain *plain, LimitCall call, uint64_t first, uint64_t second)
         if (first >> plain->granularity >= plain->bits) {
             return ends(FATE_ABORTS);
         }
-        answer = returns(search(plain, first >> plain->granularity << plain->granularity, UINT64_MAX, true));
+        answer = returns(
+            search(plain, first >> plain->granularity << plain->granularity, UINT64_MAX, true));
         return answer;
     case LIMIT_CALLS:
         break;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What QEMU's functions answer for any numbers at all, computed in 128 bits from a plain array of bits, so that nothing in
- * here can wrap.
+ * What QEMU's functions answer for any numbers at all, computed in 128 bits from a plain array of
+ * bits, so that nothing in here can wrap.
  */
 #ifndef C_TESTS_LIMITS_RULES_H
 #define C_TESTS_LIMITS_RULES_H
@@ -42,7 +42,8 @@ typedef enum Fate {
 
 typedef struct Answer {
     Fate fate;
-    int64_t value;  /* what comes back; for an area its start, -1 if there is none; of a set or reset, the count after it */
+    int64_t value;  /* what comes back; for an area its start, -1 if there is none; of a set or
+                       reset, the count after it */
     int64_t length; /* of an area, or of a status */
 } Answer;
 

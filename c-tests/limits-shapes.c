@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which sizes and granularities a bitmap can have: it works, or the process aborts with the assertion. */
+/*
+ * Which sizes and granularities a bitmap can have: it works, or the process aborts with the
+ * assertion.
+ */
 #include <limits.h>
 
 #include "common.h"
@@ -7,8 +10,8 @@
 #include "limits-tests.h"
 
 /*
- * A bitmap takes memory for each bit. What has more bits than this, and may, is for test-memory, which asks for it under a
- * limit.
+ * A bitmap allocates memory for each bit. Larger ones that are allowed are for test-memory, which
+ * makes them under a limit.
  */
 #define MOST_BITS (UINT64_C(1) << 30)
 
@@ -30,7 +33,8 @@ static const uint64_t sizes[] = {
     UINT64_MAX - 1,
     UINT64_MAX,
 };
-static const int granularities[] = { INT_MIN, -64, -1, 0, 1, 2, 21, 22, 23, 40, 57, 58, 62, 63, 64, 65, 127, INT_MAX };
+static const int granularities[] = { INT_MIN, -64, -1, 0,  1,  2,  21, 22,  23,
+                                     40,      57,  58, 62, 63, 64, 65, 127, INT_MAX };
 
 typedef struct Wanted {
     HBitmap *hb;
@@ -130,7 +134,8 @@ static void truncations(void)
                     /* The last bit stays if it is still one of the bitmap's. */
                     g_assert_cmpint(hbitmap_empty(wanted.hb), ==,
                                     sizes[i] == 0 || wanted.size == 0 ||
-                                        (sizes[i] - 1) >> granularity > (wanted.size - 1) >> granularity);
+                                        (sizes[i] - 1) >> granularity > (wanted.size - 1) >>
+                                            granularity);
                     hbitmap_reset_all(wanted.hb);
                     use(wanted.hb, wanted.size, granularity);
                     good++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Mappings, of which a process has 65,530 for everything, and addresses: neither bitmaps in number
- * nor bitmaps that were crowded once take one each, and a bitmap that grows does not need its
+ * nor bitmaps that once had many bits take one each, and a bitmap that grows does not need its
  * addresses twice.
  */
 #include "common.h"
@@ -12,7 +12,7 @@
 #define REGION (512 * CHUNK)
 #define MANY 2000
 
-/* A bitmap of 1 TiB for each of many disks, with a crowded chunk. */
+/* A bitmap of 1 TiB for each of many disks, with a chunk of words. */
 static void many_bitmaps(void *opaque)
 {
     int64_t before = memory_mappings();
@@ -30,7 +30,7 @@ static void many_bitmaps(void *opaque)
     }
 }
 
-/* Every other region of a large bitmap is crowded and then clean again. */
+/* Every other region of a large bitmap gets many bits and is then clean again. */
 static void regions_in_turn(void *opaque)
 {
     const uint64_t regions = 64;

@@ -55,7 +55,7 @@ static int64_t footprint_bytes(const Footprint *f)
 /* A pattern calls this for each of its bits. */
 typedef void Visit(void *opaque, uint64_t bit);
 
-/* A quarter of the regions with every 300th bit, and one crowded chunk in each of the others. */
+/* A quarter of the regions with every 300th bit, and one chunk of words in each of the others. */
 static void quarter_dense(Visit *visit, void *opaque)
 {
     for (uint64_t bit = 0; bit < BITS / 4; bit += 300) {
@@ -95,7 +95,7 @@ static void scattered(Visit *visit, void *opaque)
 }
 
 /* Every chunk has some bits, one more than fit into a short list in many ways to keep one. */
-static void crowded_everywhere(Visit *visit, void *opaque)
+static void words_everywhere(Visit *visit, void *opaque)
 {
     for (uint64_t bit = 0; bit < BITS; bit += 500) {
         visit(opaque, bit);
@@ -111,7 +111,7 @@ static const Pattern patterns[] = {
     { "quarter-dense", quarter_dense },
     { "eighth-dense", eighth_dense },
     { "scattered", scattered },
-    { "crowded-everywhere", crowded_everywhere },
+    { "words-everywhere", words_everywhere },
 };
 
 static void set_bit(void *opaque, uint64_t bit)

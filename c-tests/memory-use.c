@@ -24,7 +24,7 @@ static size_t read_file(const char *path, char *text, size_t space)
     return length;
 }
 
-/* The number behind @key, in KiB there. */
+/* The number after @key, in KiB there. */
 static int64_t number_of(const char *path, const char *key)
 {
     char text[8192];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory for a bitmap's content is asked for when the bitmap is made. A guest's write, a reset, a
- * clear and a merge in place ask for none: so a limit shows when a bitmap is added, and never in a
+ * Memory for a bitmap's content is allocated when the bitmap is made. A guest's write, a reset, a
+ * clear and a merge in place allocate none: so a limit shows when a bitmap is added, and never in a
  * write.
  */
 #include <errno.h>
@@ -217,8 +217,7 @@ static void locked_in_memory(void *opaque)
     work(&maps, BITS);
     faults = page_faults() - before;
     /*
-     * Some: the kernel may have reasons of its own. Writes that asked for memory had three
-     * thousand.
+     * A few page faults may be the kernel's own. Writes that allocate have three thousand.
      */
     if (faults > 16) {
         g_error("%" PRId64 " page faults in writes; expected none", faults);
@@ -274,7 +273,7 @@ static uint64_t bytes_asked_for(const char *text)
 }
 
 /*
- * The limit shows at once, with a message that says how much was asked for: all that the bits need,
+ * The limit shows at once, with a message that names the size: all that the bits need,
  * of 2^41 bits too, the most that a bitmap may have. One bit more is an assertion, in test-abort.
  */
 static void limit_shows_when_made(void)

@@ -61,7 +61,8 @@ static Pair pair_new(const Case *c)
 
     p.dest_bs = qdb_node_new(SIZE, 0, "dest-node");
     p.src_bs = c->other_node ? qdb_node_new(SIZE, 0, "src-node") : p.dest_bs;
-    p.dest = bitmap_new(p.dest_bs, "dest", c->dest_granularity, 1025, c->dest_state & STATE_SUCCESSOR);
+    p.dest =
+        bitmap_new(p.dest_bs, "dest", c->dest_granularity, 1025, c->dest_state & STATE_SUCCESSOR);
     p.src = bitmap_new(p.src_bs, "src", c->src_granularity, 0, c->src_state & STATE_SUCCESSOR);
     bdrv_set_dirty_bitmap(p.dest, SIZE - 20 * 512, 512);
     bdrv_set_dirty_bitmap(p.src, 512, 512);
@@ -177,8 +178,12 @@ static void merge_and_die(void *opaque)
     merge_pair(p, p->c->with_backup ? &backup : NULL, NULL);
 }
 
-/* The old content is the caller's, is not touched by what happens to dest, and goes back where it came from. */
-static void check_backup(Pair *p, HBitmap *backup, const Content *dest_before, const Content *merged)
+/*
+ * The old content is the caller's, is not touched by what happens to dest, and goes back where it
+ * came from.
+ */
+static void check_backup(Pair *p, HBitmap *backup, const Content *dest_before,
+                         const Content *merged)
 {
     Content old = content_of_hbitmap(backup);
     Content now;
@@ -218,8 +223,8 @@ void run_case(const Case *c)
     apply_state(p.src, c->src_state);
 
     if (c->how != HOW_PUBLIC && violation(c)) {
-        char *pattern =
-            g_strdup_printf("*bdrv_dirty_bitmap_merge_internal: Assertion `%s' failed.*", violation(c));
+        char *pattern = g_strdup_printf(
+            "*bdrv_dirty_bitmap_merge_internal: Assertion `%s' failed.*", violation(c));
 
         expect_abort(merge_and_die, &p, pattern);
         g_free(pattern);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One merge of two bitmaps in given states, granularities and nodes, checked against a model that knows sectors: a
- * group of the destination is dirty afterwards if any of its sectors was dirty in either bitmap.
+ * One merge of two bitmaps in given states, granularities and nodes, checked against a model that
+ * knows sectors: a group of the destination is dirty afterwards if any of its sectors was dirty in
+ * either bitmap.
  */
 #ifndef C_TESTS_MERGE_CASE_H
 #define C_TESTS_MERGE_CASE_H
@@ -51,7 +52,10 @@ const char *refusal(const Case *c, const char **hint);
 /* What bdrv_dirty_bitmap_merge_internal dies of, NULL if it merges. */
 const char *violation(const Case *c);
 
-/* Sets the case up, merges (or is refused, or dies), and checks everything that can be seen of both bitmaps. */
+/*
+ * Sets the case up, merges (or is refused, or dies), and checks everything that can be seen of both
+ * bitmaps.
+ */
 void run_case(const Case *c);
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "node.h"
 
-BdrvDirtyBitmap *bitmap_new(BlockDriverState *bs, const char *name, uint32_t granularity, int64_t dirty, unsigned state)
+BdrvDirtyBitmap *bitmap_new(BlockDriverState *bs, const char *name, uint32_t granularity,
+                            int64_t dirty, unsigned state)
 {
-    BdrvDirtyBitmap *bitmap =
-        bdrv_create_dirty_bitmap(bs, granularity, state & STATE_ANONYMOUS ? NULL : name, &error_abort);
+    BdrvDirtyBitmap *bitmap = bdrv_create_dirty_bitmap(
+        bs, granularity, state & STATE_ANONYMOUS ? NULL : name, &error_abort);
 
     if (dirty > 0) {
         bdrv_set_dirty_bitmap(bitmap, 0, dirty);
@@ -112,8 +113,8 @@ bool bitmap_status(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes, int64
     return result;
 }
 
-bool bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap, int64_t start, int64_t end, int64_t max, int64_t *dirty_start,
-                            int64_t *dirty_count)
+bool bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap, int64_t start, int64_t end, int64_t max,
+                            int64_t *dirty_start, int64_t *dirty_count)
 {
     bool result;
 

@@ -20,8 +20,8 @@ typedef enum State {
 #define GRANULARITY 4096
 
 /* A bitmap named @name (unless ANONYMOUS) with @dirty bytes set from 0 on, then put into @state. */
-BdrvDirtyBitmap *bitmap_new(BlockDriverState *bs, const char *name, uint32_t granularity, int64_t dirty,
-                            unsigned state);
+BdrvDirtyBitmap *bitmap_new(BlockDriverState *bs, const char *name, uint32_t granularity,
+                            int64_t dirty, unsigned state);
 
 /* What a bitmap in @state is called in an error message. */
 const char *bitmap_display_name(const BdrvDirtyBitmap *bitmap);
@@ -40,10 +40,13 @@ void node_discard(BlockDriverState *bs);
 int64_t bitmap_next_dirty(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes);
 int64_t bitmap_next_zero(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes);
 bool bitmap_status(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes, int64_t *count);
-bool bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap, int64_t start, int64_t end, int64_t max, int64_t *dirty_start,
-                            int64_t *dirty_count);
+bool bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap, int64_t start, int64_t end, int64_t max,
+                            int64_t *dirty_start, int64_t *dirty_count);
 
-/* The dirty groups as a string: one digit for each group of @granularity bytes, from the start of the node. */
+/*
+ * The dirty groups as a string: one digit for each group of @granularity bytes, from the start of
+ * the node.
+ */
 char *bitmap_picture(BdrvDirtyBitmap *bitmap, uint32_t granularity);
 char *hbitmap_picture(const HBitmap *hb, int64_t size, uint32_t granularity);
 void expect_picture(BdrvDirtyBitmap *bitmap, uint32_t granularity, const char *expected);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An HBitmap with a shadow: a plain array of bits, one for each group of 2^granularity items, that gets the same
- * operations. Every read path of the HBitmap must tell the same as the shadow after every step.
+ * An HBitmap with a shadow: a plain array of bits, one for each group of 2^granularity items, that
+ * gets the same operations. Every read path of the HBitmap must return the same as the shadow after
+ * every step.
  */
 #ifndef C_TESTS_SHADOW_H
 #define C_TESTS_SHADOW_H
 
 #include "common.h"
 
-/* Items covered by a word at each of the lower levels of QEMU's tree, and the chunks of this library's leaves. */
+/*
+ * Items covered by a word at each of the lower levels of QEMU's tree, and the chunks of this
+ * library.
+ */
 #define WIDTH_1 UINT64_C(64)
 #define WIDTH_2 (64 * WIDTH_1)
 #define WIDTH_3 (64 * WIDTH_2)
@@ -42,13 +46,16 @@ void shadow_truncate(Shadow *s, uint64_t size);
 void shadow_note_set(Shadow *s, uint64_t start, uint64_t count);
 void shadow_note_reset(Shadow *s, uint64_t start, uint64_t count);
 
-/* Count, granularity, words as serialised, iterator, areas, and searches from a number of places. */
+/* Count, granularity, words as serialised, iterator, areas, and searches from a number of items. */
 void shadow_check(const Shadow *s);
 /* The iterator alone, from an item. */
 void shadow_check_iter(const Shadow *s, uint64_t first);
 /* hbitmap_get of every item. */
 void shadow_check_get(const Shadow *s);
-/* next_dirty, next_zero, status and next_dirty_area in a range. @count may be INT64_MAX; @start < size. */
+/*
+ * next_dirty, next_zero, status and next_dirty_area in a range. @count may be INT64_MAX; @start <
+ * size.
+ */
 void shadow_check_search(const Shadow *s, int64_t start, int64_t count);
 void shadow_check_area(const Shadow *s, int64_t start, int64_t end, int64_t max);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guests write to blocks that are dirty already in most of a node's fifty bitmaps, and each bitmap has a backup job that
- * cleans it in all the ways there are and copies what was dirty. Whenever all threads stand still, each backup has the last
- * of each block, or its bitmap says that it has not.
+ * Guests write to blocks that are dirty already in most of a node's fifty bitmaps, and each bitmap
+ * has a backup job that cleans it in all the ways there are and copies what was dirty. Whenever all
+ * threads stand still, each backup has the last of each block, or its bitmap says that it has not.
  */
 #include "stress.h"
 
@@ -82,7 +82,7 @@ static void copy_content(Disk *disk, Backup *backup, const HBitmap *content)
     }
 }
 
-/* The content is taken out; sometimes by a transaction that puts it back. */
+/* The content is taken out; sometimes by a transaction that restores it. */
 static void by_clearing(Job *job, Backup *backup)
 {
     HBitmap *content = NULL;
@@ -126,7 +126,8 @@ static void by_successor(Job *job, Backup *backup)
     g_assert_cmpint(bdrv_dirty_bitmap_create_successor(backup->bitmap, &error_abort), ==, 0);
     g_mutex_unlock(&disk->big_lock);
     if (job_random(job, 4)) {
-        while (bdrv_dirty_bitmap_next_dirty_area(backup->bitmap, at, SIZE, INT64_MAX, &start, &count)) {
+        while (bdrv_dirty_bitmap_next_dirty_area(backup->bitmap, at, SIZE, INT64_MAX, &start,
+                                                 &count)) {
             copy(disk, backup, start, count);
             at = start + count;
         }
@@ -173,7 +174,8 @@ static void by_copying_all(Job *job, Backup *backup)
 
 static gpointer backup_job(gpointer data)
 {
-    static void (*const ways[])(Job *, Backup *) = { by_clearing, by_areas, by_successor, by_copying_all };
+    static void (*const ways[])(Job *, Backup *) = { by_clearing, by_areas, by_successor,
+                                                     by_copying_all };
     Job *job = data;
 
     while (!g_atomic_int_get(&job->disk->stop)) {
@@ -196,13 +198,17 @@ static void check(Disk *disk)
         for (int block = 0; block < BLOCKS; block++) {
             if (backup->copied[block] != disk->versions[block] &&
                 bdrv_dirty_bitmap_next_dirty(backup->bitmap, (int64_t)block * BLOCK, BLOCK) < 0) {
-                g_error("bitmap %d of granularity %u lacks a write to block %d", i, backup->granularity, block);
+                g_error("bitmap %d of granularity %u lacks a write to block %d", i,
+                        backup->granularity, block);
             }
         }
     }
 }
 
-/* Threads work for a few milliseconds, and then it is looked whether anything is lost: soon, because later writes hide it. */
+/*
+ * Threads work for a few milliseconds, and then the logs are compared: soon, because later writes
+ * hide a lost one.
+ */
 static void round_of_backups(Disk *disk, guint *writes, guint *backups)
 {
     Job jobs[GUESTS + JOBS];
@@ -211,7 +217,8 @@ static void round_of_backups(Disk *disk, guint *writes, guint *backups)
     g_atomic_int_set(&disk->stop, 0);
     for (int i = 0; i < GUESTS + JOBS; i++) {
         jobs[i] = (Job){ disk, i, 1 + g_test_rand_int_range(0, INT32_MAX), 0 };
-        threads[i] = i < JOBS ? g_thread_new("backup", backup_job, &jobs[i]) : g_thread_new("guest", guest, &jobs[i]);
+        threads[i] = i < JOBS ? g_thread_new("backup", backup_job, &jobs[i])
+                              : g_thread_new("guest", guest, &jobs[i]);
     }
     g_usleep(5000);
     g_atomic_int_set(&disk->stop, 1);
@@ -241,7 +248,8 @@ void stress_backups(double seconds)
     for (int i = 0; i < BITMAPS; i++) {
         bdrv_release_dirty_bitmap(disk->backups[i].bitmap);
     }
-    g_test_message("%d bitmaps: %u rounds, %u writes, %u backups", BITMAPS, rounds, writes, backups);
+    g_test_message("%d bitmaps: %u rounds, %u writes, %u backups", BITMAPS, rounds, writes,
+                   backups);
     qdb_node_free(disk->bs);
     g_mutex_clear(&disk->big_lock);
     g_free(disk);

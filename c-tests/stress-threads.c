@@ -2,11 +2,15 @@
 /* What the threads do. */
 #include "stress.h"
 
-/* Cells by their number modulo 4: those of the two writers, those of the clearer, and those that nobody writes. */
+/*
+ * Cells by their number modulo 4: those of the two writers, those of the clearer, and those that
+ * nobody writes.
+ */
 #define PARTS 4
 #define CLEARERS_PART 2
 #define WRITES 12000 /* of each writer, in a round: fewer than it has cells */
-#define PRIME 7919   /* how far one write is from the next; it does not divide the number of cells */
+#define PRIME 7919   /* how far one write is from the next; it does not divide the number of cells \
+                      */
 
 uint64_t worker_random(Worker *w, uint64_t limit)
 {
@@ -59,7 +63,10 @@ static void write_to_slot(Worker *w, Slot *slot, int64_t cell)
     log_add(&w->to_slot[slot - w->round->slots], offset, bytes);
 }
 
-/* Each cell of its own at most once, in an order that jumps: to all bitmaps of a node as a guest does, or to one. */
+/*
+ * Each cell of its own at most once, in an order that jumps: to all bitmaps of a node as a guest
+ * does, or to one.
+ */
 static void writer(Worker *w)
 {
     int64_t size = MIN(w->round->smallest[0], w->round->smallest[1]);
@@ -90,7 +97,8 @@ static void writer(Worker *w)
 static void merger(Worker *w)
 {
     Slot *dest = merged_slot(w);
-    Slot *src = worker_random(w, 5) ? merged_slot(w) : slot_of(w, KIND_ASIDE, (int)worker_random(w, NODES));
+    Slot *src =
+        worker_random(w, 5) ? merged_slot(w) : slot_of(w, KIND_ASIDE, (int)worker_random(w, NODES));
     HBitmap *backup = NULL;
     bool merged;
 
@@ -98,12 +106,14 @@ static void merger(Worker *w)
     if (worker_random(w, 3)) {
         Error *err = NULL;
 
-        merged = bdrv_merge_dirty_bitmap(dest->bitmap, src->bitmap, worker_random(w, 2) ? &backup : NULL, &err);
+        merged = bdrv_merge_dirty_bitmap(dest->bitmap, src->bitmap,
+                                         worker_random(w, 2) ? &backup : NULL, &err);
         g_assert_true(merged == !err);
         qdb_error_free(err);
     } else {
         worker_does(w, "bdrv_dirty_bitmap_merge_internal");
-        merged = bdrv_dirty_bitmap_merge_internal(dest->bitmap, src->bitmap, worker_random(w, 2) ? &backup : NULL, true);
+        merged = bdrv_dirty_bitmap_merge_internal(dest->bitmap, src->bitmap,
+                                                  worker_random(w, 2) ? &backup : NULL, true);
         g_assert_true(merged == (dest->family == src->family));
     }
     g_assert_true(dest->family == src->family || !merged);
@@ -114,7 +124,10 @@ static void merger(Worker *w)
     }
 }
 
-/* Empties a bitmap that others write to and merge into meanwhile, and adds what it had: nothing may be lost. */
+/*
+ * Empties a bitmap that others write to and merge into meanwhile, and adds what it had: nothing may
+ * be lost.
+ */
 static void clear_and_add(Worker *w)
 {
     Slot *slot = merged_slot(w);
@@ -130,7 +143,10 @@ static void clear_and_add(Worker *w)
     hbitmap_free(old);
 }
 
-/* A transaction that is undone, on a bitmap that this thread alone changes: its content is the same again. */
+/*
+ * A transaction that is undone, on a bitmap that this thread alone changes: its content is the same
+ * again.
+ */
 static void clear_and_restore(Worker *w)
 {
     Slot *slot = slot_of(w, KIND_ASIDE, (int)worker_random(w, NODES));
@@ -164,7 +180,10 @@ static void clearer(Worker *w)
     }
 }
 
-/* With the lock held, a walk finds as many units as the bitmap says it has; without it in between, ascending dirty ones. */
+/*
+ * With the lock held, a walk finds as many units as the bitmap says it has; without it in between,
+ * ascending dirty ones.
+ */
 static void iterator(Worker *w)
 {
     Slot *slot = merged_slot(w);
@@ -223,7 +242,9 @@ static void reader(Worker *w)
     }
 }
 
-/* The list of a node, while bitmaps come and go in it: first as a query, then with the lock held. */
+/*
+ * The list of a node, while bitmaps come and go in it: first as a query, then with the lock held.
+ */
 static void lister(Worker *w)
 {
     int node = (int)worker_random(w, NODES);
@@ -257,7 +278,10 @@ static void lister(Worker *w)
     g_assert_false(bdrv_has_readonly_bitmaps(bs));
 }
 
-/* A backup that fails: what was written meanwhile comes back. While it runs, merges with the bitmap are refused. */
+/*
+ * A backup that fails: what was written meanwhile comes back. While it runs, merges with the bitmap
+ * are refused.
+ */
 static void freeze_and_reclaim(Worker *w, int node)
 {
     Slot *slot = merged_slot(w);
@@ -266,7 +290,10 @@ static void freeze_and_reclaim(Worker *w, int node)
         return; /* the other job's */
     }
     worker_does(w, "freeze and reclaim");
-    /* A successor is as long as the node is when it is made, and no other thread makes one on this node. */
+    /*
+     * A successor is as long as the node is when it is made, and no other thread makes one on this
+     * node.
+     */
     qdb_node_set_length(w->round->nodes[node], slot->size);
     g_assert_cmpint(bdrv_dirty_bitmap_create_successor(slot->bitmap, &error_abort), ==, 0);
     bdrv_dirty_bitmap_set_persistence(slot->bitmap, worker_random(w, 2));
@@ -276,7 +303,10 @@ static void freeze_and_reclaim(Worker *w, int node)
     g_assert_true(bdrv_reclaim_dirty_bitmap(slot->bitmap, &error_abort) == slot->bitmap);
 }
 
-/* A backup that succeeds: what the bitmap has is saved, and the successor, which has the rest, takes its place. */
+/*
+ * A backup that succeeds: what the bitmap has is saved, and the successor, which has the rest,
+ * replaces it.
+ */
 static void freeze_and_abdicate(Worker *w, int node)
 {
     Slot *slot = slot_of(w, KIND_JOB, node);
@@ -287,7 +317,8 @@ static void freeze_and_abdicate(Worker *w, int node)
     log_add_bitmap(&slot->saved, slot->bitmap);
     if (worker_random(w, 2)) {
         /* The first bitmap is of the same size. Both may be busy. */
-        g_assert_true(bdrv_dirty_bitmap_merge_internal(w->round->slots[0].bitmap, slot->bitmap, NULL, true));
+        g_assert_true(
+            bdrv_dirty_bitmap_merge_internal(w->round->slots[0].bitmap, slot->bitmap, NULL, true));
     }
     slot->bitmap = bdrv_dirty_bitmap_abdicate(slot->bitmap, &error_abort);
     g_assert_nonnull(slot->bitmap);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs rounds (see stress.h) with 2, 8 and 16 bitmaps, and compares what was written with what is found.
+ * Runs rounds (see stress.h) with 2, 8 and 16 bitmaps, and compares what was written with what is
+ * found.
  *
  * QDB_STRESS_SECONDS   how long for each number of bitmaps (default: 2)
  * QDB_STRESS_PATIENCE  seconds without progress of a thread that are a deadlock (default: 60)
@@ -30,12 +31,16 @@ static Slot *add_slot(Round *round, Kind kind, int node, int family, int64_t siz
     g_snprintf(slot->name, sizeof(slot->name), "bitmap-%d", round->slot_count++);
     /* Bitmaps are as long as their node when they are made. */
     qdb_node_set_length(round->nodes[node], size);
-    slot->bitmap = bitmap_new(round->nodes[node], slot->name, slot->granularity, 0, kind == KIND_ASIDE ? STATE_DISABLED : 0);
+    slot->bitmap = bitmap_new(round->nodes[node], slot->name, slot->granularity, 0,
+                              kind == KIND_ASIDE ? STATE_DISABLED : 0);
     round->smallest[node] = MIN(round->smallest[node], size);
     return slot;
 }
 
-/* Every other bitmap of a node is of the second family. Sizes are such that the last bits are in the middle of a word. */
+/*
+ * Every other bitmap of a node is of the second family. Sizes are such that the last bits are in
+ * the middle of a word.
+ */
 static Round *round_new(int bitmaps)
 {
     Round *round = g_new0(Round, 1);
@@ -83,7 +88,8 @@ static G_NORETURN void bark(Round *round, double patience)
     for (int i = 0; i < round->worker_count; i++) {
         Worker *w = &round->workers[i];
 
-        fprintf(stderr, "  %s %d: %s, %u times\n", w->role, w->index, (const char *)g_atomic_pointer_get(&w->doing),
+        fprintf(stderr, "  %s %d: %s, %u times\n", w->role, w->index,
+                (const char *)g_atomic_pointer_get(&w->doing),
                 (guint)g_atomic_int_get(&w->progress));
     }
     abort();
@@ -95,7 +101,8 @@ static bool round_done(const Round *round)
     for (int i = 0; i < round->worker_count; i++) {
         const Worker *w = &round->workers[i];
 
-        if (g_str_equal(w->role, "writer") ? !g_atomic_int_get(&w->done) : g_atomic_int_get(&w->progress) < 5) {
+        if (g_str_equal(w->role, "writer") ? !g_atomic_int_get(&w->done)
+                                           : g_atomic_int_get(&w->progress) < 5) {
             return false;
         }
     }
@@ -120,7 +127,8 @@ static void run_threads(Round *round)
 
     for (int i = 0; i < round->worker_count; i++) {
         moved[i] = g_get_monotonic_time();
-        round->workers[i].thread = g_thread_new(round->workers[i].role, run_worker, &round->workers[i]);
+        round->workers[i].thread =
+            g_thread_new(round->workers[i].role, run_worker, &round->workers[i]);
     }
     while (!all_ended(round)) {
         g_usleep(2000);
@@ -151,7 +159,8 @@ static void add_written(Log *written, const Round *round, int slot, int64_t gran
     for (int i = 0; i < round->worker_count; i++) {
         log_add_rounded(written, &round->workers[i].to_slot[slot], granularity);
         if (round->slots[slot].kind != KIND_ASIDE) {
-            log_add_rounded(written, &round->workers[i].to_node[round->slots[slot].node], granularity);
+            log_add_rounded(written, &round->workers[i].to_node[round->slots[slot].node],
+                            granularity);
         }
     }
 }
@@ -171,14 +180,18 @@ static void check_nothing_lost(const Round *round)
         log_add_rounded(&found, &found, slot->granularity);
         lost = log_first_beyond(&written, &found);
         if (lost >= 0) {
-            g_error("%s of granularity %u: what was written at %" PRId64 " is lost", slot->name, slot->granularity, lost);
+            g_error("%s of granularity %u: what was written at %" PRId64 " is lost", slot->name,
+                    slot->granularity, lost);
         }
         log_free(&written);
         log_free(&found);
     }
 }
 
-/* The bitmaps that were merged with one another have together exactly what was written, in units of the coarsest of them. */
+/*
+ * The bitmaps that were merged with one another have together exactly what was written, in units of
+ * the coarsest of them.
+ */
 static void check_nothing_else(const Round *round, int family)
 {
     Log written = log_new(GIB), found = log_new(GIB), raw = log_new(GIB);
@@ -232,7 +245,8 @@ static void round_free(Round *round)
 static void stress(gconstpointer data)
 {
     int bitmaps = GPOINTER_TO_INT(data);
-    gint64 end = g_get_monotonic_time() + (gint64)(setting("QDB_STRESS_SECONDS", 2) * G_USEC_PER_SEC);
+    gint64 end =
+        g_get_monotonic_time() + (gint64)(setting("QDB_STRESS_SECONDS", 2) * G_USEC_PER_SEC);
     GHashTable *times;
     guint rounds = 0, refused = 0;
     GHashTableIter iter;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads that do all that a program does with the bitmaps of two nodes, and logs of what they wrote.
+ * Threads that do all that a program does with the bitmaps of two nodes, and logs of what they
+ * wrote.
  *
- * Time is cut into rounds. In each, two nodes get new bitmaps, and threads work on them until the writers have written all that
- * is theirs. A writer has its own cells (4 KiB) and writes each of them once, so that a lost write stays lost. Then what was
- * logged is compared with what is found.
+ * Time is cut into rounds. In each, two nodes get new bitmaps, and threads work on them until the
+ * writers have written all that is theirs. A writer has its own cells (4 KiB) and writes each of
+ * them once, so that a lost write stays lost. Then what was logged is compared with what is found.
  */
 #ifndef C_TESTS_STRESS_H
 #define C_TESTS_STRESS_H
@@ -12,7 +13,9 @@
 #include "node.h"
 
 #define SECTOR 512
-#define CELL 4096 /* the coarsest granularity: what one thread writes never shares a bit with what another one does */
+#define CELL                                                                                       \
+    4096 /* the coarsest granularity: what one thread writes never shares a bit with what another  \
+            one does */
 #define NODES 2
 #define MOST_SLOTS (16 + 2 * NODES)
 #define MOST_WORKERS 10
@@ -30,13 +33,17 @@ void log_add(Log *log, int64_t offset, int64_t bytes);
 void log_add_rounded(Log *log, const Log *other, int64_t granularity);
 /* The first sector that @log has and @other has not, in bytes; -1 if there is none. */
 int64_t log_first_beyond(const Log *log, const Log *other);
-/* Adds what a bitmap has now; the bitmap's lock is taken. Checks that the areas are as long together as the bitmap says. */
+/*
+ * Adds what a bitmap has now; the bitmap's lock is taken. Checks that the areas are as long
+ * together as the bitmap says.
+ */
 void log_add_bitmap(Log *log, BdrvDirtyBitmap *bitmap);
 
 typedef enum Kind {
     KIND_MERGED, /* everybody's: written, merged, cleared, frozen and given back */
     KIND_JOB,    /* a backup job's: it is replaced by its successor again and again */
-    KIND_ASIDE,  /* the clearer's: disabled, cleared and restored; others read it and merge from it */
+    KIND_ASIDE,  /* the clearer's: disabled, cleared and restored; others read it and merge from it
+                  */
 } Kind;
 
 /* A bitmap that is there all the time, or its successors. */
@@ -55,7 +62,8 @@ typedef struct Round Round;
 
 typedef struct Worker {
     const char *role;
-    void (*work)(struct Worker *); /* once; called again and again. A writer's returns when it has written all */
+    void (*work)(struct Worker *); /* once; called again and again. A writer's returns when it has
+                                      written all */
     Round *round;
     int index;
     uint64_t random;

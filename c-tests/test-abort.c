@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Every check that ends the process, reached through the API: the message names the function and the condition. */
+/*
+ * Every check that ends the process, reached through the API: the message names the function and
+ * the condition.
+ */
 #include "abort-case.h"
 
 int main(int argc, char **argv)

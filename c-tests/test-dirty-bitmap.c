@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* BdrvDirtyBitmap: bitmaps with names and states on a node. QEMU has no unit test for these functions. */
+/*
+ * BdrvDirtyBitmap: bitmaps with names and states on a node. QEMU has no unit test for these
+ * functions.
+ */
 #include "dirty-tests.h"
 
 #include <glib.h>

@@ -126,10 +126,12 @@ static void error_abort_aborts(void)
                  "*Unexpected error in bdrv_create_dirty_bitmap()*Bitmap already exists: twice*");
     expect_abort(set_abort, NULL, "*Unexpected error in *set by hand*");
     expect_abort(check_inconsistent_abort, bitmap,
-                 "*Unexpected error in bdrv_dirty_bitmap_check()*Bitmap 'b' is inconsistent and cannot be used*");
+                 "*Unexpected error in bdrv_dirty_bitmap_check()*Bitmap 'b' is inconsistent and "
+                 "cannot be used*");
     bdrv_dirty_bitmap_set_busy(bitmap, true);
     expect_abort(merge_abort, bitmap,
-                 "*Unexpected error in bdrv_dirty_bitmap_check()*Bitmap 'b' is currently in use by another operation*");
+                 "*Unexpected error in bdrv_dirty_bitmap_check()*Bitmap 'b' is currently in use by "
+                 "another operation*");
     node_discard(bs);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * HBitmap. The 40 paths of QEMU's tests/unit/test-hbitmap.c are here under the same names, with bodies of our own,
- * and further ones for what QEMU's tests never enter.
+ * HBitmap. The 40 paths of QEMU's tests/unit/test-hbitmap.c are here under the same names, with
+ * bodies of our own, and further ones for what QEMU's tests never enter.
  */
 #include "hbitmap-tests.h"
 

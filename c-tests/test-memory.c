@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory: when it is asked for, how much of it, and how many mappings. The measure of all is QEMU's
+ * Memory: when it is allocated, how much of it, and how many mappings. The measure of all is QEMU's
  * C.
  */
 #include <sys/prctl.h>
@@ -9,8 +9,8 @@
 #include "memory-tests.h"
 
 /*
- * Where every program gets huge pages, C's arrays have them too, and nothing could be told from the
- * bits.
+ * Where every program gets huge pages, C's arrays have them too, and nothing could be learnt from
+ * the bits.
  */
 static void no_huge_pages_for_all(void)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Several threads on the same bitmaps: no hang, and no lost bit. A watchdog ends the process if it hangs. */
+/*
+ * Several threads on the same bitmaps: no hang, and no lost bit. A watchdog ends the process if it
+ * hangs.
+ */
 #include "node.h"
 #include "threads-tests.h"
 
@@ -41,8 +44,9 @@ static gpointer merge_many(gpointer data)
     for (int i = 0; i < m->count; i++) {
         HBitmap *backup = NULL;
         HBitmap **backup_arg = m->with_backup ? &backup : NULL;
-        bool merged = m->internal ? bdrv_dirty_bitmap_merge_internal(m->dest, m->src, backup_arg, true)
-                                  : bdrv_merge_dirty_bitmap(m->dest, m->src, backup_arg, NULL);
+        bool merged = m->internal
+                          ? bdrv_dirty_bitmap_merge_internal(m->dest, m->src, backup_arg, true)
+                          : bdrv_merge_dirty_bitmap(m->dest, m->src, backup_arg, NULL);
 
         if (backup) {
             hbitmap_free(backup);
@@ -94,8 +98,10 @@ static void opposite_merges(gconstpointer data)
     watch();
     one = qdb_node_new(MIB, 0, "one");
     two = qdb_node_new(MIB, 0, "two");
-    mergers[0] = (Merger){ bitmap_new(one, "a", 65536, 65536, 0), NULL, MERGES, internal, false, 0 };
-    mergers[1] = (Merger){ bitmap_new(two, "b", 32768, 0, 0), mergers[0].dest, MERGES, internal, false, 0 };
+    mergers[0] =
+        (Merger){ bitmap_new(one, "a", 65536, 65536, 0), NULL, MERGES, internal, false, 0 };
+    mergers[1] =
+        (Merger){ bitmap_new(two, "b", 32768, 0, 0), mergers[0].dest, MERGES, internal, false, 0 };
     mergers[0].src = mergers[1].dest;
     bdrv_set_dirty_bitmap(mergers[1].dest, MIB - 1, 1);
 
@@ -113,8 +119,9 @@ static void opposite_merges(gconstpointer data)
 }
 
 /*
- * Three nodes in a ring, and each with itself, so that no order of two nodes alone will do. On a busy machine each thread may be done
- * before the next one begins: then a bitmap has its own range and its source's, and once more around the ring brings the third.
+ * Three nodes in a ring, and each with itself, so that no order of two nodes alone will do. On a
+ * busy machine each thread may be done before the next one begins: then a bitmap has its own range
+ * and its source's, and once more around the ring brings the third.
  */
 static void ring_of_merges(void)
 {
@@ -135,7 +142,8 @@ static void ring_of_merges(void)
     for (int i = 0; i < 6; i++) {
         int step = i < 3 ? 1 : i % 3;
 
-        mergers[i] = (Merger){ bitmaps[i % 3], bitmaps[(i + step) % 3], MERGES / 20, i & 1, i > 3, 0 };
+        mergers[i] =
+            (Merger){ bitmaps[i % 3], bitmaps[(i + step) % 3], MERGES / 20, i & 1, i > 3, 0 };
         threads[i] = g_thread_new("merge", merge_many, &mergers[i]);
     }
     for (int i = 0; i < 6; i++) {
@@ -154,7 +162,8 @@ static void ring_of_merges(void)
         g_assert_cmpint(bdrv_get_dirty_count(bitmaps[i]), <=, 3 * 65536);
     }
     for (int i = 0; i < 6; i++) {
-        g_assert_true(bdrv_merge_dirty_bitmap(bitmaps[i % 3], bitmaps[(i + 1) % 3], NULL, &error_abort));
+        g_assert_true(
+            bdrv_merge_dirty_bitmap(bitmaps[i % 3], bitmaps[(i + 1) % 3], NULL, &error_abort));
     }
     for (int i = 0; i < 3; i++) {
         g_assert_cmpint(bdrv_get_dirty_count(bitmaps[i]), ==, 3 * 65536);
@@ -162,7 +171,9 @@ static void ring_of_merges(void)
     }
 }
 
-/* Two writers and two mergers in opposite directions: what is written is there at once and stays. */
+/*
+ * Two writers and two mergers in opposite directions: what is written is there at once and stays.
+ */
 static void writers_during_merges(gconstpointer data)
 {
     bool with_backup = GPOINTER_TO_INT(data);
@@ -294,8 +305,10 @@ int main(int argc, char **argv)
     g_test_add_data_func("/threads/opposite-merges/public", GINT_TO_POINTER(0), opposite_merges);
     g_test_add_data_func("/threads/opposite-merges/internal", GINT_TO_POINTER(1), opposite_merges);
     g_test_add_func("/threads/ring-of-merges", ring_of_merges);
-    g_test_add_data_func("/threads/writers-during-merges/in-place", GINT_TO_POINTER(0), writers_during_merges);
-    g_test_add_data_func("/threads/writers-during-merges/backup", GINT_TO_POINTER(1), writers_during_merges);
+    g_test_add_data_func("/threads/writers-during-merges/in-place", GINT_TO_POINTER(0),
+                         writers_during_merges);
+    g_test_add_data_func("/threads/writers-during-merges/backup", GINT_TO_POINTER(1),
+                         writers_during_merges);
     g_test_add_func("/threads/writers-during-successors", writers_during_successors);
     g_test_add_func("/threads/readers-without-lock", readers_without_lock);
     add_unlocked_reader_tests();

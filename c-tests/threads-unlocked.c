@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Readers that do not hold the node's lock, as in QEMU's block-copy.c and copy-before-write.c (which hold one of
- * their own), while another thread changes the bitmap.
+ * Readers that do not hold the node's lock, as in QEMU's block-copy.c and copy-before-write.c
+ * (which hold one of their own), while another thread changes the bitmap.
  */
 #include "node.h"
 #include "threads-tests.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The host of QEMU's own two files in the oracle: nodes, errors and the query's lists, with the names and the promises of the
- * stand-alone library's qdb_* functions, so that one program can drive either library.
+ * The host of QEMU's own two files in the oracle: nodes, errors and the query's lists, with the
+ * names and the promises of the stand-alone library's qdb_* functions, so that one program can
+ * drive either library.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
@@ -11,7 +12,8 @@
 
 typedef struct QdbDriver {
     bool (*supports_persistent)(BlockDriverState *bs, void *opaque);
-    bool (*can_store)(BlockDriverState *bs, const char *name, uint32_t granularity, void *opaque, Error **errp);
+    bool (*can_store)(BlockDriverState *bs, const char *name, uint32_t granularity, void *opaque,
+                      Error **errp);
     int (*remove)(BlockDriverState *bs, const char *name, void *opaque, Error **errp);
 } QdbDriver;
 
@@ -143,7 +145,8 @@ static bool call_supports_persistent(BlockDriverState *bs)
     return bs->callbacks->supports_persistent(bs, bs->opaque);
 }
 
-static bool call_can_store(BlockDriverState *bs, const char *name, uint32_t granularity, Error **errp)
+static bool call_can_store(BlockDriverState *bs, const char *name, uint32_t granularity,
+                           Error **errp)
 {
     return bs->callbacks->can_store(bs, name, granularity, bs->opaque, errp);
 }
@@ -160,13 +163,18 @@ EXPORT void qdb_node_set_driver(BlockDriverState *bs, const QdbDriver *driver, v
     bs->drv = driver ? &bs->driver : NULL;
     bs->driver.bdrv_supports_persistent_dirty_bitmap =
         driver && driver->supports_persistent ? call_supports_persistent : NULL;
-    bs->driver.bdrv_co_can_store_new_dirty_bitmap = driver && driver->can_store ? call_can_store : NULL;
-    bs->driver.bdrv_co_remove_persistent_dirty_bitmap = driver && driver->remove ? call_remove : NULL;
+    bs->driver.bdrv_co_can_store_new_dirty_bitmap =
+        driver && driver->can_store ? call_can_store : NULL;
+    bs->driver.bdrv_co_remove_persistent_dirty_bitmap =
+        driver && driver->remove ? call_remove : NULL;
 }
 
 #ifndef ORACLE_CO_WRAPPERS_IN_TREE
-/* From 8.0 on QEMU generates these two; a caller without an event loop needs no more than the call. */
-EXPORT bool bdrv_can_store_new_dirty_bitmap(BlockDriverState *bs, const char *name, uint32_t granularity, Error **errp)
+/*
+ * From 8.0 on QEMU generates these two; a caller without an event loop needs no more than the call.
+ */
+EXPORT bool bdrv_can_store_new_dirty_bitmap(BlockDriverState *bs, const char *name,
+                                            uint32_t granularity, Error **errp)
 {
     return bdrv_co_can_store_new_dirty_bitmap(bs, name, granularity, errp);
 }

@@ -17,7 +17,7 @@ const SIZE: usize = 5 * 65536 + 1000;
 struct Folder(PathBuf);
 
 impl Folder {
-    /// With an image whose bytes differ from place to place.
+    /// With an image whose bytes differ from block to block.
     fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

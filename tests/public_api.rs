@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The Rust API, through nothing but itself: `HBitmap` beside a `BTreeSet`, the states of
 //! `DirtyBitmap`, threads.
-#![allow(clippy::single_range_in_vec_init)] // Areas are ranges, and lists of one area are just that.
+// Areas are ranges, and lists of one area are just that.
+#![allow(clippy::single_range_in_vec_init)]
 
 mod public_api {
     mod hbitmap;

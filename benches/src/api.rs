@@ -37,7 +37,8 @@ macro_rules! api {
                 // SAFETY: the signatures below are those of QEMU's headers, which both libraries
                 // follow. hbitmap_merge returns a bool in one of them, which a caller may ignore.
                 let api = unsafe {
-                    let version: unsafe extern "C" fn() -> *const c_char = *library.get(b"qdb_version\0")?;
+                    let version: unsafe extern "C" fn() -> *const c_char =
+                        *library.get(b"qdb_version\0")?;
                     Api {
                         $($name: *library.get(concat!(stringify!($name), "\0").as_bytes())?,)*
                         version: CStr::from_ptr(version()).to_string_lossy().into_owned(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What rows ask of a bitmap, and the bitmap behind the C ABI. Offsets and lengths are bytes of the
+//! What rows ask of a bitmap, and a bitmap of the C ABI. Offsets and lengths are bytes of the
 //! tracked disk.
 
 use crate::api::{Api, Handle, Iter};

@@ -4,38 +4,46 @@
 //! How fast such a loop runs depends on where its instructions lie in a cache line, and the
 //! callee's: by up to half, for each implementation differently, and differently after every change
 //! of this program. That is chance, and not the implementation's doing. So each loop exists at
-//! sixteen places, and a measurement goes through all of them. (`tools/bench` asks the compiler not
-//! to align loops: it would make four places of them.)
+//! sixteen addresses, and a measurement goes through all of them. (`tools/bench` asks the compiler
+//! not to align loops: it would make four addresses of them.)
 
 use crate::api::Iter;
 use std::arch::asm;
 use std::hint::black_box;
 
-/// Calls from one place before the next one has its turn.
+/// Calls from one address before the next one has its turn.
 const TURN: usize = 1 << 12;
 
-/// Instructions that do nothing, so that what follows lies `4 * PLACE` bytes further on.
+/// Instructions that do nothing, so that what follows lies `4 * ADDRESS` bytes further on.
 #[inline(always)]
-fn shift<const PLACE: usize>() {
+fn shift<const ADDRESS: usize>() {
     // SAFETY: they change no register and no memory.
     unsafe {
-        asm!(".rept 4 * {place}", "nop", ".endr", place = const PLACE, options(nomem, nostack, preserves_flags))
+        asm!(
+            ".rept 4 * {address}",
+            "nop",
+            ".endr",
+            address = const ADDRESS,
+            options(nomem, nostack, preserves_flags)
+        )
     }
 }
 
-/// The copies of a function, one for each place: its first generic argument.
-macro_rules! at_each_place {
+/// The copies of a function, one for each address: its first generic argument.
+macro_rules! at_each_address {
     ($function:ident $(, $ty:ty)*) => {
         [
-            $function::<0 $(, $ty)*>, $function::<1 $(, $ty)*>, $function::<2 $(, $ty)*>, $function::<3 $(, $ty)*>,
-            $function::<4 $(, $ty)*>, $function::<5 $(, $ty)*>, $function::<6 $(, $ty)*>, $function::<7 $(, $ty)*>,
-            $function::<8 $(, $ty)*>, $function::<9 $(, $ty)*>, $function::<10 $(, $ty)*>, $function::<11 $(, $ty)*>,
-            $function::<12 $(, $ty)*>, $function::<13 $(, $ty)*>, $function::<14 $(, $ty)*>, $function::<15 $(, $ty)*>,
+            $function::<0 $(, $ty)*>, $function::<1 $(, $ty)*>, $function::<2 $(, $ty)*>,
+            $function::<3 $(, $ty)*>, $function::<4 $(, $ty)*>, $function::<5 $(, $ty)*>,
+            $function::<6 $(, $ty)*>, $function::<7 $(, $ty)*>, $function::<8 $(, $ty)*>,
+            $function::<9 $(, $ty)*>, $function::<10 $(, $ty)*>, $function::<11 $(, $ty)*>,
+            $function::<12 $(, $ty)*>, $function::<13 $(, $ty)*>, $function::<14 $(, $ty)*>,
+            $function::<15 $(, $ty)*>,
         ]
     };
 }
 
-/// A caller that has its loop at sixteen places.
+/// A caller that has its loop at sixteen addresses.
 #[derive(Default)]
 pub struct Caller {
     turns: usize,
@@ -55,17 +63,17 @@ impl Caller {
     /// The sum of what a call for each of `items` returns, in order.
     #[inline]
     pub fn sum<T, F: FnMut(&T) -> u64>(&mut self, items: &[T], mut call: F) -> u64 {
-        let places: [fn(&[T], &mut F) -> u64; 16] = at_each_place!(sum_of_some, T, F);
+        let addresses: [fn(&[T], &mut F) -> u64; 16] = at_each_address!(sum_of_some, T, F);
         items.chunks(TURN).fold(0u64, |sum, items| {
             self.turns += 1;
-            sum.wrapping_add(places[self.turns % places.len()](items, &mut call))
+            sum.wrapping_add(addresses[self.turns % addresses.len()](items, &mut call))
         })
     }
 }
 
 #[inline(never)]
-fn sum_of_some<const PLACE: usize, T, F: FnMut(&T) -> u64>(items: &[T], call: &mut F) -> u64 {
-    shift::<PLACE>();
+fn sum_of_some<const ADDRESS: usize, T, F: FnMut(&T) -> u64>(items: &[T], call: &mut F) -> u64 {
+    shift::<ADDRESS>();
     let mut sum = 0u64;
     for item in items {
         sum = sum.wrapping_add(call(item));
@@ -76,7 +84,7 @@ fn sum_of_some<const PLACE: usize, T, F: FnMut(&T) -> u64>(items: &[T], call: &m
 /// The `hbitmap_iter_next` of an implementation.
 type Next = unsafe extern "C" fn(*mut Iter) -> i64;
 
-/// [`some_items`] at one of its places.
+/// [`some_items`] at one of its addresses.
 type SomeItems = unsafe fn(Next, &mut Iter) -> (u64, bool);
 
 /// The sum of all items that an iterator returns.
@@ -85,9 +93,9 @@ type SomeItems = unsafe fn(Next, &mut Iter) -> (u64, bool);
 /// `next` is of the implementation that has set up `iter`, and the bitmap lives and does not change
 /// meanwhile.
 pub unsafe fn sum_of_items(next: Next, iter: &mut Iter) -> u64 {
-    let places: [SomeItems; 16] = at_each_place!(some_items);
+    let addresses: [SomeItems; 16] = at_each_address!(some_items);
     let mut sum = 0u64;
-    for some_items in places.iter().cycle() {
+    for some_items in addresses.iter().cycle() {
         // SAFETY: the caller's promise.
         let (part, more) = unsafe { some_items(next, iter) };
         sum = sum.wrapping_add(part);
@@ -104,8 +112,8 @@ pub unsafe fn sum_of_items(next: Next, iter: &mut Iter) -> u64 {
 /// # Safety
 /// As [`sum_of_items`].
 #[inline(never)]
-unsafe fn some_items<const PLACE: usize>(next: Next, iter: &mut Iter) -> (u64, bool) {
-    shift::<PLACE>();
+unsafe fn some_items<const ADDRESS: usize>(next: Next, iter: &mut Iter) -> (u64, bool) {
+    shift::<ADDRESS>();
     let mut sum = 0u64;
     for _ in 0..TURN {
         // SAFETY: the caller's promise.
@@ -118,21 +126,21 @@ unsafe fn some_items<const PLACE: usize>(next: Next, iter: &mut Iter) -> (u64, b
     (sum, true)
 }
 
-/// Calls a function that does nothing, from each of the sixteen places; returns how many times. No
-/// iterator is faster.
+/// Calls a function that does nothing, from each of the sixteen addresses; no iterator is faster.
+/// Returns how many times.
 pub fn calls_of_nothing() -> usize {
     extern "C" fn nothing(_: *mut Iter) -> i64 {
         0
     }
-    let places: [SomeItems; 16] = at_each_place!(some_items);
+    let addresses: [SomeItems; 16] = at_each_address!(some_items);
     let next: Next = black_box(nothing);
-    let all_came_back = places.iter().all(|some_items| {
+    let all_came_back = addresses.iter().all(|some_items| {
         // SAFETY: the function takes any iterator.
         let (_, more) = unsafe { some_items(next, &mut [0; 10]) };
         more
     });
     assert!(all_came_back);
-    places.len() * TURN
+    addresses.len() * TURN
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::roar::Roaring;
 
 /// One row on one implementation, with what it works on.
 pub trait Case {
-    /// Puts everything back to where a run starts. Not timed.
+    /// Restores the state at the start of a run. Not timed.
     fn prepare(&mut self);
     /// The timed part.
     fn run(&mut self) -> u64;
@@ -122,7 +122,7 @@ impl Row {
         self.roaring_differs = true;
         self
     }
-    /// Puts the row into another table.
+    /// Reports the row in another table.
     pub fn table(mut self, table: Table) -> Row {
         self.table = table;
         self

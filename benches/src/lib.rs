@@ -4,19 +4,20 @@
 //!
 //! `rows` says what is measured, one row of `docs/performance.md` each; `turns` measures rows
 //! quickly, `benches/rows.rs` with criterion. `sweep` measures every operation at every density.
-//! `memory` and `waits` measure what is not a duration of one call. `report` and `plot` turn saved
-//! results into the document.
+//! `memory` and `waits` measure what is not a duration of one call. `report` and `pictures` turn
+//! saved results into the document.
 
 pub mod allocator;
 pub mod api;
 pub mod bits;
 pub mod caller;
 pub mod case;
+pub mod histogram;
 pub mod limits;
 pub mod memory;
 pub mod node;
 pub mod pattern;
-pub mod plot;
+pub mod pictures;
 pub mod random;
 pub mod recorder;
 pub mod report;

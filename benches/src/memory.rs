@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Memory, measured in a process of its own for each case and implementation: resident bytes as the
-//! kernel counts them, so that what an allocator keeps counts as well.
+//! kernel counts them, so that what an allocator keeps counts as well. Pages of files do not: the
+//! kernel maps more of a program's code than it runs.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
 use crate::pattern::{Density, bytes};
 use crate::random::Random;
-use crate::rows::{BITS, DISK, GRANULARITY};
+use crate::rows::{BITS, DISK, GRANULARITY, SIZES};
 use crate::trace::{self, Workload};
 
 const TIB: u64 = 1 << 40;
@@ -32,6 +33,28 @@ pub struct MemoryCase {
 /// Makes the bitmaps and fills them. What that needs is made before and lives as long, so that it
 /// is not counted.
 type Fill = Box<dyn FnMut() -> Vec<Hb>>;
+
+/// A content of the bitmaps by size.
+pub struct Content {
+    /// Stable.
+    pub id: &'static str,
+    /// For a reader.
+    pub what: &'static str,
+    prepare: fn(&'static Api, u64) -> Fill,
+}
+
+/// What a bitmap of a disk of one size holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SizeResult {
+    /// As in `Content`.
+    pub content: String,
+    /// Bytes of the disk.
+    pub disk: u64,
+    /// QEMU's C.
+    pub qemu: u64,
+    /// This library.
+    pub ours: u64,
+}
 
 /// Resident bytes more than before.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -125,12 +148,58 @@ pub fn cases() -> Vec<MemoryCase> {
     ]
 }
 
-/// Measures a case in this process, which should have done nothing else.
+/// All contents of the series by size.
+pub fn contents() -> [Content; 3] {
+    [
+        Content {
+            id: "all",
+            what: "All blocks are dirty",
+            prepare: |api, disk| {
+                Box::new(move || {
+                    let mut bitmap = api.make(disk, GRANULARITY);
+                    bitmap.set(0, disk);
+                    vec![bitmap]
+                })
+            },
+        },
+        Content {
+            id: "random",
+            what: "1 % of the blocks, at random",
+            prepare: |api, disk| {
+                // One part again and again: a serialised bitmap of the largest disk has 2 GiB.
+                let part = disk.min(TIB);
+                let content = bytes(part >> GRANULARITY, Density::Percent1, 1);
+                Box::new(move || {
+                    let mut bitmap = api.make(disk, GRANULARITY);
+                    (0..disk).step_by(part as usize).for_each(|at| {
+                        bitmap.load_part(&content, at, part);
+                    });
+                    bitmap.finish();
+                    vec![bitmap]
+                })
+            },
+        },
+        Content {
+            id: "files",
+            what: "A guest that writes 150,000 files",
+            prepare: |api, disk| {
+                let writes = trace::small_files(disk);
+                Box::new(move || {
+                    let mut bitmap = api.make(disk, GRANULARITY);
+                    writes.iter().for_each(|&(at, bytes)| bitmap.set(at, bytes));
+                    vec![bitmap]
+                })
+            },
+        },
+    ]
+}
+
+/// Measures in this process, which should have done nothing else.
 ///
 /// # Errors
-/// If /proc cannot be read.
-pub fn measure(case: &MemoryCase, api: &'static Api) -> io::Result<Usage> {
-    let mut fill = (case.prepare)(api);
+/// If /proc cannot be read, or there is no such case.
+pub fn measure(id: &str, api: &'static Api) -> io::Result<Usage> {
+    let mut fill = fill_of(id, api).ok_or_else(|| io::Error::other(format!("no case {id}")))?;
     // The code itself is loaded before anything is counted.
     let mut small = api.make(1 << 30, GRANULARITY);
     random_writes(&mut small, 1 << 30, 1000);
@@ -151,33 +220,68 @@ pub fn measure(case: &MemoryCase, api: &'static Api) -> io::Result<Usage> {
     Ok(Usage { peak: peak.max(held), held, clear_peak: clear_peak.max(cleared), cleared })
 }
 
-/// Measures all cases, each in a child process that runs this program's `memory-child` command.
-///
-/// # Errors
-/// If a child fails.
-pub fn measure_all(program: &Path, oracle: &Path, library: &Path) -> io::Result<Vec<MemoryResult>> {
-    cases()
-        .into_iter()
-        .map(|case| {
-            let usage = |path: &Path| -> io::Result<Usage> {
-                let output =
-                    Command::new(program).arg("memory-child").arg(path).arg(case.id).output()?;
-                if !output.status.success() {
-                    return Err(io::Error::other(
-                        String::from_utf8_lossy(&output.stderr).into_owned(),
-                    ));
-                }
-                Ok(serde_json::from_slice(&output.stdout)?)
-            };
-            Ok(MemoryResult {
-                id: case.id.into(),
-                what: case.what.into(),
-                target: case.target,
-                qemu: usage(oracle)?,
-                ours: usage(library)?,
-            })
-        })
-        .collect()
+/// A case by its id, a content by `ID@BYTES`.
+fn fill_of(id: &str, api: &'static Api) -> Option<Fill> {
+    if let Some((id, disk)) = id.split_once('@') {
+        let content = contents().into_iter().find(|content| content.id == id)?;
+        return Some((content.prepare)(api, disk.parse().ok()?));
+    }
+    let case = cases().into_iter().find(|case| case.id == id)?;
+    Some((case.prepare)(api))
+}
+
+/// The two implementations, each measured in child processes that run a program's `memory-child`
+/// command.
+pub struct Children {
+    /// That program.
+    pub program: PathBuf,
+    /// QEMU's C.
+    pub oracle: PathBuf,
+    /// This library.
+    pub library: PathBuf,
+}
+
+impl Children {
+    /// What C and this library use in a case.
+    fn usage(&self, id: &str) -> io::Result<[Usage; 2]> {
+        let of = |path: &Path| -> io::Result<Usage> {
+            let output =
+                Command::new(&self.program).arg("memory-child").arg(path).arg(id).output()?;
+            if !output.status.success() {
+                return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+            }
+            Ok(serde_json::from_slice(&output.stdout)?)
+        };
+        Ok([of(&self.oracle)?, of(&self.library)?])
+    }
+
+    /// Measures all cases.
+    ///
+    /// # Errors
+    /// If a child fails.
+    pub fn cases(&self) -> io::Result<Vec<MemoryResult>> {
+        let result = |case: MemoryCase| {
+            let [qemu, ours] = self.usage(case.id)?;
+            let (id, what) = (case.id.into(), case.what.into());
+            Ok(MemoryResult { id, what, target: case.target, qemu, ours })
+        };
+        cases().into_iter().map(result).collect()
+    }
+
+    /// Measures all contents at all sizes.
+    ///
+    /// # Errors
+    /// If a child fails.
+    pub fn sizes(&self) -> io::Result<Vec<SizeResult>> {
+        let mut results = Vec::new();
+        for content in contents() {
+            for (_, disk) in SIZES {
+                let [qemu, ours] = self.usage(&format!("{}@{disk}", content.id))?.map(|u| u.held);
+                results.push(SizeResult { content: content.id.into(), disk, qemu, ours });
+            }
+        }
+        Ok(results)
+    }
 }
 
 /// A field in kilobytes of one of /proc/self's files, in bytes.
@@ -192,11 +296,12 @@ fn field(file: &str, name: &str) -> io::Result<u64> {
 
 /// Exact, from the page tables.
 fn resident() -> io::Result<u64> {
-    field("smaps_rollup", "Rss:")
+    field("smaps_rollup", "Anonymous:")
 }
 
 fn peak() -> io::Result<u64> {
-    field("status", "VmHWM:")
+    let file = field("smaps_rollup", "Rss:")? - resident()?;
+    Ok(field("status", "VmHWM:")?.saturating_sub(file))
 }
 
 fn reset_peak() -> io::Result<()> {

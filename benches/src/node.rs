@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A block node with dirty bitmaps, behind the C ABI.
+//! A block node with dirty bitmaps, through the C ABI.
 
 use std::ffi::CString;
 use std::ops::Range;

@@ -10,12 +10,13 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::case::{Bound, Row, Table};
-use crate::memory::MemoryResult;
-use crate::plot;
-use crate::results::{RowResult, Rows, Verdict, duration, geometric_mean, read, three_digits};
+use crate::memory::{MemoryResult, SizeResult};
+use crate::pictures;
+use crate::results::{RowResult, Rows, Verdict};
+use crate::results::{duration, geometric_mean, read, size, three_digits};
 use crate::rows;
 use crate::sweep::{self, run::Sweep};
-use crate::waits::WaitResult;
+use crate::waits::{WaitResult, Waits};
 
 /// Rewrites the tables of `document` and draws the pictures from the files in `directory`.
 ///
@@ -34,12 +35,18 @@ pub fn write(directory: &Path, document: &Path, pictures: &Path) -> io::Result<(
         ("node", plain(&known, &measured, Table::Node)),
         ("embed", embed_table(&known, &measured)),
     ];
+    fs::write(pictures.join("performance.svg"), pictures::bars::svg(&known, &measured))?;
+    fs::write(pictures.join("growth.svg"), pictures::growth::svg(&measured))?;
     // Measured on their own; a table without a file stays as it is.
     if let Some(results) = saved::<Vec<MemoryResult>>(&directory.join("memory.json"))? {
         tables.push(("memory", memory_table(&results)));
     }
+    if let Some(results) = saved::<Vec<SizeResult>>(&directory.join("memory-sizes.json"))? {
+        fs::write(pictures.join("memory.svg"), pictures::memory::svg(&results))?;
+    }
     if let Some(results) = saved::<Vec<WaitResult>>(&directory.join("waits.json"))? {
         tables.push(("waits", waits_table(&results)));
+        fs::write(pictures.join("latency.svg"), pictures::latency::svg(&results))?;
     }
     if let Some(sweep) = saved::<Sweep>(&directory.join("sweep.json"))? {
         let rows = sweep::all();
@@ -49,9 +56,7 @@ pub fn write(directory: &Path, document: &Path, pictures: &Path) -> io::Result<(
     for (name, table) in tables {
         text = replace(&text, name, &table)?;
     }
-    fs::write(document, text)?;
-    plot::draw(&pictures.join("performance.svg"), &known, &measured)
-        .map_err(|error| io::Error::other(error.to_string()))
+    fs::write(document, text)
 }
 
 fn saved<T: for<'a> Deserialize<'a>>(path: &Path) -> io::Result<Option<T>> {
@@ -81,7 +86,9 @@ fn measured_rows<'a>(
 fn machine(measured: &Rows) -> String {
     let machine = &measured.machine;
     format!(
-        "{} · Linux {} · {} · {} · QEMU {} · {} · medians by {}\n\nThe machine's limits over 32 MiB: memcpy {}, OR of two arrays with a popcount {}. A loop's call of a function that does nothing: {}.\n",
+        "{} · Linux {} · {} · {} · QEMU {} · {} · medians by {}\n\n\
+         The machine's limits over 32 MiB: memcpy {}, OR of two arrays with a popcount {}. \
+         A loop's call of a function that does nothing: {}.\n",
         machine.cpu,
         machine.kernel,
         machine.rustc,
@@ -97,7 +104,8 @@ fn machine(measured: &Rows) -> String {
 
 fn goals(known: &[Row], measured: &Rows) -> String {
     let mut text = String::from(
-        "| operation | id | QEMU C | ours | roaring | C ÷ ours | goal | ours ÷ limit | |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| operation | id | QEMU C | ours | roaring | C ÷ ours | goal | ours ÷ limit | |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     let mut ratios = Vec::new();
     let mut good = 0;
@@ -137,7 +145,8 @@ fn goals(known: &[Row], measured: &Rows) -> String {
 
 fn plain(known: &[Row], measured: &Rows, table: Table) -> String {
     let mut text = String::from(
-        "| operation | id | QEMU C | ours | roaring | C ÷ ours |\n| --- | --- | --- | --- | --- | --- |\n",
+        "| operation | id | QEMU C | ours | roaring | C ÷ ours |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
     );
     for (row, result) in measured_rows(known, measured, table) {
         let _ = writeln!(
@@ -177,15 +186,10 @@ fn embed_table(known: &[Row], measured: &Rows) -> String {
 
 fn memory_table(results: &[MemoryResult]) -> String {
     let mut text = String::from(
-        "| bitmaps | held: C | held: ours | goal | peak: C | peak: ours | cleared, peak: C | cleared, peak: ours | cleared, held: C | cleared, held: ours |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| bitmaps | held: C | held: ours | goal | peak: C | peak: ours | cleared, peak: C \
+         | cleared, peak: ours | cleared, held: C | cleared, held: ours |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
-    let size = |bytes: u64| {
-        if bytes < 1 << 20 {
-            format!("{} KiB", bytes >> 10)
-        } else {
-            format!("{} MiB", three_digits(bytes as f64 / f64::from(1 << 20)))
-        }
-    };
     for result in results {
         let (c, ours) = (result.qemu, result.ours);
         let cells = [c.peak, ours.peak, c.clear_peak, ours.clear_peak, c.cleared, ours.cleared]
@@ -205,15 +209,18 @@ fn memory_table(results: &[MemoryResult]) -> String {
 
 fn waits_table(results: &[WaitResult]) -> String {
     let mut text = String::from(
-        "| another thread does | longest wait: QEMU C | ours |\n| --- | --- | --- |\n",
+        "| another thread does | longest write: C | ours | writes over 1 ms: C | ours |\n\
+         | --- | --- | --- | --- | --- |\n",
     );
-    for result in results {
+    let over = |waits: &Waits| format!("{:.2} %", 100.0 * waits.histogram.share_from(1_000_000));
+    for WaitResult { what, qemu, ours, .. } in results {
         let _ = writeln!(
             text,
-            "| {} | {} | {} |",
-            result.what,
-            duration(result.qemu_ns),
-            duration(result.ours_ns)
+            "| {what} | {} | {} | {} | {} |",
+            duration(qemu.longest_ns),
+            duration(ours.longest_ns),
+            over(qemu),
+            over(ours)
         );
     }
     text
@@ -265,7 +272,8 @@ mod tests {
 
     #[test]
     fn only_the_marked_table_changes() {
-        let text = "a\n<!-- bench:x -->\nold\n<!-- bench:end -->\nb\n<!-- bench:y -->\nkept\n<!-- bench:end -->\n";
+        let text = "a\n<!-- bench:x -->\nold\n<!-- bench:end -->\n\
+                    b\n<!-- bench:y -->\nkept\n<!-- bench:end -->\n";
         let new = replace(text, "x", "new\n").expect("the mark is there");
         assert_eq!(new, text.replace("old", "new"));
         assert!(replace(text, "z", "").is_err());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Saved results, and the one place that says whether a row is good enough.
+//! Saved results, and what says whether a row is good enough.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -172,6 +172,18 @@ pub fn duration(ns: f64) -> String {
     format!("{} {unit}", three_digits(value))
 }
 
+/// A number of bytes with at most three digits and a fitting unit.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let unit = (bytes.max(1).ilog2() / 10).min(5) as usize;
+    let value = bytes as f64 / (1u64 << (10 * unit)) as f64;
+    if value.fract() == 0.0 {
+        format!("{value} {}", UNITS[unit])
+    } else {
+        format!("{} {}", three_digits(value), UNITS[unit])
+    }
+}
+
 /// A number with three digits, or all of them before the point.
 pub fn three_digits(value: f64) -> String {
     let decimals = if value >= 99.95 {
@@ -232,6 +244,8 @@ mod tests {
         assert_eq!(duration(0.5), "0.50 ns");
         assert_eq!(duration(1234.0), "1.23 µs");
         assert_eq!(duration(99_960_000.0), "100 ms");
+        assert_eq!(size(1 << 50), "1 PiB");
+        assert_eq!((size(4096), size(3 << 19)), ("4 KiB".into(), "1.50 MiB".into()));
         assert!((geometric_mean([2.0, 8.0].into_iter()) - 4.0).abs() < 1e-9);
     }
 }

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Write traces, generated after what three kinds of guest do to a 1 TiB disk with a file system on
-//! it.
+//! Write traces, generated after what three kinds of guest do to a disk with a file system on it.
 //!
 //! The file system has block groups of 128 MiB, each with its inode table and bitmaps at its start,
-//! and a 1 GiB journal in the middle that is written round and round.
+//! and a journal in the middle, of 1 GiB if the disk is not small, that is written round and round.
 
 use crate::random::Random;
 
 /// Bytes of the disk.
 pub const DISK: u64 = 1 << 40;
 const GROUP: u64 = 128 << 20;
-const JOURNAL: u64 = DISK / 2;
 const JOURNAL_BYTES: u64 = 1 << 30;
 const BLOCK: u64 = 4 << 10;
 
@@ -41,11 +39,11 @@ impl Workload {
         }
     }
 
-    /// The writes, the same at each call, all inside the disk.
+    /// The writes to a disk of 1 TiB, the same at each call, all inside the disk.
     pub fn writes(self) -> Vec<Write> {
-        let mut disk = FileSystem { random: Random::new(11), journal: 0, writes: Vec::new() };
+        let mut disk = FileSystem::new(DISK);
         match self {
-            Workload::SmallFiles => (0..150_000).for_each(|_| disk.small_file()),
+            Workload::SmallFiles => return small_files(DISK),
             Workload::Database => (0..250_000).for_each(|n| disk.transaction(n)),
             Workload::Copy => (0..200).for_each(|file| disk.large_file(file)),
         }
@@ -53,16 +51,28 @@ impl Workload {
     }
 }
 
+/// What [`Workload::SmallFiles`] writes to a disk of another size: as much, spread over all of it.
+pub fn small_files(disk: u64) -> Vec<Write> {
+    let mut disk = FileSystem::new(disk);
+    (0..150_000).for_each(|_| disk.small_file());
+    disk.writes
+}
+
 struct FileSystem {
+    bytes: u64,
     random: Random,
     journal: u64,
     writes: Vec<Write>,
 }
 
 impl FileSystem {
+    fn new(bytes: u64) -> FileSystem {
+        FileSystem { bytes, random: Random::new(11), journal: 0, writes: Vec::new() }
+    }
+
     fn commit(&mut self, blocks: u64) {
-        let at = self.journal % (JOURNAL_BYTES - 64 * BLOCK);
-        self.writes.push((JOURNAL + at, blocks * BLOCK));
+        let at = self.journal % (JOURNAL_BYTES.min(self.bytes / 4) - 64 * BLOCK);
+        self.writes.push((self.bytes / 2 + at, blocks * BLOCK));
         self.journal += blocks * BLOCK;
     }
 
@@ -76,8 +86,10 @@ impl FileSystem {
     /// A group that new files go to: directories spread over the disk, files stay near their
     /// directory.
     fn group(&mut self) -> u64 {
-        let directory = self.random.below(400);
-        (directory * 20 + self.random.below(3)) % (DISK / GROUP)
+        const DIRECTORIES: u64 = 400;
+        let groups = self.bytes / GROUP;
+        let directory = self.random.below(DIRECTORIES);
+        (directory * (groups / DIRECTORIES).max(1) + self.random.below(3)) % groups
     }
 
     fn small_file(&mut self) {
@@ -131,6 +143,9 @@ mod tests {
                 "{workload:?}"
             );
             assert_eq!(writes, workload.writes());
+        }
+        for (_, disk) in crate::rows::SIZES {
+            assert!(small_files(disk).iter().all(|&(at, bytes)| at + bytes <= disk), "{disk}");
         }
     }
 }

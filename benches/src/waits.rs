@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The longest time that a guest's write waits while another thread works on a big bitmap of the
-//! same node.
+//! How long a guest's writes take while another thread works on a big bitmap of the same node.
+//!
+//! Writes are due at a steady rate, and a write's time counts from when it was due. A guest that
+//! stopped writing while it waits would make one long wait of what many of its users feel.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
+use crate::histogram::Histogram;
 use crate::node::Node;
 use crate::pattern::{Density, bytes};
 use crate::random::Random;
@@ -23,7 +26,16 @@ struct Work {
     run: fn(&Node),
 }
 
-/// The longest waits in nanoseconds: medians over some repetitions.
+/// The times of one implementation's writes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Waits {
+    /// The longest in nanoseconds: the median of some repetitions.
+    pub longest_ns: f64,
+    /// All of them, of all repetitions.
+    pub histogram: Histogram,
+}
+
+/// A kind of work's result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WaitResult {
     /// Stable.
@@ -31,10 +43,16 @@ pub struct WaitResult {
     /// For a reader.
     pub what: String,
     /// QEMU's C.
-    pub qemu_ns: f64,
+    pub qemu: Waits,
     /// This library.
-    pub ours_ns: f64,
+    pub ours: Waits,
 }
+
+/// The time between two writes.
+pub const PERIOD: Duration = Duration::from_micros(50);
+/// The least time that writes go on; the work falls into it, unless it takes longer.
+const WINDOW: Duration = Duration::from_secs(1);
+const REPETITIONS: usize = 5;
 
 // Bitmap 0 records the writes; 1 and 2 are disabled and worked on.
 fn work() -> Vec<Work> {
@@ -46,7 +64,7 @@ fn work() -> Vec<Work> {
     vec![
         Work {
             id: "nothing",
-            what: "nothing (how long the machine itself holds a writer up)",
+            what: "nothing: the noise of the machine",
             length: DISK,
             prepare: |_| (),
             run: |_| thread::sleep(Duration::from_millis(20)),
@@ -85,56 +103,63 @@ fn work() -> Vec<Work> {
     ]
 }
 
-/// Writes until told to stop; the longest time of one write.
-fn write_until(node: &Node, stop: &AtomicBool) -> Duration {
+/// Writes until told to stop, and then what is due already. The longest time of one write, and all
+/// of them.
+fn write_until(node: &Node, stop: &AtomicBool) -> (Duration, Histogram) {
     let mut random = Random::new(1);
-    let mut longest = Duration::ZERO;
-    while !stop.load(Ordering::Relaxed) {
+    let (mut longest, mut all) = (Duration::ZERO, Histogram::default());
+    let mut due = Instant::now();
+    while !stop.load(Ordering::Relaxed) || due + PERIOD < Instant::now() {
         let offset = random.below(DISK >> 12) << 12;
-        let start = Instant::now();
-        node.write(offset, 1 << 12);
-        longest = longest.max(start.elapsed());
+        due += PERIOD;
+        while Instant::now() < due {
+            std::hint::spin_loop();
+        }
+        node.guest_write(offset, 1 << 12);
+        let time = due.elapsed();
+        longest = longest.max(time);
+        all.add(time.as_nanos() as u64);
     }
-    longest
+    (longest, all)
 }
 
-fn longest_wait(api: &'static Api, work: &Work) -> f64 {
+fn times(api: &'static Api, work: &Work) -> (Duration, Histogram) {
     let mut node = Node::new(api, work.length, 3);
     node.disable(1);
     node.disable(2);
     (work.prepare)(&mut node);
     let stop = AtomicBool::new(false);
-    let longest = thread::scope(|scope| {
+    thread::scope(|scope| {
+        let start = Instant::now();
         let writer = scope.spawn(|| write_until(&node, &stop));
         thread::sleep(Duration::from_millis(20));
         (work.run)(&node);
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(WINDOW.saturating_sub(start.elapsed()));
         stop.store(true, Ordering::Relaxed);
         writer.join().expect("the writer does not panic")
-    });
-    longest.as_nanos() as f64
+    })
+}
+
+fn summary(repetitions: Vec<(Duration, Histogram)>) -> Waits {
+    let mut longest: Vec<Duration> = repetitions.iter().map(|(longest, _)| *longest).collect();
+    longest.sort();
+    let mut histogram = Histogram::default();
+    repetitions.iter().for_each(|(_, times)| histogram.merge(times));
+    Waits { longest_ns: longest[longest.len() / 2].as_nanos() as f64, histogram }
 }
 
 /// Measures every kind of work on both implementations in turn.
 pub fn measure(qemu: &'static Api, ours: &'static Api) -> Vec<WaitResult> {
-    const REPETITIONS: usize = 5;
-    let median = |mut waits: Vec<f64>| {
-        waits.sort_by(f64::total_cmp);
-        waits[waits.len() / 2]
-    };
     work()
         .iter()
         .map(|work| {
-            let (mut c, mut rust) = (Vec::new(), Vec::new());
-            for _ in 0..REPETITIONS {
-                c.push(longest_wait(qemu, work));
-                rust.push(longest_wait(ours, work));
-            }
+            let (c, rust) =
+                (0..REPETITIONS).map(|_| (times(qemu, work), times(ours, work))).unzip();
             WaitResult {
                 id: work.id.into(),
                 what: work.what.into(),
-                qemu_ns: median(c),
-                ours_ns: median(rust),
+                qemu: summary(c),
+                ours: summary(rust),
             }
         })
         .collect()

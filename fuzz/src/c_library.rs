@@ -26,7 +26,7 @@ pub struct CLibrary {
     successors: [Option<Slot>; BITMAPS],
     iters: [HBitmapIter; ITERS],
     dirty_iters: [Handle; ITERS],
-    /// What was deserialised without a finish: QEMU bears no other call on it (entry 9).
+    /// What was deserialised without a finish: other calls on it are undefined in QEMU (entry 9).
     unfinished: Vec<Target>,
 }
 
@@ -283,7 +283,7 @@ impl CLibrary {
         }
     }
 
-    /// Gives the caller's room for a backup to a call, and keeps what comes.
+    /// Passes a backup pointer to a call, and keeps the backup.
     fn with_backup(
         &mut self,
         backup: Option<Slot>,
@@ -297,7 +297,7 @@ impl CLibrary {
         result
     }
 
-    /// What a merge says of itself: QEMU's internal ones return nothing.
+    /// What a merge returns: QEMU's internal ones return nothing.
     fn merged(&self, result: u8) -> i64 {
         match self.origin {
             Origin::Ours => i64::from(result),

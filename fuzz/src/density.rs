@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A chunk that gets a number of bits in some way. What a bitmap holds and how it stores it part
-//! ways there: a chunk with one bit may have had a thousand, a full one may have become full bit by
+//! A chunk that gets a number of bits in some way. How a bitmap stores a chunk depends on its
+//! history: a chunk with one bit may have had a thousand, a full one may have become full bit by
 //! bit.
 
 use arbitrary::Arbitrary;
 
 use crate::call::{Call, Lock, Target};
-use crate::place::{CHUNK, Place, Shape};
+use crate::position::{CHUNK, Position, Shape};
 
 /// Numbers of bits at which some way to store a chunk may begin or end.
 const DENSITIES: [u64; 12] = [1, 4, 5, 6, 7, 8, 9, 12, 32, 33, 64, 65];
@@ -20,7 +20,7 @@ const CROWD: u64 = 200;
 pub enum Way {
     /// One by one in an empty chunk.
     Sets,
-    /// A crowd is set, then all but these reset, gap by gap.
+    /// Many bits are set, then all but these reset, gap by gap.
     CrowdReset,
     /// As before; the rest is reset bit by bit.
     CrowdResetByBit,
@@ -62,10 +62,10 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// The chunk of a place. `None` if the bitmap has no whole bit.
+    /// The chunk of a position. `None` if the bitmap has no whole bit.
     #[must_use]
-    pub fn at(target: Target, shape: Shape, place: Place) -> Option<Self> {
-        Self::nth(target, shape, (place.item(shape) >> shape.granularity) / CHUNK)
+    pub fn at(target: Target, shape: Shape, position: Position) -> Option<Self> {
+        Self::nth(target, shape, (position.item(shape) >> shape.granularity) / CHUNK)
     }
 
     /// The chunk with a number, which wraps.
@@ -133,7 +133,7 @@ impl Chunk {
         Call::Comb { target: self.target, start, step, times, unit, dirty: false }
     }
 
-    /// The calls that bring the chunk to what is asked for.
+    /// The calls that give the chunk these bits.
     #[must_use]
     pub fn fill(self, fill: Fill) -> Vec<Call> {
         let Self { start, end, .. } = self;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Deserialisation of bytes that nobody vouches for.
+//! Deserialisation of hostile bytes.
 
 use std::ptr::{null, null_mut};
 
 use qemu_dirty_bitmap::hbitmap::HBitmap;
 
 use crate::api::{Api, HBitmapIter, Handle};
-use crate::place::Shape;
+use crate::position::Shape;
 use crate::runs::Runs;
 
 /// The most bits of a small bitmap, which most are, and of a large one.
@@ -172,7 +172,7 @@ unsafe fn check(api: &Api, hb: Handle, loaded: &Loaded) {
 
 /// One part of a bitmap of up to ten times 2^30 bits, which is clean but for it, or dirty but for
 /// it; `choice`: its size, where the part is, its granularity.
-fn in_far_hbitmap(api: &Api, choice: [u8; 3], place: u64, data: &[u8]) {
+fn in_far_hbitmap(api: &Api, choice: [u8; 3], position: u64, data: &[u8]) {
     let granularity = u32::from(choice[2] % 23);
     let size =
         (u128::from(FAR[usize::from(choice[0] % 8)]) << granularity).min(i64::MAX as u128) as u64;
@@ -183,10 +183,10 @@ fn in_far_hbitmap(api: &Api, choice: [u8; 3], place: u64, data: &[u8]) {
     let length = bytes.len() as u64 / 8;
     let first = match choice[1] % 4 {
         0 => words - length,
-        1 => place,
-        2 => ((u128::from(words) * u128::from(place)) >> 16) as u64,
+        1 => position,
+        2 => ((u128::from(words) * u128::from(position)) >> 16) as u64,
         // Across the end of a chunk.
-        _ => (place + 1) * 512 - length.min(512) / 2,
+        _ => (position + 1) * 512 - length.min(512) / 2,
     };
     let part = first.min(words - length)..first.min(words - length) + length;
     let dirty_before = choice[1] >= 0x80;
@@ -303,7 +303,7 @@ unsafe fn check_far(
             &raw mut count
         ));
 
-        // From the bit before the part to the second one behind it, or the first.
+        // From the bit before the part to the second one after it, or the first.
         let mut iter: HBitmapIter = [0; 10];
         let mut bit = (part.start * 64).saturating_sub(1);
         (api.hbitmap_iter_init)(&raw mut iter, hb, bit << granularity);

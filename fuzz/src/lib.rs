@@ -3,9 +3,9 @@
 //! three implementations.
 //!
 //! ```text
-//!   bytes ──(arbitrary)──> Op ──(model: numbers, live objects)──> Call ──┬─> CLibrary, this library's C functions
-//!                                                                        ├─> CLibrary, QEMU's C (a shared object)
-//!                                                                        └─> Model, a sorted set of runs
+//!   bytes ──(arbitrary)──> Op ──(model)──> Call ──┬─> CLibrary, this library's C functions
+//!                                                 ├─> CLibrary, QEMU's C (a shared object)
+//!                                                 └─> Model, a sorted set of runs
 //! ```
 //!
 //! * [`op`] is what a fuzzer invents: operations whose numbers are drawn so that they meet at the
@@ -16,7 +16,7 @@
 //! * [`library`] is the trait that implementations have; [`c_library`] calls C functions through
 //!   the table of [`api`].
 //! * [`model`] says what a call has to return, or that it aborts, or that QEMU's C is undefined for
-//!   it (the entries of `docs/differences.md`; each such place in the model names the entry).
+//!   it (the model names the entry of `docs/differences.md`).
 //! * [`session`] runs a sequence on all of them and compares after each call. [`child`] runs calls
 //!   that abort in a child process.
 //! * [`stored`] loads files that nobody vouches for, in Rust and in C.
@@ -34,7 +34,7 @@ pub mod library;
 pub mod model;
 pub mod op;
 pub mod oracle;
-pub mod place;
+pub mod position;
 pub mod random;
 pub mod runs;
 pub mod session;

@@ -5,7 +5,7 @@ use arbitrary::{Arbitrary, Unstructured};
 
 use crate::call::{Change, Property};
 use crate::density::{Few, Fill};
-use crate::place::{Extent, Place, Span};
+use crate::position::{Extent, Position, Span};
 
 /// An index into the objects that live; wraps.
 pub type Pick = u8;
@@ -17,7 +17,7 @@ pub enum Pattern {
     Same(u8),
     /// These bytes again and again.
     Repeat([u8; 9]),
-    /// Zero but for a few bytes, at places that wrap.
+    /// Zero but for a few bytes, at positions that wrap.
     Sparse([(u16, u8); 3]),
     /// All ones but for a few bytes.
     Dense([(u16, u8); 3]),
@@ -27,11 +27,11 @@ impl Pattern {
     /// The bytes of a part.
     #[must_use]
     pub fn bytes(&self, length: usize) -> Vec<u8> {
-        let scattered = |base: u8, places: &[(u16, u8)]| {
+        let scattered = |base: u8, positions: &[(u16, u8)]| {
             let mut bytes = vec![base; length];
-            for &(place, value) in places {
+            for &(position, value) in positions {
                 if length != 0 {
-                    bytes[place as usize % length] = value;
+                    bytes[position as usize % length] = value;
                 }
             }
             bytes
@@ -39,8 +39,8 @@ impl Pattern {
         match self {
             Pattern::Same(byte) => vec![*byte; length],
             Pattern::Repeat(bytes) => bytes.iter().copied().cycle().take(length).collect(),
-            Pattern::Sparse(places) => scattered(0, places),
-            Pattern::Dense(places) => scattered(0xff, places),
+            Pattern::Sparse(positions) => scattered(0, positions),
+            Pattern::Dense(positions) => scattered(0xff, positions),
         }
     }
 }
@@ -52,17 +52,17 @@ pub enum ContentOp {
     Set(Span, bool),
     SetMore(Span, Span, Span),
     Reset(Span, bool),
-    /// From a place on, so many bits (up to 2047), so many apart: sets or resets.
-    Comb(Place, u8, u16, bool),
-    Get(Place, bool),
+    /// From a position on, so many bits (up to 2047), so many apart: sets or resets.
+    Comb(Position, u8, u16, bool),
+    Get(Position, bool),
     Count,
     Granularity,
     Sha256,
     NextDirty(Span),
     NextZero(Span),
-    NextDirtyArea(Span, Place),
+    NextDirtyArea(Span, Position),
     /// All areas, as callers loop over them.
-    Areas(Place),
+    Areas(Position),
     Status(Span),
     SerializationAlign,
     SerializationSize(Span),
@@ -86,12 +86,12 @@ pub enum HbOp {
     Empty(Pick),
     ResetAll(Pick),
     IsSerializable(Pick),
-    IterInit(Pick, Pick, Place),
+    IterInit(Pick, Pick, Position),
     IterNext(Pick, u8),
 }
 
 /// A new HBitmap as large as one that lives, but of a granularity at least sixteen times as coarse,
-/// with a row of bits set, is merged into that one: a way to chunks stored by whole groups of bits,
+/// with a row of bits set, is merged into that one: a way to long runs of bits,
 /// which chance alone hardly finds.
 #[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
 pub struct FromCoarser {
@@ -102,7 +102,7 @@ pub struct FromCoarser {
     /// How much coarser, from 4 on; wraps.
     pub shift: u8,
     /// The row, as in [`ContentOp::Comb`].
-    pub start: Place,
+    pub start: Position,
     /// As there.
     pub step: u8,
     /// As there.
@@ -188,9 +188,9 @@ pub enum NodeOp {
     IterNew(Pick),
     IterFree(Pick),
     IterNext(Pick, u8),
-    IterSeek(Pick, Place),
+    IterSeek(Pick, Position),
     /// A new iterator that starts somewhere.
-    WalkFrom(Pick, Place, u8),
+    WalkFrom(Pick, Position, u8),
     /// Persistent, and then inconsistent.
     Spoil(Pick),
     /// The content is replaced and filled anew under an iterator, which then goes on.
@@ -209,7 +209,7 @@ pub enum Op {
     /// On two of them, and an iterator.
     FromThinned(FromThinned),
     /// On a chunk of what `Pick` picks.
-    Chunk(Pick, Place, Fill),
+    Chunk(Pick, Position, Fill),
     /// On nodes and dirty bitmaps.
     Node(NodeOp),
 }

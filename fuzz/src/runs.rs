@@ -30,7 +30,7 @@ impl Runs {
         self.runs.iter().map(|(&start, &end)| start..end)
     }
 
-    /// The run that has `number`, or else the first one behind it.
+    /// The run that has `number`, or else the first one after it.
     fn at_or_behind(&self, number: u64) -> Option<Range<u64>> {
         if let Some((&start, &end)) = self.runs.range(..=number).next_back() {
             if end > number {

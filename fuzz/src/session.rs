@@ -10,7 +10,7 @@ use crate::child::{self, End};
 use crate::library::{Library, Origin};
 use crate::model::Model;
 use crate::op::Op;
-use crate::place::Limits;
+use crate::position::Limits;
 
 /// Bits up to which the model's hash is compared after every call; larger bitmaps take turns.
 const SMALL: u64 = 1 << 15;
@@ -287,7 +287,7 @@ impl Session {
         if bits <= SMALL || turn && self.model.readable(target) {
             looks.push(Call::Sha256 { target });
         } else if let (true, Some(qemu)) = (with_qemu && bits <= HASHED, &mut self.qemu) {
-            // The model takes its time for this; its turn comes.
+            // The model is slow at this, so it is checked at intervals.
             let look = Call::Sha256 { target };
             let (got, other) = (self.ours.run(&look), qemu.run(&look));
             if got != other {

@@ -17,7 +17,7 @@ fn written() -> (Node, Bitmap, Bitmap) {
     (node, a, b)
 }
 
-/// Puts a unit into the filter: what is written for the second time.
+/// Adds a unit to the filter, by a second write.
 fn hot(node: Node, unit: i64) {
     node.write(unit);
     node.write(unit);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Runs small scenes of a few threads on the library's own sources, in every order of their steps,
-//! and with every value that a relaxed read may return. loom (which stands behind the atomics and
-//! locks that the library uses, see std/ and parking_lot/) does the ordering.
+//! and with every value that a relaxed read may return. loom does the ordering: std/ and
+//! parking_lot/ make the library's atomics and locks of loom's.
 //!
 //! ```text
 //! cargo run                 # all models, each in a process of its own; the last line counts
 //! cargo run -- NAME         # one
 //! ```
 
-// The library's sources say `std`; this is what they get.
+// The library's sources say `std`, and get this.
 extern crate modelled_std as std;
 
 include!(concat!(env!("OUT_DIR"), "/library.rs"));

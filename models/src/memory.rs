@@ -37,10 +37,10 @@ unsafe impl GlobalAlloc for Quarantine {
         // to WAITING meanwhile: nothing in here allocates, and there is one thread.
         unsafe {
             block.write_bytes(0xdd, layout.size());
-            let place = &raw mut WAITING;
-            let waiting = &mut *place;
-            let place = &mut waiting.blocks[waiting.next % BLOCKS];
-            let (old, old_layout) = ptr::replace(place, (block, layout));
+            let list = &raw mut WAITING;
+            let waiting = &mut *list;
+            let slot = &mut waiting.blocks[waiting.next % BLOCKS];
+            let (old, old_layout) = ptr::replace(slot, (block, layout));
             waiting.next = waiting.next.wrapping_add(1);
             if !old.is_null() {
                 System.dealloc(old, old_layout);

@@ -302,7 +302,7 @@ impl Bitmap {
         assert!(unsafe { c::bdrv_reclaim_dirty_bitmap(self.0, ptr::null_mut()) } == self.0);
     }
 
-    /// The successor, which is in this one's place now.
+    /// The successor, which has replaced this one.
     pub fn abdicate(self) -> Self {
         // SAFETY: see above.
         let successor = unsafe { c::bdrv_dirty_bitmap_abdicate(self.0, ptr::null_mut()) };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A host of a few lines in the place of QEMU's glue. */
+/* A host of a few lines instead of QEMU's glue. */
 #ifndef TESTS_DROPIN_HOST_H
 #define TESTS_DROPIN_HOST_H
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The drop-in object in a program that is not QEMU: a host of a few lines stands in for QEMU's glue, and another Rust library is
- * linked beside it. Proves that the object needs nothing but the C library, libgcc_s and the qdb_host_ functions; that two Rust
- * libraries get along; and what QEMU's host is told: locks, errors, traces.
+ * The drop-in object in a program that is not QEMU: a host of a few lines stands in for QEMU's
+ * glue, and another Rust library is linked beside it. Proves that the object needs nothing but the
+ * C library, libgcc_s and the qdb_host_ functions; that two Rust libraries get along; and what
+ * QEMU's host is told: locks, errors, traces.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -38,10 +39,12 @@ static void test_nodes(void)
     Error *error = NULL;
 
     bitmap = bdrv_create_dirty_bitmap(&bs, bdrv_get_default_bitmap_granularity(&bs), "one", NULL);
-    assert(bitmap && bs.bitmaps && bdrv_dirty_bitmap_first(&bs) == bitmap && locks > 0 && !bs.locked);
+    assert(bitmap && bs.bitmaps && bdrv_dirty_bitmap_first(&bs) == bitmap && locks > 0 &&
+           !bs.locked);
     assert(bdrv_dirty_bitmap_granularity(bitmap) == 8192);
     assert(!bdrv_create_dirty_bitmap(&bs, 512, "one", &error));
-    assert(!strcmp(error->msg, "Bitmap already exists: one") && !strcmp(error->func, "bdrv_create_dirty_bitmap"));
+    assert(!strcmp(error->msg, "Bitmap already exists: one") &&
+           !strcmp(error->func, "bdrv_create_dirty_bitmap"));
     assert(error->os_errno == 0);
     free(error);
 
@@ -56,7 +59,8 @@ static void test_nodes(void)
     bdrv_clear_dirty_bitmap(bitmap, &old);
     assert(bdrv_get_dirty_count(bitmap) == 0);
     bdrv_restore_dirty_bitmap(bitmap, old);
-    assert(bdrv_get_dirty_count(bitmap) == 16384 && !strcmp(asserted_for, "bdrv_restore_dirty_bitmap"));
+    assert(bdrv_get_dirty_count(bitmap) == 16384 &&
+           !strcmp(asserted_for, "bdrv_restore_dirty_bitmap"));
 
     bdrv_dirty_bitmap_set_persistence(bitmap, true);
     bdrv_dirty_bitmap_set_inconsistent(bitmap);
@@ -248,7 +252,8 @@ static void test_write_filter(void)
     before = locks;
     bdrv_set_dirty(&bs, 4096, 4096);
     assert(!bdrv_has_readonly_bitmaps(&bs));
-    assert(locks == before && bdrv_get_dirty_count(one) == 4096 && bdrv_get_dirty_count(two) == 65536);
+    assert(locks == before && bdrv_get_dirty_count(one) == 4096 &&
+           bdrv_get_dirty_count(two) == 65536);
     tracing = 1;
     bdrv_set_dirty(&bs, 4096, 4096);
     assert(locks == before + 1);

@@ -64,14 +64,18 @@ static void __attribute__((format(printf, 1, 2))) note(const char *format, ...)
     assert(length < sizeof(traced));
 }
 
-void qdb_host_trace_set(const void *hb, uint64_t start, uint64_t count, uint64_t sbit, uint64_t ebit)
+void qdb_host_trace_set(const void *hb, uint64_t start, uint64_t count, uint64_t sbit,
+                        uint64_t ebit)
 {
-    note("set %c %" PRIu64 ",%" PRIu64 " %" PRIu64 "..%" PRIu64 "\n", name_of(hb), start, count, sbit, ebit);
+    note("set %c %" PRIu64 ",%" PRIu64 " %" PRIu64 "..%" PRIu64 "\n", name_of(hb), start, count,
+         sbit, ebit);
 }
 
-void qdb_host_trace_reset(const void *hb, uint64_t start, uint64_t count, uint64_t sbit, uint64_t ebit)
+void qdb_host_trace_reset(const void *hb, uint64_t start, uint64_t count, uint64_t sbit,
+                          uint64_t ebit)
 {
-    note("reset %c %" PRIu64 ",%" PRIu64 " %" PRIu64 "..%" PRIu64 "\n", name_of(hb), start, count, sbit, ebit);
+    note("reset %c %" PRIu64 ",%" PRIu64 " %" PRIu64 "..%" PRIu64 "\n", name_of(hb), start, count,
+         sbit, ebit);
 }
 
 void qdb_host_trace_iter_skip_words(const void *hb, void *hbi, uint64_t pos, unsigned long cur)

@@ -19,14 +19,18 @@ extern char traced[1 << 16];
 
 void forget_traces(void);
 
-/* From now on abort() exits: with ABORTED_AS_TOLD if `told` was traced, else with another number. */
+/*
+ * From now on abort() exits: with ABORTED_AS_TOLD if `told` was traced, else with another number.
+ */
 void at_abort(const char *told);
 
 extern const uint16_t *const qdb_host_trace_set_state;
 extern const uint16_t *const qdb_host_trace_reset_state;
 extern const uint16_t *const qdb_host_trace_iter_skip_words_state;
-void qdb_host_trace_set(const void *hb, uint64_t start, uint64_t count, uint64_t sbit, uint64_t ebit);
-void qdb_host_trace_reset(const void *hb, uint64_t start, uint64_t count, uint64_t sbit, uint64_t ebit);
+void qdb_host_trace_set(const void *hb, uint64_t start, uint64_t count, uint64_t sbit,
+                        uint64_t ebit);
+void qdb_host_trace_reset(const void *hb, uint64_t start, uint64_t count, uint64_t sbit,
+                          uint64_t ebit);
 void qdb_host_trace_iter_skip_words(const void *hb, void *hbi, uint64_t pos, unsigned long cur);
 
 #endif

@@ -25,26 +25,26 @@ enum Op {
     Zeroes(Range<u64>),
 }
 
-/// Places that are likely to matter for a bitmap of `size` items: in it, about its end, and where
+/// Offsets that are likely to matter for a bitmap of `size` items: in it, about its end, and where
 /// arithmetic wraps.
-fn place(size: u64, granularity: u64) -> BoxedStrategy<u64> {
+fn offset(size: u64, granularity: u64) -> BoxedStrategy<u64> {
     let align = move |to: u64| (0..=size / to + 1).prop_map(move |n| n * to);
     prop_oneof![
         4 => 0..=size,
         4 => align(granularity),
         3 => align(granularity * 64),
         2 => size.saturating_sub(2)..=size + 2,
-        1 => prop_oneof![Just(0), Just(i64::MAX as u64), Just(1 << 63), Just(u64::MAX - 1), Just(u64::MAX)],
+        1 => prop::sample::select(vec![0, i64::MAX as u64, 1 << 63, u64::MAX - 1, u64::MAX]),
     ]
     .boxed()
 }
 
 fn range(size: u64, granularity: u64) -> BoxedStrategy<Range<u64>> {
-    let place = move || place(size, granularity);
+    let offset = move || offset(size, granularity);
     prop_oneof![
-        1 => (place(), place()).prop_map(|(a, b)| a..b),
-        4 => (place(), place()).prop_map(|(a, b)| a.min(b)..a.max(b)),
-        4 => (place(), 0..granularity * 3).prop_map(|(a, n)| a..a.saturating_add(n)),
+        1 => (offset(), offset()).prop_map(|(a, b)| a..b),
+        4 => (offset(), offset()).prop_map(|(a, b)| a.min(b)..a.max(b)),
+        4 => (offset(), 0..granularity * 3).prop_map(|(a, n)| a..a.saturating_add(n)),
         1 => Just(0..size),
     ]
     .boxed()
@@ -57,10 +57,13 @@ fn op(size: u64, granularity: u64) -> BoxedStrategy<Op> {
         4 => range().prop_map(Op::Reset),
         1 => Just(Op::Clear),
         1 => (0..=size * 2).prop_map(Op::Truncate),
-        6 => (range(), prop_oneof![Just(u64::MAX), 0..200u64]).prop_map(|(range, max)| Op::Search(range, max)),
-        1 => (0..8u32, prop::collection::vec(range(), 0..4)).prop_map(|(log2, ranges)| Op::Merge(log2, ranges)),
+        6 => (range(), prop_oneof![Just(u64::MAX), 0..200u64])
+            .prop_map(|(range, max)| Op::Search(range, max)),
+        1 => (0..8u32, prop::collection::vec(range(), 0..4))
+            .prop_map(|(log2, ranges)| Op::Merge(log2, ranges)),
         2 => range().prop_map(Op::Copy),
-        2 => (range(), prop::collection::vec(any::<u8>(), 1..20)).prop_map(|(range, bytes)| Op::Load(range, bytes)),
+        2 => (range(), prop::collection::vec(any::<u8>(), 1..20))
+            .prop_map(|(range, bytes)| Op::Load(range, bytes)),
         1 => range().prop_map(Op::Ones),
         1 => range().prop_map(Op::Zeroes),
     ]
@@ -166,7 +169,8 @@ fn search(bitmap: &HBitmap, model: &Model, range: &Range<u64>, max: u64) {
 proptest! {
     #[test]
     fn beside_a_set((size, granularity, ops) in case()) {
-        let (mut bitmap, mut model) = (HBitmap::new(size, granularity).unwrap(), Model::new(size, granularity));
+        let mut bitmap = HBitmap::new(size, granularity).unwrap();
+        let mut model = Model::new(size, granularity);
         for op in &ops {
             apply(op, &mut bitmap, &mut model);
             // The large ones at the end only: the model takes its time.
@@ -215,7 +219,8 @@ fn sizes_that_do_not_match() {
     let error = Error::SizeMismatch { dest: 100, src: 101 };
     assert_eq!(
         error.to_string(),
-        "Bitmaps are of different sizes (destination size is 100, source size is 101) and can't be merged"
+        "Bitmaps are of different sizes (destination size is 100, source size is 101) and \
+         can't be merged"
     );
     assert_eq!(a.merge(&b), Err(error.clone()));
     assert_eq!(HBitmap::union(&a, &b, 1), Err(error));

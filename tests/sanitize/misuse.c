@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Faults that a checker has to report, most of them a C program's misuse that only shows inside of the library: so a run without a
- * report says something about the library, and not that nobody was looking there.
+ * Faults that a checker has to report, most of them a C program's misuse that only shows inside of
+ * the library: so a run without a report says something about the library, and not that nobody was
+ * looking there.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -120,8 +121,13 @@ int main(int argc, char **argv)
         const char *name;
         void (*commit)(void);
     } faults[] = {
-        { "none", none },         { "use-after-free", use_after_free }, { "leak", leak }, { "overflow", overflow },
-        { "race", race },         { "uninitialised", uninitialised },   { "signed-overflow", signed_overflow },
+        { "none", none },
+        { "use-after-free", use_after_free },
+        { "leak", leak },
+        { "overflow", overflow },
+        { "race", race },
+        { "uninitialised", uninitialised },
+        { "signed-overflow", signed_overflow },
 #ifdef PLANTED
         { "planted-overflow", library_overflow },
         { "planted-assertion", library_assertion },

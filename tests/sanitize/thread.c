@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Names that rustc's code for ThreadSanitizer wants and gcc's run-time library has under others. The functions of C's own names are
- * watched there in the same way.
+ * Names that rustc's code for ThreadSanitizer wants and gcc's run-time library has under others.
+ * The functions of C's own names are watched there in the same way.
  */
 #include <stddef.h>
 #include <string.h>

@@ -30,10 +30,12 @@ NAMES = {
 STYLE = """\
 text{font:13px sans-serif;fill:#1f2328}
 .end{text-anchor:end}
+.page{fill:#ffffff}
 .bar{fill:#0969da}
 .same{stroke:#57606a;stroke-dasharray:4 3}
 @media (prefers-color-scheme:dark){
 text{fill:#e6edf3}
+.page{fill:#0d1117}
 .bar{fill:#58a6ff}
 .same{stroke:#9198a1}
 }"""
@@ -89,6 +91,7 @@ def picture(found: list[Row]) -> str:
         "<!-- Made by tools/generate. Do not edit. -->",
         "<title>How many times faster QEMU is with this library</title>",
         f"<style>\n{STYLE}\n</style>",
+        f'<rect class="page" width="860" height="{height}" rx="6"/>',
     ]
     for number, (name, stock, ours, ratio) in enumerate(found):
         y = 24 + STEP * number

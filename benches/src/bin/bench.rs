@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The commands behind `tools/bench`.
+//! The commands of `tools/bench`.
 //!
 //! `QDB_LIBRARY` and `QDB_ORACLE` name the two shared objects.
 
@@ -13,7 +13,7 @@ use qemu_dirty_bitmap_bench::api::{Api, Engine};
 use qemu_dirty_bitmap_bench::case::{Row, Table};
 use qemu_dirty_bitmap_bench::limits::Limits;
 use qemu_dirty_bitmap_bench::results::{
-    Machine, RowResult, Rows, Verdict, duration, geometric_mean, read, three_digits, write,
+    Machine, RowResult, Rows, Verdict, duration, geometric_mean, read, size, three_digits, write,
 };
 use qemu_dirty_bitmap_bench::sweep::run::Sweep;
 use qemu_dirty_bitmap_bench::turns::{Effort, measure};
@@ -48,7 +48,9 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "usage: bench list | quick [FILTER...] | careful [FILTER...] | brief DIR | sweep DIR [FILTER...] | memory DIR | waits DIR | collect CRITERION DIR | report DIR DOCUMENT PICTURES"
+                "usage: bench list | quick [FILTER...] | careful [FILTER...] | brief DIR \
+                 | sweep DIR [FILTER...] | memory DIR | waits DIR | collect CRITERION DIR \
+                 | report DIR DOCUMENT PICTURES"
             );
             Ok(false)
         }
@@ -150,8 +152,12 @@ fn save_sweep(directory: &Path, filters: &[String]) -> Result<bool> {
 fn save_memory(directory: &Path) -> Result<bool> {
     both()?;
     let path = |name| env::var_os(name).map(PathBuf::from).ok_or(format!("{name} is not set"));
-    let results =
-        memory::measure_all(&env::current_exe()?, &path("QDB_ORACLE")?, &path("QDB_LIBRARY")?)?;
+    let children = memory::Children {
+        program: env::current_exe()?,
+        oracle: path("QDB_ORACLE")?,
+        library: path("QDB_LIBRARY")?,
+    };
+    let results = children.cases()?;
     let kib = |bytes: u64| format!("{} KiB", bytes >> 10);
     for result in &results {
         let (c, ours) = (result.qemu, result.ours);
@@ -169,13 +175,16 @@ fn save_memory(directory: &Path) -> Result<bool> {
         );
     }
     write(&directory.join("memory.json"), &results)?;
+    let sizes = children.sizes()?;
+    for memory::SizeResult { content, disk, qemu, ours } in &sizes {
+        println!("{content}, {}: {} / {} (C / ours)", size(*disk), kib(*qemu), kib(*ours));
+    }
+    write(&directory.join("memory-sizes.json"), &sizes)?;
     Ok(true)
 }
 
 fn memory_child(library: &Path, id: &str) -> Result<bool> {
-    let case =
-        memory::cases().into_iter().find(|case| case.id == id).ok_or(format!("no case {id}"))?;
-    println!("{}", serde_json::to_string(&memory::measure(&case, Api::load(library)?)?)?);
+    println!("{}", serde_json::to_string(&memory::measure(id, Api::load(library)?)?)?);
     Ok(true)
 }
 
@@ -186,8 +195,8 @@ fn save_waits(directory: &Path) -> Result<bool> {
         println!(
             "{}: {} / {} (C / ours)",
             result.what,
-            duration(result.qemu_ns),
-            duration(result.ours_ns)
+            duration(result.qemu.longest_ns),
+            duration(result.ours.longest_ns)
         );
     }
     write(&directory.join("waits.json"), &results)?;

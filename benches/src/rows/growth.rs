@@ -4,7 +4,9 @@
 use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
 use crate::case::{Case, Generic, MakeCase, Row, Table, c_only, case};
+use crate::results::size;
 use crate::rows::set::{Reset, Set, Writes};
+use crate::rows::{GRANULARITY, SIZES};
 
 /// One bitmap of a series.
 #[derive(Clone, Copy)]
@@ -14,18 +16,7 @@ struct Point {
     granularity: u32,
 }
 
-const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
-
-const SIZES: [Point; 7] = [
-    Point { name: "1g", size: GIB, granularity: 16 },
-    Point { name: "16g", size: 16 * GIB, granularity: 16 },
-    Point { name: "256g", size: 256 * GIB, granularity: 16 },
-    Point { name: "4t", size: 4 * TIB, granularity: 16 },
-    Point { name: "64t", size: 64 * TIB, granularity: 16 },
-    Point { name: "256t", size: 256 * TIB, granularity: 16 },
-    Point { name: "1p", size: 1024 * TIB, granularity: 16 },
-];
 
 const GRANULARITIES: [Point; 4] = [
     Point { name: "1t-512", size: TIB, granularity: 9 },
@@ -35,6 +26,14 @@ const GRANULARITIES: [Point; 4] = [
 ];
 
 impl Point {
+    /// For a reader.
+    fn what(self) -> String {
+        match self.name.split_once('-') {
+            None => size(self.size),
+            Some(_) => format!("{} by {}", size(self.size), size(1 << self.granularity)),
+        }
+    }
+
     /// On how many pairs of bitmaps a bulk operation is done.
     fn pairs(self) -> u64 {
         const MANY: u64 = 15;
@@ -94,6 +93,7 @@ fn bulk(point: Point, run: fn(&mut Hb, &mut Hb)) -> MakeCase {
 
 pub(super) fn rows() -> Vec<Row> {
     SIZES
+        .map(|(name, size)| Point { name, size, granularity: GRANULARITY })
         .into_iter()
         .chain(GRANULARITIES)
         .flat_map(|point| {
@@ -115,7 +115,7 @@ pub(super) fn rows() -> Vec<Row> {
                 ),
             ]
             .map(|(id, what, operations, make)| {
-                let what = format!("{what}, {}", point.name);
+                let what = format!("{what}, {}", point.what());
                 Row::new(&format!("grow/{id}/{}", point.name), &what, operations, 1.0, make)
                     .table(Table::Growth)
             })

@@ -8,7 +8,7 @@ use crate::pattern::{Density, bytes, refine16};
 use crate::rows::set::Writes;
 use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
-/// Adds a bitmap to another of the same density, which is put back between runs.
+/// Adds a bitmap to another of the same density, which is restored between runs.
 struct InPlace(Density);
 
 impl Generic for InPlace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Reading single places.
+//! Reading single bits.
 
 use crate::bits::{Bits, Hb, Maker};
 use crate::caller::Caller;
@@ -10,8 +10,8 @@ use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
 const MANY: u64 = 1 << 20;
 
-/// Random places, made before the clock starts.
-fn places() -> Vec<u64> {
+/// Random offsets, made before the clock starts.
+fn offsets() -> Vec<u64> {
     let mut random = Random::new(5);
     (0..MANY).map(|_| random.below(DISK)).collect()
 }
@@ -22,8 +22,8 @@ impl Generic for GetRandom {
     fn make<M: Maker>(&self, maker: M) -> Box<dyn Case> {
         let mut bitmap = maker.make(DISK, GRANULARITY);
         bitmap.load(&bytes(BITS, self.0, 1));
-        let places = places();
-        case(bitmap, |_| (), move |bitmap| bitmap.get_each(&mut Caller::default(), &places), |_| 0)
+        let offsets = offsets();
+        case(bitmap, |_| (), move |bitmap| bitmap.get_each(&mut Caller::default(), &offsets), |_| 0)
     }
 }
 
@@ -31,11 +31,11 @@ fn next_dirty(density: Density) -> Row {
     let make = c_only(move |api| {
         let mut bitmap = api.make(DISK, GRANULARITY);
         bitmap.load(&bytes(BITS, density, 1));
-        let places = places();
+        let offsets = offsets();
         case(
             bitmap,
             |_| (),
-            move |bitmap| bitmap.next_dirty_each(&mut Caller::default(), &places, DISK),
+            move |bitmap| bitmap.next_dirty_each(&mut Caller::default(), &offsets, DISK),
             |_| 0,
         )
     });

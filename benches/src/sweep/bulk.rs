@@ -12,7 +12,7 @@ use crate::bits::{Bits, Hb};
 use crate::case::case;
 
 /// Where operations on whole bitmaps are measured.
-pub(super) const PLACES: [(Pattern, Size); 7] = [
+pub(super) const CONTENTS: [(Pattern, Size); 7] = [
     (Pattern::Random, G1),
     (Pattern::Random, G64),
     (Pattern::Random, T1),
@@ -77,7 +77,7 @@ fn loads() -> Vec<Row> {
         Operation::new("load/used", "load by 64 KiB cluster into a used one", nothing, load(false)),
     ]
     .into_iter()
-    .flat_map(|operation| operation.rows(&PLACES))
+    .flat_map(|operation| operation.rows(&CONTENTS))
     .chain(
         [
             Operation::new(
@@ -94,7 +94,7 @@ fn loads() -> Vec<Row> {
             ),
         ]
         .into_iter()
-        .flat_map(|operation| operation.rows(&PLACES[..4])),
+        .flat_map(|operation| operation.rows(&CONTENTS[..4])),
     )
     .collect()
 }
@@ -131,7 +131,7 @@ fn truncates() -> Vec<Row> {
         fro,
     ]
     .into_iter()
-    .flat_map(|operation| operation.rows(&PLACES[1..4]))
+    .flat_map(|operation| operation.rows(&CONTENTS[1..4]))
     .collect()
 }
 

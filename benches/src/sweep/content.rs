@@ -13,7 +13,7 @@ pub const CHUNK: u64 = 1 << 15;
 pub enum Pattern {
     /// At random.
     Random,
-    /// In runs of 64 bits at random places; fewer than 64 bits are one run.
+    /// In runs of 64 bits at random; fewer than 64 bits are one run.
     Runs,
     /// At equal distances.
     EveryNth,

@@ -26,7 +26,7 @@ const COLOURS: [(f64, &str, &str); 9] = [
 const STYLE: &str = "\
 text{font:10px sans-serif;fill:#1f2328}
 .title{font-size:16px;font-weight:bold}
-.group{font-weight:bold}
+.operation{font-weight:bold}
 .note{font-size:11px}
 .small{font-size:8px}
 .page{fill:#ffffff}
@@ -42,21 +42,23 @@ text{fill:#e6edf3}
 }
 ";
 
-const LABEL: i32 = 215;
-const WIDTH: i32 = 21;
+const LABEL: i32 = 186;
+const WIDTH: i32 = 15;
 const HEIGHT: i32 = 12;
 const PANEL: i32 = LABEL + WIDTH * DENSITIES.len() as i32;
-const GAP: i32 = 36;
-const MARGIN: i32 = 16;
+const GAP: i32 = 22;
+const MARGIN: i32 = 8;
+/// A colour in the legend.
+const SWATCH: i32 = 58;
 /// Title, legend and notes.
-const TOP: i32 = 92;
+const TOP: i32 = 98;
 /// Headings of the columns.
 const HEADINGS: i32 = 42;
 
 /// A line of the picture.
 enum Line<'a> {
     /// The operation of the lines that follow.
-    Group(&'a str),
+    Operation(&'a str),
     /// Cells at their densities' columns.
     Densities(&'a [Measured<'a>]),
     /// The names of the cells in the next line.
@@ -94,23 +96,23 @@ pub fn svg(rows: &[Row], sweep: &Sweep) -> String {
 
 fn lines<'a>(cells: &'a [Measured<'a>]) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
-    for group in cells.chunk_by(|a, b| a.row.operation.what == b.row.operation.what) {
-        lines.push(Line::Group(&group[0].row.operation.what));
-        if group[0].cell.column.is_none() {
-            lines.extend([Line::Names(group), Line::Singles(group)]);
+    for operation in cells.chunk_by(|a, b| a.row.operation.what == b.row.operation.what) {
+        lines.push(Line::Operation(&operation[0].row.operation.what));
+        if operation[0].cell.column.is_none() {
+            lines.extend([Line::Names(operation), Line::Singles(operation)]);
         } else {
-            lines.extend(group.chunk_by(|a, b| a.row.id == b.row.id).map(Line::Densities));
+            lines.extend(operation.chunk_by(|a, b| a.row.id == b.row.id).map(Line::Densities));
         }
     }
     lines
 }
 
-/// Two panels of about the same length; the second begins with a group.
+/// Two panels of about the same length; the second begins with an operation.
 fn split<'a, 'b>(lines: &'b [Line<'a>]) -> [&'b [Line<'a>]; 2] {
     let middle = lines.len() / 2;
-    let is_group = |line: &Line| matches!(line, Line::Group(_));
+    let is_operation = |line: &Line| matches!(line, Line::Operation(_));
     let start =
-        lines[middle..].iter().position(is_group).map_or(lines.len(), |index| middle + index);
+        lines[middle..].iter().position(is_operation).map_or(lines.len(), |index| middle + index);
     [&lines[..start], &lines[start..]]
 }
 
@@ -144,25 +146,21 @@ impl Drawing {
         self.text("title", "", (MARGIN, 24), "QEMU's C ÷ this library: how many times faster");
         self.text("note", "", (MARGIN, 42), sentence);
         for (index, (_, class, text)) in COLOURS.into_iter().enumerate() {
-            let x = MARGIN + 62 * index as i32;
-            self.rectangle(class, (x, 54), 60);
+            let x = MARGIN + SWATCH * index as i32;
+            self.rectangle(class, (x, 54), SWATCH - 2);
             self.text("note", "", (x, 78), text);
         }
-        let (x, y) = (MARGIN + 62 * COLOURS.len() as i32 + 20, 64);
+        let x = MARGIN + SWATCH * COLOURS.len() as i32 + 16;
         self.rectangle("s3", (x, 54), WIDTH);
         self.mark((x, 54));
-        self.text(
-            "note",
-            "",
-            (x + WIDTH + 6, y),
-            "under the floor each time: longer than C's time ÷ 0.95,",
-        );
-        self.text(
-            "note",
-            "",
-            (x + WIDTH + 6, y + 14),
-            "or, where C takes less than 10 ns, by more than 2 ns",
-        );
+        let lines = [
+            "under the floor each time:",
+            "longer than C's time ÷ 0.95, or, where",
+            "C takes less than 10 ns, by more than 2 ns",
+        ];
+        for (line, y) in lines.into_iter().zip([64, 78, 92]) {
+            self.text("note", "", (x + WIDTH + 6, y), line);
+        }
     }
 
     fn rectangle(&mut self, class: &'static str, (x, y): (i32, i32), width: i32) {
@@ -203,13 +201,13 @@ impl Drawing {
         for (index, line) in lines.iter().enumerate() {
             let y = TOP + HEADINGS + HEIGHT * index as i32;
             match line {
-                Line::Group(what) => self.text("group", "", (left, y + HEIGHT - 2), what),
+                Line::Operation(what) => self.text("operation", "", (left, y + HEIGHT - 2), what),
                 Line::Densities(cells) => {
                     self.text(
                         "",
                         " text-anchor=\"end\"",
                         (left + LABEL - 6, y + 9),
-                        &cells[0].row.place,
+                        &cells[0].row.content,
                     );
                     for cell in *cells {
                         let at =
@@ -224,7 +222,7 @@ impl Drawing {
                             "small",
                             " text-anchor=\"middle\"",
                             (middle, y + 10),
-                            &cell.row.place,
+                            &cell.row.content,
                         );
                     }
                 }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::bulk::PLACES;
+use super::bulk::CONTENTS;
 use super::content::{Content, Pattern, Shape};
 use super::work::{Work, copies, loaded, new, outcome, pairs};
 use super::{Needs, Operation, Row, Size, T256};
@@ -89,7 +89,7 @@ const ACROSS: [(u32, u32, &str, &str, Size); 6] = [
 ];
 
 pub(super) fn rows() -> Vec<Row> {
-    let mut large = PLACES.to_vec();
+    let mut large = CONTENTS.to_vec();
     large.push((Pattern::Random, T256));
     let nothing = Needs::Nothing;
     let mut rows = Operation::new(
@@ -101,15 +101,15 @@ pub(super) fn rows() -> Vec<Row> {
     .rows(&large);
     rows.extend(
         Operation::new("merge/empty", "merge into a new one", nothing, merge(Target::Empty))
-            .rows(&PLACES),
+            .rows(&CONTENTS),
     );
     rows.extend(
         Operation::new("merge/full", "merge into a full one", nothing, merge(Target::Full))
-            .rows(&PLACES[1..4]),
+            .rows(&CONTENTS[1..4]),
     );
     rows.extend(
         Operation::new("merge/third", "merge two into a third, new one", nothing, merge_third)
-            .rows(&PLACES[1..4]),
+            .rows(&CONTENTS[1..4]),
     );
     for (from, to, id, what, size) in ACROSS {
         for (suffix, text, used) in
@@ -118,9 +118,9 @@ pub(super) fn rows() -> Vec<Row> {
             let (id, what) = (format!("merge/{id}-{suffix}"), format!("merge {what}{text}"));
             let operation = Operation::new(&id, &what, nothing, across(to, used)).granularity(from);
             let patterns = [Pattern::Random, Pattern::Runs, Pattern::AllBut];
-            let places: Vec<_> =
+            let contents: Vec<_> =
                 patterns.into_iter().take(if used { 1 } else { 3 }).map(|p| (p, size)).collect();
-            rows.extend(operation.rows(&places));
+            rows.extend(operation.rows(&contents));
         }
     }
     rows

@@ -93,7 +93,7 @@ impl Operation {
     }
 
     /// A row for each pattern and size.
-    fn rows(self, places: &[(Pattern, Size)]) -> Vec<Row> {
+    fn rows(self, contents: &[(Pattern, Size)]) -> Vec<Row> {
         let operation = Rc::new(self);
         let row = |&(pattern, size): &(Pattern, Size)| {
             let shape = |density| Shape {
@@ -115,19 +115,19 @@ impl Operation {
             let id = format!("{}/{}/{}", operation.id, pattern.id(), size.id);
             Row {
                 id,
-                place: format!("{}, {}", pattern.name(), size.name()),
+                content: format!("{}, {}", pattern.name(), size.name()),
                 operation: operation.clone(),
                 cells,
             }
         };
-        places.iter().map(row).collect()
+        contents.iter().map(row).collect()
     }
 
     /// One row of one cell, whose density is a column or not.
-    fn row(self, place: &str, column: Option<u64>, shape: Shape) -> Vec<Row> {
+    fn row(self, content: &str, column: Option<u64>, shape: Shape) -> Vec<Row> {
         let operation = Rc::new(self);
         let id = operation.id.clone();
-        vec![Row { id, place: place.into(), operation, cells: vec![Cell { column, shape }] }]
+        vec![Row { id, content: content.into(), operation, cells: vec![Cell { column, shape }] }]
     }
 }
 
@@ -162,7 +162,7 @@ pub struct Row {
     /// Stable.
     pub id: String,
     /// Pattern and size, for a reader.
-    pub place: String,
+    pub content: String,
     /// What is measured.
     pub operation: Rc<Operation>,
     /// From left to right.

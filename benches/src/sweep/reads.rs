@@ -13,7 +13,7 @@ use crate::random::Random;
 /// Calls of a run at most.
 const CALLS: u64 = 1 << 14;
 
-const PLACES: [(Pattern, Size); 12] = [
+const CONTENTS: [(Pattern, Size); 12] = [
     (Pattern::Random, G1),
     (Pattern::Random, G64),
     (Pattern::Random, T1),
@@ -163,7 +163,7 @@ fn operations() -> Vec<Operation> {
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> =
-        operations().into_iter().flat_map(|operation| operation.rows(&PLACES)).collect();
+        operations().into_iter().flat_map(|operation| operation.rows(&CONTENTS)).collect();
     let count = Operation::new("count", "count and empty", Needs::Nothing, |content| {
         steady(content, 512, |bitmap, caller| bitmap.count_each(caller, 256))
     });

@@ -23,11 +23,11 @@ fn shape(pattern: Pattern, density: u64) -> Shape {
 }
 
 /// Changes a bit of the one kind and changes it back, in one chunk or in one after the other.
-fn flip(chunks: u64, first_set: bool, place: u64) -> impl Fn(&Content) -> Work {
+fn flip(chunks: u64, first_set: bool, bit: u64) -> impl Fn(&Content) -> Work {
     move |content| {
         let granule = content.shape.granule();
         let bits: Vec<u64> =
-            (0..CROSSINGS as u64).map(|step| step % chunks * CHUNK + place).collect();
+            (0..CROSSINGS as u64).map(|step| step % chunks * CHUNK + bit).collect();
         steady(content, 2 * CROSSINGS as u64, move |bitmap, caller| {
             caller.each(&bits, |&bit| {
                 let offset = bit * granule;
@@ -85,7 +85,7 @@ fn thresholds() -> Vec<Row> {
         }
     }
     let all = G64.bytes >> 31;
-    for (id, place, chunks, first_set, density) in [
+    for (id, content, chunks, first_set, density) in [
         ("flip/full-one", "reset and set, one full chunk", 1, false, CHUNK),
         ("flip/full-each", "reset and set, each chunk", all, false, CHUNK),
         ("flip/empty-one", "set and reset, one empty chunk", 1, true, 0),
@@ -93,7 +93,7 @@ fn thresholds() -> Vec<Row> {
     ] {
         let operation =
             Operation::new(id, FLIP, Needs::Nothing, flip(chunks, first_set, CHUNK / 2));
-        rows.extend(operation.row(place, Some(density), shape(Pattern::Random, density)));
+        rows.extend(operation.row(content, Some(density), shape(Pattern::Random, density)));
     }
     let filled = Operation::new("flip/filled", FLIP, Needs::Nothing, filled);
     rows.extend(filled.row(
@@ -189,7 +189,7 @@ fn set_all_reset_one(content: &Content) -> Work {
     })
 }
 
-const PLACES: [(Pattern, Size); 6] = [
+const CONTENTS: [(Pattern, Size); 6] = [
     (Pattern::Random, G64),
     (Pattern::Random, T1),
     (Pattern::Random, T16),
@@ -222,7 +222,7 @@ pub(super) fn rows() -> Vec<Row> {
         Operation::new("set-and-get", "set at random, and get it", Nothing, set_and_get),
     ]
     .into_iter()
-    .flat_map(|operation| operation.rows(&PLACES))
+    .flat_map(|operation| operation.rows(&CONTENTS))
     .collect();
     let operation = Operation::new(
         "set-all-reset-one",

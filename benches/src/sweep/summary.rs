@@ -117,14 +117,15 @@ pub fn markdown(rows: &[Row], sweep: &Sweep) -> String {
         machine.date,
         sentence(&cells)
     );
-    text += "| operation | content | bits in a chunk | QEMU C | ours | C ÷ ours | |\n| --- | --- | --- | --- | --- | --- | --- |\n";
+    text += "| operation | content | bits in a chunk | QEMU C | ours | C ÷ ours | |\n\
+             | --- | --- | --- | --- | --- | --- | --- |\n";
     for cell in worst(&cells).take(WORST) {
         let times = cell.result.times;
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} |",
             cell.row.operation.what,
-            cell.row.place,
+            cell.row.content,
             cell.cell.column.map_or(String::new(), heading),
             duration(times.qemu_ns),
             duration(times.ours_ns),

@@ -10,7 +10,7 @@ use super::{G1, G64, Needs, Operation, Row, Size, T1, T16, T256};
 use crate::bits::{Bits, Hb};
 use crate::caller::Caller;
 
-const PLACES: [(Pattern, Size); 11] = [
+const CONTENTS: [(Pattern, Size); 11] = [
     (Pattern::Random, G1),
     (Pattern::Random, G64),
     (Pattern::Random, T1),
@@ -176,11 +176,11 @@ fn whole() -> Vec<Operation> {
 pub(super) fn rows() -> Vec<Row> {
     // A range of 2 GiB does not fit into the smallest disk; how single bits came there matters to
     // single bits.
-    let of_ranges = of_ranges().into_iter().flat_map(|operation| operation.rows(&PLACES[1..8]));
+    let of_ranges = of_ranges().into_iter().flat_map(|operation| operation.rows(&CONTENTS[1..8]));
     singles()
         .into_iter()
-        .flat_map(|operation| operation.rows(&PLACES))
+        .flat_map(|operation| operation.rows(&CONTENTS))
         .chain(of_ranges)
-        .chain(whole().into_iter().flat_map(|operation| operation.rows(&PLACES[..8])))
+        .chain(whole().into_iter().flat_map(|operation| operation.rows(&CONTENTS[..8])))
         .collect()
 }

@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::place::{Shape, bits_for};
+use crate::position::{Shape, bits_for};
 use crate::runs::Runs;
 
 /// The most bits of a bitmap.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The third opinion: bitmaps as sets of runs, nodes as lists, and for each call what it must do.
+//! The model: bitmaps as sets of runs, nodes as lists, and for each call what it must do.
 //! It was written from the contract (include/qemu_dirty_bitmap.h and docs/differences.md) and knows
 //! no words, levels or chunks.
 
@@ -15,7 +15,7 @@ mod walk;
 
 use crate::call::{BITMAPS, Call, HBS, ITERS, IterKind, NODES, Outcome, Slot, Target, Verdict};
 use crate::library::Origin;
-use crate::place::Limits;
+use crate::position::Limits;
 use content::{Content, Fault};
 use walk::Walk;
 

@@ -128,7 +128,7 @@ impl Model {
         }
         for slot in all {
             let bitmap = self.bitmap_mut(slot);
-            let shape = crate::place::Shape { size: bytes as u64, ..bitmap.content.shape };
+            let shape = crate::position::Shape { size: bytes as u64, ..bitmap.content.shape };
             bitmap.content.truncate(shape);
             bitmap.size = bytes;
         }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Operations become calls: picks become objects that live, places become numbers.
+//! Operations become calls: picks become objects that live, positions become numbers.
 
 use super::Model;
 use super::names::{name_of, optional};
 use crate::call::{BITMAPS, Call, Change, HBS, ITERS, Lock, NODES, Slot, Target};
 use crate::density::Chunk;
 use crate::op::{ContentOp, FromCoarser, HbOp, NodeOp, Op, Pick};
-use crate::place::{Shape, Span};
+use crate::position::{Shape, Span};
 
 /// Lengths that nodes get, in bytes; negative ones are errnos.
 const LENGTHS: &[i64] = &[
@@ -51,10 +51,10 @@ impl Model {
             Op::Hb(op) => self.plan_hbitmap(op).unwrap_or_default(),
             Op::FromCoarser(op) => self.plan_from_coarser(op).unwrap_or_default(),
             Op::FromThinned(op) => self.plan_from_thinned(op).unwrap_or_default(),
-            Op::Chunk(of, place, fill) => {
+            Op::Chunk(of, position, fill) => {
                 let target = pick(&self.targets(), *of);
-                let chunk =
-                    target.and_then(|target| Chunk::at(target, self.content(target).shape, *place));
+                let chunk = target
+                    .and_then(|target| Chunk::at(target, self.content(target).shape, *position));
                 chunk.map(|chunk| chunk.fill(*fill)).unwrap_or_default()
             }
             Op::Node(op) => {
@@ -102,8 +102,8 @@ impl Model {
                 let (start, count) = span.of_bits(shape);
                 Call::Reset { target, start, count, lock: around(*lock) }
             }
-            ContentOp::Comb(place, step, times, dirty) => {
-                let (start, step, times) = place.comb(shape, *step, *times, *dirty);
+            ContentOp::Comb(position, step, times, dirty) => {
+                let (start, step, times) = position.comb(shape, *step, *times, *dirty);
                 Call::Comb {
                     target,
                     start,
@@ -113,8 +113,8 @@ impl Model {
                     dirty: *dirty,
                 }
             }
-            ContentOp::Get(place, lock) => {
-                Call::Get { target, item: place.item(shape), lock: around(*lock) }
+            ContentOp::Get(position, lock) => {
+                Call::Get { target, item: position.item(shape), lock: around(*lock) }
             }
             ContentOp::Count => Call::Count { target },
             ContentOp::Granularity => Call::Granularity { target },
@@ -222,9 +222,13 @@ impl Model {
             HbOp::Empty(slot) => Call::Empty { slot: pick(&live, slot)? },
             HbOp::ResetAll(slot) => Call::ResetAll { slot: pick(&live, slot)? },
             HbOp::IsSerializable(slot) => Call::IsSerializable { slot: pick(&live, slot)? },
-            HbOp::IterInit(iter, slot, place) => {
+            HbOp::IterInit(iter, slot, position) => {
                 let slot = pick(&live, slot)?;
-                Call::IterInit { iter: iter as usize % ITERS, slot, first: place.item(shape(slot)) }
+                Call::IterInit {
+                    iter: iter as usize % ITERS,
+                    slot,
+                    first: position.item(shape(slot)),
+                }
             }
             HbOp::IterNext(iter, times) => {
                 let iters: Vec<Slot> =
@@ -396,19 +400,19 @@ impl Model {
                     times as usize % 6 + 1
                 ]);
             }
-            NodeOp::IterSeek(iter, place) => {
+            NodeOp::IterSeek(iter, position) => {
                 let iter = iter_of(iter)?;
                 let (bitmap, _) = self.dirty_iters[iter].as_ref()?;
-                let offset = place.item(self.bitmap(*bitmap).content.shape) as i64;
+                let offset = position.item(self.bitmap(*bitmap).content.shape) as i64;
                 Call::DirtyIterSeek { iter, offset }
             }
-            NodeOp::WalkFrom(bitmap, place, times) => {
+            NodeOp::WalkFrom(bitmap, position, times) => {
                 let iter = (0..ITERS).find(|&iter| self.dirty_iters[iter].is_none())?;
                 let bitmap = of(bitmap)?;
                 let shape = self.bitmap(bitmap).content.shape;
                 let mut calls = vec![Call::DirtyIterNew { iter, bitmap }];
                 if shape.size != 0 {
-                    calls.push(Call::DirtyIterSeek { iter, offset: place.item(shape) as i64 });
+                    calls.push(Call::DirtyIterSeek { iter, offset: position.item(shape) as i64 });
                     calls.extend(vec![Call::DirtyIterNext { iter }; times as usize % 6 + 1]);
                 }
                 return Some(calls);

@@ -6,7 +6,7 @@ use super::names::{MAX_NAME, printed};
 use super::nodes::{os_error, report};
 use super::{Bitmap, Model, Walk};
 use crate::call::{Call, Change, IterKind, Outcome, Property, Report, Slot, Verdict};
-use crate::place::Shape;
+use crate::position::Shape;
 
 const BUSY: u32 = 1;
 const READONLY: u32 = 2;
@@ -262,7 +262,7 @@ impl Model {
         returns(Outcome::Reported(slot as i64, None))
     }
 
-    /// Puts a content in place of another, which goes to a slot for HBitmaps if there is one.
+    /// Replaces a content by another, which goes to a slot for HBitmaps if there is one.
     fn replace(&mut self, slot: Slot, content: Content, out: Option<Slot>) {
         let old = std::mem::replace(&mut self.bitmap_mut(slot).content, content);
         if let Some(out) = out {
@@ -322,7 +322,8 @@ impl Model {
         let (own, other) = (self.bitmap(dest).size, self.bitmap(src).size);
         if own != other {
             let text = format!(
-                "Bitmaps are of different sizes (destination size is {own}, source size is {other}) and can't be merged"
+                "Bitmaps are of different sizes (destination size is {own}, source size is \
+                 {other}) and can't be merged"
             );
             return returns(Outcome::Reported(0, report(errp, &[text.as_bytes()])));
         }

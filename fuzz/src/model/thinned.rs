@@ -13,13 +13,13 @@ struct Actors {
     source: Target,
     /// A new source.
     make: Vec<Call>,
-    /// The source into itself: what it stores is put together anew.
+    /// The source into itself: what it stores is made anew.
     join: Call,
     /// An iterator at the start of a chunk.
     start: Vec<Call>,
     step: Call,
     merge: Call,
-    /// What has to go, so that there is room for others.
+    /// Objects to be freed, so that slots are free for others.
     end: Option<Call>,
 }
 
@@ -70,7 +70,7 @@ impl Model {
         }
     }
 
-    /// `None` if a second bitmap of this shape, or an iterator, can't be had.
+    /// `None` if there is no slot for a second bitmap of this shape, or for an iterator.
     fn bitmap_actors(&self, into: Slot, first: Chunk) -> Option<Actors> {
         let (slot, bitmap) = (self.free_bitmap()?, self.bitmap(into));
         let iter = (0..ITERS).find(|&iter| self.dirty_iters[iter].is_none())?;

@@ -9,7 +9,7 @@ use crate::runs::Runs;
 
 /// Where an implementation's iterator is.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Position {
     /// The lowest bit that it may still return.
     next: u64,
     /// The word it is in.
@@ -20,7 +20,7 @@ struct Place {
 #[derive(Clone, Debug)]
 pub struct Walk {
     /// Of this library, and of QEMU.
-    places: [Place; 2],
+    positions: [Position; 2],
     /// Bits that were dirty at the start and have been since.
     must: Runs,
     /// The content's version at the start; then nothing is left to choice.
@@ -38,12 +38,12 @@ impl Walk {
     #[must_use]
     pub fn new(content: &Content, first: u64) -> Self {
         let bit = first >> content.shape.granularity;
-        let place = Place { next: bit, word: bit / 64 };
+        let position = Position { next: bit, word: bit / 64 };
         let mut must = content.bits.clone();
         must.remove(0..bit);
         let version = content.version;
         Self {
-            places: [place; 2],
+            positions: [position; 2],
             must,
             version,
             seen: version,
@@ -58,7 +58,7 @@ impl Walk {
             // Bits mean something else now: nothing is promised but that what is returned is dirty.
             self.granularity = content.shape.granularity;
             self.must = Runs::default();
-            self.places = [Place { next: 0, word: u64::MAX / 64 }; 2];
+            self.positions = [Position { next: 0, word: u64::MAX / 64 }; 2];
             self.version = u64::MAX;
         }
         if content.version != self.seen {
@@ -79,13 +79,13 @@ impl Walk {
     /// # Errors
     /// What is wrong with it.
     pub fn judge(&mut self, origin: Origin, content: &Content, item: i64) -> Result<(), String> {
-        let place = &mut self.places[usize::from(origin == Origin::Qemu)];
+        let position = &mut self.positions[usize::from(origin == Origin::Qemu)];
         let bit = (item != -1).then(|| item as u64 >> self.granularity);
         if bit.is_some_and(|bit| bit << self.granularity != item as u64) {
             return Err(format!("the item {item} is not the start of a bit"));
         }
         if content.version == self.version {
-            let right = content.bits.next_member(place.next);
+            let right = content.bits.next_member(position.next);
             if bit != right {
                 return Err(format!(
                     "bit {bit:?} instead of {right:?}, in a bitmap that did not change"
@@ -96,24 +96,24 @@ impl Walk {
             if !content.bits.contains(bit) {
                 return Err(format!("bit {bit} is clean"));
             }
-            if bit < place.next {
-                return Err(format!("bit {bit} after bit {} or later", place.next - 1));
+            if bit < position.next {
+                return Err(format!("bit {bit} after bit {} or later", position.next - 1));
             }
         }
         let missed =
             |missed: Option<u64>| missed.filter(|&missed| bit.is_none_or(|bit| missed < bit));
-        if let Some(missed) = missed(self.must.next_member(place.next)) {
+        if let Some(missed) = missed(self.must.next_member(position.next)) {
             return Err(format!("bit {missed}, dirty all the time, was passed over for {bit:?}"));
         }
-        if origin == Origin::Ours && place.word < u64::MAX / 64 {
+        if origin == Origin::Ours && position.word < u64::MAX / 64 {
             // This library promises more.
-            if let Some(missed) = missed(content.bits.next_member((place.word + 1) * 64)) {
+            if let Some(missed) = missed(content.bits.next_member((position.word + 1) * 64)) {
                 return Err(format!("bit {missed}, in a later word, was passed over for {bit:?}"));
             }
         }
         if let Some(bit) = bit {
             // Where the granularity changed under it, the first item that comes is where it is.
-            *place = Place { next: bit + 1, word: bit / 64 };
+            *position = Position { next: bit + 1, word: bit / 64 };
         }
         Ok(())
     }

@@ -24,7 +24,8 @@ struct Pins {
 }
 
 thread_local! {
-    static PINS: RefCell<Pins> = const { RefCell::new(Pins { next: 0, open: Vec::new(), deferred: Vec::new() }) };
+    static PINS: RefCell<Pins> =
+        const { RefCell::new(Pins { next: 0, open: Vec::new(), deferred: Vec::new() }) };
 }
 
 loom::lazy_static! {

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, OnceCell};
 
+use loom::sync::MutexGuard;
 use modelled_std::Alive;
 
 /// The crate lock_api.
@@ -31,7 +32,7 @@ pub mod lock_api {
 pub struct RawMutex {
     alive: Alive,
     inner: OnceCell<Box<loom::sync::Mutex<()>>>,
-    held: Cell<Option<loom::sync::MutexGuard<'static, ()>>>,
+    held: Cell<Option<MutexGuard<'static, ()>>>,
 }
 
 // SAFETY: the threads of a model take turns on one thread of the machine.
@@ -50,7 +51,7 @@ impl lock_api::RawMutex for RawMutex {
         // SAFETY: the guard is dropped in `unlock` or before `inner`: the fields are dropped in
         // another order than they are used, but a lock that is held is borrowed.
         self.held.set(Some(unsafe {
-            std::mem::transmute::<loom::sync::MutexGuard<'_, ()>, loom::sync::MutexGuard<'static, ()>>(guard)
+            std::mem::transmute::<MutexGuard<'_, ()>, MutexGuard<'static, ()>>(guard)
         }));
     }
 
@@ -80,7 +81,7 @@ impl<T> Mutex<T> {
     }
 
     /// Waits until nobody holds it.
-    pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+    pub fn lock(&self) -> MutexGuard<'_, T> {
         self.alive.check();
         self.inner.lock().expect("loom's locks are never poisoned")
     }

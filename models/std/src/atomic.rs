@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `std::sync::atomic`, with loom's atomics behind it.
+//! `std::sync::atomic`, made of loom's atomics.
 
 pub use ::loom::sync::atomic::fence;
 pub use ::std::sync::atomic::{AtomicU8, Ordering};

@@ -9,7 +9,9 @@
 
 #define BDRV_SECTOR_SIZE (UINT64_C(1) << 9)
 
-/* Markers for QEMU's code generator and for clang's analysis. 7.2 and 10.0 define different ones. */
+/*
+ * Markers for QEMU's code generator and for clang's analysis. 7.2 and 10.0 define different ones.
+ */
 #ifndef coroutine_fn
 #define coroutine_fn
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stand-in for the block layer: a node with a length, a cluster size, a name, the lock and the list of its bitmaps, and
- * the three driver callbacks that block/dirty-bitmap.c dispatches to.
+ * Stand-in for the block layer: a node with a length, a cluster size, a name, the lock and the list
+ * of its bitmaps, and the three driver callbacks that block/dirty-bitmap.c dispatches to.
  */
 #ifndef ORACLE_BLOCK_INT_H
 #define ORACLE_BLOCK_INT_H
@@ -35,9 +35,10 @@ static inline void qemu_mutex_unlock(QemuMutex *mutex)
 
 struct BlockDriver {
     bool (*bdrv_supports_persistent_dirty_bitmap)(BlockDriverState *bs);
-    bool (*bdrv_co_can_store_new_dirty_bitmap)(BlockDriverState *bs, const char *name, uint32_t granularity,
-                                               Error **errp);
-    int (*bdrv_co_remove_persistent_dirty_bitmap)(BlockDriverState *bs, const char *name, Error **errp);
+    bool (*bdrv_co_can_store_new_dirty_bitmap)(BlockDriverState *bs, const char *name,
+                                               uint32_t granularity, Error **errp);
+    int (*bdrv_co_remove_persistent_dirty_bitmap)(BlockDriverState *bs, const char *name,
+                                                  Error **errp);
 };
 
 struct QdbDriver;
@@ -79,16 +80,19 @@ static inline const char *bdrv_get_device_or_node_name(const BlockDriverState *b
 void bdrv_set_dirty(BlockDriverState *bs, int64_t offset, int64_t bytes);
 void bdrv_clear_dirty_bitmap(BdrvDirtyBitmap *bitmap, HBitmap **out);
 void bdrv_restore_dirty_bitmap(BdrvDirtyBitmap *bitmap, HBitmap *backup);
-void bdrv_dirty_bitmap_merge_internal(BdrvDirtyBitmap *dest, const BdrvDirtyBitmap *src, HBitmap **backup, bool lock);
-bool bdrv_can_store_new_dirty_bitmap(BlockDriverState *bs, const char *name, uint32_t granularity, Error **errp);
+void bdrv_dirty_bitmap_merge_internal(BdrvDirtyBitmap *dest, const BdrvDirtyBitmap *src,
+                                      HBitmap **backup, bool lock);
+bool bdrv_can_store_new_dirty_bitmap(BlockDriverState *bs, const char *name, uint32_t granularity,
+                                     Error **errp);
 int bdrv_remove_persistent_dirty_bitmap(BlockDriverState *bs, const char *name, Error **errp);
 #ifndef ORACLE_CO_WRAPPERS_IN_TREE
-bool bdrv_co_can_store_new_dirty_bitmap(BlockDriverState *bs, const char *name, uint32_t granularity, Error **errp);
+bool bdrv_co_can_store_new_dirty_bitmap(BlockDriverState *bs, const char *name,
+                                        uint32_t granularity, Error **errp);
 #endif
 
 /*
- * 7.2 has the coroutine wrappers in block/dirty-bitmap.c. Without an event loop every caller counts as a coroutine, so
- * they call straight through, and what follows is compiled but never reached.
+ * 7.2 has the coroutine wrappers in block/dirty-bitmap.c. Without an event loop every caller counts
+ * as a coroutine, so they call straight through, and what follows is compiled but never reached.
  */
 static inline bool qemu_in_coroutine(void)
 {

@@ -6,9 +6,13 @@
 #include "qemu/osdep.h"
 
 /* 10.x and 7.2 spell the same algorithm differently. */
-typedef enum { QCRYPTO_HASH_ALGO_SHA256, QCRYPTO_HASH_ALG_SHA256 = QCRYPTO_HASH_ALGO_SHA256 } QCryptoHashAlgo;
+typedef enum {
+    QCRYPTO_HASH_ALGO_SHA256,
+    QCRYPTO_HASH_ALG_SHA256 = QCRYPTO_HASH_ALGO_SHA256
+} QCryptoHashAlgo;
 
-static inline int qcrypto_hash_digest(QCryptoHashAlgo algorithm, const char *data, size_t size, char **digest, Error **errp)
+static inline int qcrypto_hash_digest(QCryptoHashAlgo algorithm, const char *data, size_t size,
+                                      char **digest, Error **errp)
 {
     (void)algorithm;
     (void)errp; /* GLib's digest cannot fail */

@@ -14,7 +14,8 @@ typedef struct BlockDirtyInfo {
     bool persistent;
     bool has_inconsistent;
     bool inconsistent;
-    bool has_name; /* written by 7.2 alone; last, so that the other fields lie where 10.0 has them */
+    bool
+        has_name; /* written by 7.2 alone; last, so that the other fields lie where 10.0 has them */
 } BlockDirtyInfo;
 
 typedef struct BlockDirtyInfoList {

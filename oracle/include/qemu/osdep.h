@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stand-in for QEMU's first header: what util/hbitmap.c and block/dirty-bitmap.c take from it, and nothing else.
- * Found before the source tree's include/, so that no configured QEMU build is needed.
+ * Stand-in for QEMU's first header: what util/hbitmap.c and block/dirty-bitmap.c take from it, and
+ * nothing else. Found before the source tree's include/, so that no configured QEMU build is
+ * needed.
  */
 #ifndef ORACLE_QEMU_OSDEP_H
 #define ORACLE_QEMU_OSDEP_H
@@ -32,8 +33,16 @@
 /* Each argument is evaluated once, as in QEMU (GLib's macros evaluate the larger one twice). */
 #undef MIN
 #undef MAX
-#define MIN(a, b) ({ __typeof__(1 ? (a) : (b)) min_a_ = (a), min_b_ = (b); min_a_ < min_b_ ? min_a_ : min_b_; })
-#define MAX(a, b) ({ __typeof__(1 ? (a) : (b)) max_a_ = (a), max_b_ = (b); max_a_ > max_b_ ? max_a_ : max_b_; })
+#define MIN(a, b)                                                                                  \
+    ({                                                                                             \
+        __typeof__(1 ? (a) : (b)) min_a_ = (a), min_b_ = (b);                                      \
+        min_a_ < min_b_ ? min_a_ : min_b_;                                                         \
+    })
+#define MAX(a, b)                                                                                  \
+    ({                                                                                             \
+        __typeof__(1 ? (a) : (b)) max_a_ = (a), max_b_ = (b);                                      \
+        max_a_ > max_b_ ? max_a_ : max_b_;                                                         \
+    })
 
 #define QEMU_IS_ALIGNED(n, m) (((n) % (m)) == 0)
 #ifndef ROUND_UP

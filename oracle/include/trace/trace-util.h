@@ -11,8 +11,10 @@
 #define trace_hbitmap_iter_skip_words(...) ((void)0)
 
 #ifdef ORACLE_TRACES
-void qdb_host_trace_set(const void *hb, uint64_t start, uint64_t count, uint64_t sbit, uint64_t ebit);
-void qdb_host_trace_reset(const void *hb, uint64_t start, uint64_t count, uint64_t sbit, uint64_t ebit);
+void qdb_host_trace_set(const void *hb, uint64_t start, uint64_t count, uint64_t sbit,
+                        uint64_t ebit);
+void qdb_host_trace_reset(const void *hb, uint64_t start, uint64_t count, uint64_t sbit,
+                          uint64_t ebit);
 #define trace_hbitmap_set qdb_host_trace_set
 #define trace_hbitmap_reset qdb_host_trace_reset
 #else

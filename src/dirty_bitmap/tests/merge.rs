@@ -99,11 +99,12 @@ fn sizes_that_differ() {
     assert_eq!(
         error.to_string(),
         format!(
-            "Bitmaps are of different sizes (destination size is {LENGTH}, source size is 8192) and can't be merged"
+            "Bitmaps are of different sizes (destination size is {LENGTH}, source size is 8192) \
+             and can't be merged"
         )
     );
     let merged = dest.merge_internal(&src, &mut lock_pair(dest.node(), src.node()), Backup::Keep);
-    assert!(merged.is_none(), "the stand-alone embedder says no");
+    assert!(merged.is_none(), "the stand-alone host says no");
     assert_eq!(dirty(&dest), [1]);
     clean(&one);
     clean(&two);

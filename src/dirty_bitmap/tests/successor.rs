@@ -175,7 +175,8 @@ proptest! {
             match step {
                 Step::Write(unit) => {
                     set_dirty(&node, unit * UNIT + 17, 1);
-                    for model in std::iter::once(&mut model).chain(&mut child).filter(|model| model.enabled) {
+                    let models = std::iter::once(&mut model).chain(&mut child);
+                    for model in models.filter(|model| model.enabled) {
                         model.units.insert(unit);
                     }
                 }

@@ -67,7 +67,7 @@ impl Machine {
         self.pairs.push(Pair { bitmap, enabled: true, dirty: BTreeSet::new() });
     }
 
-    /// Mostly the same few places again, and of any length.
+    /// Mostly the same few blocks again, and of any length.
     fn write(&mut self) {
         let offset = match self.random.below(4) {
             0 => self.random.below(self.length),

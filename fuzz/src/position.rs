@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Numbers that a fuzzer draws, turned into items of a bitmap so that they meet where things
-//! happen: at the ends of words, of chunks and of the bitmap, and near each other.
+//! Numbers that a fuzzer draws, turned into items of a bitmap so that they meet at boundaries: at
+//! the ends of words, of chunks and of the bitmap, and near each other.
 
 use arbitrary::Arbitrary;
 
@@ -34,10 +34,10 @@ impl Limits {
     };
 }
 
-/// Bits that this library stores in one piece; the boundaries deserve attention.
+/// Bits of a chunk of this library.
 pub const CHUNK: u64 = 32768;
 
-/// What a place is relative to.
+/// What a position is relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Items.
@@ -66,13 +66,13 @@ pub fn bits_for(size: u64, granularity: u32) -> u64 {
 
 /// An item, or a number of items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Arbitrary)]
-pub struct Place {
+pub struct Position {
     kind: u8,
     value: u16,
 }
 
-impl Place {
-    /// A place that means a number near the start.
+impl Position {
+    /// A position that means a number near the start.
     #[must_use]
     pub const fn small(value: u16) -> Self {
         Self { kind: 0, value }
@@ -124,7 +124,7 @@ impl Place {
     }
 }
 
-impl Place {
+impl Position {
     /// The start of a row of bits, how many items they are apart, and how many there are of at most
     /// 2047. All are within the bitmap; if they are to be reset, the last is a whole bit.
     #[must_use]
@@ -157,8 +157,8 @@ pub enum Snap {
 /// A range of items: start and count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Arbitrary)]
 pub struct Span {
-    start: Place,
-    count: Place,
+    start: Position,
+    count: Position,
     /// Three of four ranges are cut at the end, or nearly all would be refused.
     cut: u8,
     snap: Snap,
