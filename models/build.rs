@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Names the library's source files, which are compiled as they are: `QDB_MODEL_SOURCE` names
-//! another `src` folder, in which tools/model-check has planted a fault.
+//! another `src` folder, in which tests/library/test_models.py has planted a fault.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

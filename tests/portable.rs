@@ -2,7 +2,7 @@
 //! The serialised form and the hash of a bitmap are the same on every host, whatever its byte
 //! order.
 //!
-//! portable.txt has a bitmap a line, and what QEMU's C gives for it on x86_64 (`tools/big-endian`
+//! portable.txt has a bitmap a line, and what QEMU's C gives for it on x86_64 (`tests/library/test_s390x.py`
 //! asks QEMU's C again).
 #![cfg(feature = "standalone")]
 

@@ -41,11 +41,11 @@ pub fn qemu() -> &'static Api {
     })
 }
 
-/// Builds the shared object with `oracle/build`, from the source that `tools/qemu-source` finds or
+/// Builds the shared object with `oracle/build`, from the source that `tools/qemu-build` finds or
 /// fetches.
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let source = run(Command::new(root.join("tools/qemu-source")).arg("10.0"));
+    let source = run(Command::new(root.join("tools/qemu-build")).args(["--source", "10.0"]));
     // Next to this program, in cargo's folder for what it builds.
     let program = env::current_exe().expect("a program knows its own path");
     let out = program.with_file_name("qemu-oracle");

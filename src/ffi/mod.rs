@@ -2,7 +2,7 @@
 //! The C functions. They turn pointers into references, call the library, and turn the result into
 //! what C expects.
 //!
-//! `include/qemu_dirty_bitmap.h` is generated from the documentation here (tools/header).
+//! `include/qemu_dirty_bitmap.h` is generated from the documentation here (tools/generate).
 //!
 //! # Safety
 //!

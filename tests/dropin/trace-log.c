@@ -2,7 +2,7 @@
 /*
  * Prints the trace events of a random sequence of calls: trace-log SEED CALLS. The same program,
  * linked with QEMU's two C files and with the drop-in object, must print the same
- * (tools/trace-check).
+ * (tests/qemu/test_trace.py).
  */
 #include <assert.h>
 #include <stdio.h>

@@ -80,7 +80,7 @@ class Disk:
         run("qemu-img", "create", "-q", "-f", "qcow2", self.image, self.size)
 
     def record(self, offset: int, length: int, pattern: int) -> None:
-        self.content[offset:offset + length] = bytes([pattern]) * length
+        self.content[offset : offset + length] = bytes([pattern]) * length
         for granules in self.since.values():
             granules |= set(range(offset // GRANULE, (offset + length - 1) // GRANULE + 1))
 
@@ -169,9 +169,16 @@ class Guest:
 
     def bitmaps(self) -> dict[str, Any]:
         """The bitmaps of each disk as query-block lists them."""
-        answer = json.loads(libvirt_qemu.qemuMonitorCommand(self.domain, '{"execute":"query-block"}', 0))
-        listed = {b["qdev"].split("/")[3]: b["inserted"].get("dirty-bitmaps", []) for b in answer["return"]}
-        return {disk: sorted(found, key=lambda b: str(b.get("name"))) for disk, found in listed.items()}
+        answer = json.loads(
+            libvirt_qemu.qemuMonitorCommand(self.domain, '{"execute":"query-block"}', 0)
+        )
+        listed = {
+            b["qdev"].split("/")[3]: b["inserted"].get("dirty-bitmaps", [])
+            for b in answer["return"]
+        }
+        return {
+            disk: sorted(found, key=lambda b: str(b.get("name"))) for disk, found in listed.items()
+        }
 
     # Checkpoints and backups
 
@@ -251,8 +258,8 @@ class Guest:
             for start, length in dirty:
                 for at in range(start, start + length, 1 << 20):
                     part = min(1 << 20, start + length - at)
-                    found[disk.name][at:at + part] = client.pread(part, at)
-                    same = found[disk.name][at:at + part] == then[disk.name][at:at + part]
+                    found[disk.name][at : at + part] = client.pread(part, at)
+                    same = found[disk.name][at : at + part] == then[disk.name][at : at + part]
                     assert same, f"{about}: {disk.name} differs at {at}"
             client.shutdown()
         self.domain.abortJob()
@@ -290,15 +297,33 @@ def raw_bytes(image: Path) -> bytes:
 def allocated(image: Path, size: int) -> list[tuple[int, int]]:
     areas = json.loads(run("qemu-img", "map", "--output=json", image))
     own = [(a["start"], a["length"]) for a in areas if a["depth"] == 0 and a["present"]]
-    return extents({at // GRANULE for start, length in own for at in range(start, start + length, GRANULE)}, size)
+    return extents(
+        {at // GRANULE for start, length in own for at in range(start, start + length, GRANULE)},
+        size,
+    )
 
 
 def chain(guest: Guest, about: str, full: Path, increments: list[Path]) -> None:
     """A full push backup and the increments on it are what is in the record."""
     for disk in guest.disks:
         for below, above in zip([full, *increments], increments):
-            run("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", below / disk.name, above / disk.name)
-        check(f"{about}: {disk.name}", raw_bytes([full, *increments][-1] / disk.name), bytes(disk.content))
+            run(
+                "qemu-img",
+                "rebase",
+                "-u",
+                "-f",
+                "qcow2",
+                "-F",
+                "qcow2",
+                "-b",
+                below / disk.name,
+                above / disk.name,
+            )
+        check(
+            f"{about}: {disk.name}",
+            raw_bytes([full, *increments][-1] / disk.name),
+            bytes(disk.content),
+        )
 
 
 def push_and_pull(guest: Guest) -> None:
@@ -322,7 +347,11 @@ def push_and_pull(guest: Guest) -> None:
     first = guest.push("push since one", "one", "four")
     chain(guest, "full and increment", full, [first])
     for disk in guest.disks:
-        check(f"clusters of the increment of {disk.name}", allocated(first / disk.name, disk.size), disk.dirty("one"))
+        check(
+            f"clusters of the increment of {disk.name}",
+            allocated(first / disk.name, disk.size),
+            disk.dirty("one"),
+        )
 
     guest.restart_libvirtd(signal.SIGTERM)
     check("checkpoints after a restart of libvirtd", guest.checkpoints(), ["four", "one", "three"])
@@ -368,7 +397,9 @@ def killed(guest: Guest) -> None:
     guest.refused("a backup since six", lambda: guest.begin("pull", "six", "", FOLDER / "not"))
     # The youngest was never stored; libvirt can only forget it.
     guest.refused("deletion of a checkpoint that is lost", lambda: guest.delete("seven"))
-    guest.domain.checkpointLookupByName("seven").delete(libvirt.VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY)
+    guest.domain.checkpointLookupByName("seven").delete(
+        libvirt.VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY
+    )
     for name in ("six", "five", "four", "three", "one"):
         guest.delete(name)
     check("no checkpoints are left", guest.checkpoints(), [])
@@ -383,17 +414,44 @@ def virtnbdbackup(guest: Guest) -> None:
     folder, restored = FOLDER / "virtnbdbackup", FOLDER / "restored"
     for number in range(4):
         level = "inc" if number else "full"
-        run("virtnbdbackup", "-U", "qemu:///session", "-d", "guest", "-l", level, "-n", "-o", folder,
-            "-S", FOLDER, "-f", FOLDER / "virtnbdbackup.nbd")
+        run(
+            "virtnbdbackup",
+            "-U",
+            "qemu:///session",
+            "-d",
+            "guest",
+            "-l",
+            level,
+            "-n",
+            "-o",
+            folder,
+            "-S",
+            FOLDER,
+            "-f",
+            FOLDER / "virtnbdbackup.nbd",
+        )
         fact(f"bitmaps after virtnbdbackup {number}", guest.bitmaps())
         then = {d.name: bytes(d.content) for d in guest.disks}
         guest.write(40)
         if number == 1:
             guest.restart_libvirtd(signal.SIGTERM)
     restored.mkdir()
-    run("virtnbdrestore", "-U", "qemu:///session", "-i", folder, "-o", restored, "-a", "restore", "-n")
+    run(
+        "virtnbdrestore",
+        "-U",
+        "qemu:///session",
+        "-i",
+        folder,
+        "-o",
+        restored,
+        "-a",
+        "restore",
+        "-n",
+    )
     for disk in guest.disks:
-        check(f"virtnbdrestore: {disk.name}", raw_bytes(restored / disk.image.name), then[disk.name])
+        check(
+            f"virtnbdrestore: {disk.name}", raw_bytes(restored / disk.image.name), then[disk.name]
+        )
 
 
 def main() -> None:

@@ -9,18 +9,19 @@ threads and backtraces, so names alone say nothing of mmap; c-tests/test-kernel 
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 
 # What std does not call either.
 FOREIGN = {"madvise", "posix_madvise", "mremap", "mlock", "sbrk", "brk"}
 BITCODE = (".llvmbc", ".llvmcmd")
 
 
-def lines(command):
+def lines(command: list[str]) -> list[str]:
     done = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
     return done.stdout.splitlines()
 
 
-def relro(readelf, path):
+def relro(readelf: str, path: str) -> Iterator[str]:
     """What is missing for full RELRO."""
     segments = any("GNU_RELRO" in line for line in lines([readelf, "-lW", path]))
     dynamic = "\n".join(lines([readelf, "-dW", path]))
@@ -31,7 +32,7 @@ def relro(readelf, path):
         yield "bound lazily, so its table of functions stays writable: no BIND_NOW"
 
 
-def imports(nm, options, path):
+def imports(nm: str, options: list[str], path: str) -> Iterator[str]:
     """Functions of the C library that it should not need."""
     listed = lines([nm, *options, "--undefined-only", "--format=posix", path])
     rows = [line.split() for line in listed]
@@ -39,13 +40,13 @@ def imports(nm, options, path):
         yield f"needs {name}"
 
 
-def sections(readelf, path):
+def sections(readelf: str, path: str) -> Iterator[str]:
     """Sections that must not be there."""
     text = "\n".join(lines([readelf, "-SW", path]))
     yield from (f"has a section {name}" for name in BITCODE if f" {name} " in text)
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nm", required=True)
     parser.add_argument("--readelf", required=True)

@@ -12,23 +12,30 @@ import sys
 import symbols
 
 
-def names(nm, options, path):
+def names(nm: str, options: list[str], path: str) -> list[str]:
     """The names that nm lists, without versions, and without the version node itself."""
-    output = subprocess.run([nm, *options, "--format=posix", path], check=True, text=True, stdout=subprocess.PIPE).stdout
+    output = subprocess.run(
+        [nm, *options, "--format=posix", path], check=True, text=True, stdout=subprocess.PIPE
+    ).stdout
     # A line of one word is the name of an object in an archive.
     rows = [words for words in map(str.split, output.splitlines()) if len(words) > 1]
     return sorted({row[0].split("@")[0] for row in rows if row[1] not in "Aa"})
 
 
-def unversioned(nm, path, node):
+def unversioned(nm: str, path: str, node: str) -> list[str]:
     """The names that are not in this version node, or not in it as the default of their name."""
-    output = subprocess.run([nm, "-D", "--defined-only", "--format=posix", path], check=True, text=True, stdout=subprocess.PIPE).stdout
+    output = subprocess.run(
+        [nm, "-D", "--defined-only", "--format=posix", path],
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+    ).stdout
     found = [line.split()[0] for line in output.splitlines() if line.strip()]
     # The node itself is listed too, as a name of its own.
     return [name for name in found if not name.endswith(f"@@{node}") and name.split("@")[0] != node]
 
 
-def differ(what, found, expected):
+def differ(what: str, found: list[str], expected: list[str]) -> bool:
     """Report the difference of two lists of names. Whether there is one."""
     missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
     for name in missing:
@@ -38,7 +45,7 @@ def differ(what, found, expected):
     return bool(missing or extra)
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nm", required=True)
     parser.add_argument("--symbols", required=True)
@@ -57,8 +64,15 @@ def main():
         failed |= differ("shared library", found, expected)
         print(f"shared library: {len(found)} names")
     if arguments.soname:
-        dynamic = subprocess.run([arguments.readelf, "-d", arguments.shared], check=True, text=True, stdout=subprocess.PIPE).stdout
-        if f"[{arguments.soname}]" not in "".join(line for line in dynamic.splitlines() if "SONAME" in line):
+        dynamic = subprocess.run(
+            [arguments.readelf, "-d", arguments.shared],
+            check=True,
+            text=True,
+            stdout=subprocess.PIPE,
+        ).stdout
+        if f"[{arguments.soname}]" not in "".join(
+            line for line in dynamic.splitlines() if "SONAME" in line
+        ):
             print(f"shared library: SONAME is not {arguments.soname}")
             failed = True
     if arguments.node:
@@ -67,11 +81,17 @@ def main():
             failed = True
     if arguments.archive:
         expected = symbols.select(arguments.symbols, symbols.GROUPS)
-        failed |= differ("archive", names(arguments.nm, ["-g", "--defined-only"], arguments.archive), expected)
+        failed |= differ(
+            "archive", names(arguments.nm, ["-g", "--defined-only"], arguments.archive), expected
+        )
         print(f"archive: {len(expected)} names")
     if arguments.dropin:
         expected = symbols.select(arguments.symbols, ("hbitmap", "bdrv"))
-        failed |= differ("drop-in object", names(arguments.nm, ["-g", "--defined-only"], arguments.dropin), expected)
+        failed |= differ(
+            "drop-in object",
+            names(arguments.nm, ["-g", "--defined-only"], arguments.dropin),
+            expected,
+        )
         print(f"drop-in object: {len(expected)} names")
     return 1 if failed else 0
 

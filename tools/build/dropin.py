@@ -14,26 +14,38 @@ import tempfile
 import symbols
 
 
-def left_behind(readelf, path):
+def left_behind(readelf: str, path: str) -> list[str]:
     """Names that --gc-sections made local and left undefined: whoever used them is gone."""
-    rows = subprocess.run([readelf, "-sW", path], check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
-    return [words[7] for words in map(str.split, rows) if len(words) == 8 and words[4] == "LOCAL" and words[6] == "UND"]
+    rows = subprocess.run(
+        [readelf, "-sW", path], check=True, text=True, stdout=subprocess.PIPE
+    ).stdout.splitlines()
+    return [
+        words[7]
+        for words in map(str.split, rows)
+        if len(words) == 8 and words[4] == "LOCAL" and words[6] == "UND"
+    ]
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ld", required=True)
     parser.add_argument("--objcopy", required=True)
     parser.add_argument("--readelf", required=True)
     parser.add_argument("--symbols", required=True)
-    parser.add_argument("--groups", default="hbitmap,bdrv", help="of the symbols file; the drop-in object's unless said")
+    parser.add_argument(
+        "--groups",
+        default="hbitmap,bdrv",
+        help="of the symbols file; the drop-in object's unless said",
+    )
     parser.add_argument("--ar", help="put the file into an archive with this program")
     parser.add_argument("--output", required=True)
     parser.add_argument("archive", help="what cargo made: static archive with the feature capi")
     arguments = parser.parse_args()
 
     names = symbols.select(arguments.symbols, arguments.groups.split(","))
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(arguments.output))) as scratch:
+    with tempfile.TemporaryDirectory(
+        dir=os.path.dirname(os.path.abspath(arguments.output))
+    ) as scratch:
         linked = os.path.join(scratch, "linked.o")
         keep = os.path.join(scratch, "keep")
         finished = os.path.join(scratch, "qemu-dirty-bitmap.o")
@@ -43,18 +55,34 @@ def main():
         # throw ours away, together with the local symbols in it.
         roots = [option for name in names for option in ("-u", name)]
         subprocess.run(
-            [arguments.ld, "-r", "--gc-sections", "--force-group-allocation", *roots, "-o", linked, arguments.archive],
+            [
+                arguments.ld,
+                "-r",
+                "--gc-sections",
+                "--force-group-allocation",
+                *roots,
+                "-o",
+                linked,
+                arguments.archive,
+            ],
             check=True,
         )
         # objcopy would make them global, and with that a weak name of another Rust library one that has to be there.
-        gone = [f"--strip-unneeded-symbol={name}" for name in left_behind(arguments.readelf, linked)]
+        gone = [
+            f"--strip-unneeded-symbol={name}" for name in left_behind(arguments.readelf, linked)
+        ]
         # Rust's std comes with its bitcode, and `ld -r` keeps it. Several objects' are one section then, which is no bitcode any
         # more: LLVM's plugin, where binutils have it, aborts `ar` and every linker that looks at the object.
         bitcode = ["--remove-section=.llvmbc", "--remove-section=.llvmcmd"]
-        subprocess.run([arguments.objcopy, *bitcode, *gone, f"--keep-global-symbols={keep}", linked, finished], check=True)
+        subprocess.run(
+            [arguments.objcopy, *bitcode, *gone, f"--keep-global-symbols={keep}", linked, finished],
+            check=True,
+        )
         if arguments.ar:
             # D: no time, so that the same object gives the same archive.
-            subprocess.run([arguments.ar, "rcsD", os.path.join(scratch, "archive"), finished], check=True)
+            subprocess.run(
+                [arguments.ar, "rcsD", os.path.join(scratch, "archive"), finished], check=True
+            )
             finished = os.path.join(scratch, "archive")
         os.replace(finished, arguments.output)
     return 0

@@ -3,9 +3,13 @@
 
 import dataclasses
 import re
+from collections.abc import Iterable, Iterator
 
 # A documentation comment at the start of a line (those of members are indented) and what it is about.
-COMMENT = re.compile(r"^/\*\*(?P<text>.*?)\*/\n(?P<declaration>.*?)(?=^/\*\*|^#if|^#endif|^typedef struct \w+ \w+;|\Z)", re.M | re.S)
+COMMENT = re.compile(
+    r"^/\*\*(?P<text>.*?)\*/\n(?P<declaration>.*?)(?=^/\*\*|^#if|^#endif|^typedef struct \w+ \w+;|\Z)",
+    re.M | re.S,
+)
 OVERVIEW = re.compile(r"^/\*\n(?P<text>.*?)^ \*/\n", re.M | re.S)
 TAG = re.compile(r"^@(param|return)\s*", re.M)
 
@@ -13,24 +17,27 @@ TAG = re.compile(r"^@(param|return)\s*", re.M)
 @dataclasses.dataclass
 class Entry:
     """A declaration and what its comment says."""
+
     name: str
     kind: str  # function, type, macro or variable
     code: str
-    text: list  # paragraphs
-    parameters: dict = dataclasses.field(default_factory=dict)
+    text: list[str]  # paragraphs
+    parameters: dict[str, str] = dataclasses.field(default_factory=dict)
     returns: str = ""
 
 
-def without_stars(comment):
+def without_stars(comment: str) -> str:
     """The text of a comment, without what makes it one."""
-    return "\n".join(re.sub(r"^ ?\* ?", "", line) for line in comment.strip("\n").splitlines()).strip()
+    return "\n".join(
+        re.sub(r"^ ?\* ?", "", line) for line in comment.strip("\n").splitlines()
+    ).strip()
 
 
-def paragraphs(text):
+def paragraphs(text: str) -> list[str]:
     return [" ".join(block.split()) for block in re.split(r"\n\s*\n", text) if block.strip()]
 
 
-def declared(code):
+def declared(code: str) -> tuple[str, str] | None:
     """What a declaration declares: kind and name; None if it is something else."""
     for kind, pattern in (
         ("macro", r"#define (\w+)"),
@@ -45,7 +52,7 @@ def declared(code):
     return None
 
 
-def read_comment(entry, comment):
+def read_comment(entry: Entry, comment: str) -> None:
     """Sorts a comment into text, parameters and return value."""
     before, *tagged = re.split(TAG, comment)
     entry.text = paragraphs(before)
@@ -62,28 +69,34 @@ def read_comment(entry, comment):
             entry.text += paragraphs(block)
 
 
-def read(path):
+def read(path: str) -> tuple[list[str], list[Entry]]:
     """The overview (its paragraphs, lists as they stand) and the entries of the header, in its order."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    overview = [block for block in re.split(r"\n\s*\n", without_stars(OVERVIEW.search(text)["text"]))]
+    found = OVERVIEW.search(text)
+    overview = re.split(r"\n\s*\n", without_stars(found["text"])) if found else []
     entries = []
     for match in COMMENT.finditer(text):
         # A comment is about the declaration that follows it at once.
         code = re.split(r"\n\s*\n", match["declaration"])[0].rstrip()
-        found = declared(code)
-        if not found:
+        about = declared(code)
+        if not about:
             raise SystemExit(f"{path}: a comment, but of what? {match['text'][:60]!r}")
-        entry = Entry(found[1], found[0], code, [])
+        entry = Entry(about[1], about[0], code, [])
         read_comment(entry, without_stars(match["text"]))
         entries.append(entry)
     return overview, entries
 
 
-def check(entries, names):
+def check(entries: list[Entry], names: Iterable[str]) -> Iterator[str]:
     """What is not documented, or what is documented and not there: complaints."""
     functions = {entry.name: entry for entry in entries if entry.kind == "function"}
-    variables = {name for entry in entries if entry.kind == "variable" for name in re.findall(r"(\w+);", entry.code)}
+    variables = {
+        name
+        for entry in entries
+        if entry.kind == "variable"
+        for name in re.findall(r"(\w+);", entry.code)
+    }
     for name in names:
         if name not in functions and name not in variables:
             yield f"{name}: is exported, and has no documentation"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The C program in README.md.
 
-    readme_example.py extract README OUTPUT    writes it to a file
-    readme_example.py run README PROGRAM       fails unless it prints what README says
+readme_example.py extract README OUTPUT    writes it to a file
+readme_example.py run README PROGRAM       fails unless it prints what README says
 """
 
 import re
@@ -10,14 +10,14 @@ import subprocess
 import sys
 
 
-def found(pattern, text):
+def found(pattern: str, text: str) -> str:
     match = re.findall(pattern, text, re.M | re.S)
     if len(match) != 1:
         raise SystemExit(f"README has {len(match)} of {pattern}")
-    return match[0]
+    return str(match[0])
 
 
-def main():
+def main() -> None:
     what, readme, other = sys.argv[1:]
     with open(readme, encoding="utf-8") as file:
         text = file.read()

@@ -2,11 +2,13 @@
 """The list of exported names, include/qemu_dirty_bitmap.symbols, and what is made from it."""
 
 import argparse
+import os
+from collections.abc import Iterable
 
 GROUPS = ("hbitmap", "bdrv", "driver", "node")
 
 
-def read(path):
+def read(path: str | os.PathLike[str]) -> dict[str, str]:
     """The list as {name: group}."""
     names = {}
     with open(path, encoding="utf-8") as lines:
@@ -20,18 +22,18 @@ def read(path):
     return names
 
 
-def select(path, groups):
+def select(path: str, groups: Iterable[str]) -> list[str]:
     """The names of some groups, sorted."""
     return sorted(name for name, group in read(path).items() if group in groups)
 
 
-def version_script(names):
+def version_script(names: Iterable[str]) -> str:
     """A linker script that exports these names and nothing else."""
     exported = "".join(f"        {name};\n" for name in names)
     return f"QEMU_DIRTY_BITMAP_0 {{\n    global:\n{exported}    local:\n        *;\n}};\n"
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description="Write the version script of the shared library.")
     parser.add_argument("symbols")
     parser.add_argument("output")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The library's drop-in object, and a QEMU built on it or as QEMU has it (stock), in the cache."""
+
 import hashlib
 import os
 import platform
@@ -13,22 +14,54 @@ from qdb_tools.log import Failure
 from qdb_tools.process import Words, run, watch
 
 PACKAGES = [
-    "gcc", "make", "ninja-build", "pkg-config", "flex", "bison", "python3-venv",
-    "libglib2.0-dev", "libpixman-1-dev", "libfdt-dev", "zlib1g-dev", "libzstd-dev",
-    "seabios", "ipxe-qemu", "qemu-system-data",
+    "gcc",
+    "make",
+    "ninja-build",
+    "pkg-config",
+    "flex",
+    "bison",
+    "python3-venv",
+    "libglib2.0-dev",
+    "libpixman-1-dev",
+    "libfdt-dev",
+    "zlib1g-dev",
+    "libzstd-dev",
+    "seabios",
+    "ipxe-qemu",
+    "qemu-system-data",
 ]
 FLAGS = [
-    "--target-list=x86_64-softmmu", "--without-default-features", "--enable-kvm", "--disable-tcg",
-    "--enable-tools", "--enable-fdt=system", "--disable-install-blobs", "--disable-docs", "--disable-werror",
+    "--target-list=x86_64-softmmu",
+    "--without-default-features",
+    "--enable-kvm",
+    "--disable-tcg",
+    "--enable-tools",
+    "--enable-fdt=system",
+    "--disable-install-blobs",
+    "--disable-docs",
+    "--disable-werror",
     # Two tests that read bitmaps want these.
-    "--enable-zstd", "--enable-parallels",
+    "--enable-zstd",
+    "--enable-parallels",
 ]
 MORE_FLAGS = {"7.2": [], "10.0": ["--disable-rust"], "10.2": ["--disable-rust"]}
 
-PROGRAMS = ["qemu-system-x86_64", "qemu-img", "qemu-io", "qemu-nbd", "storage-daemon/qemu-storage-daemon"]
+PROGRAMS = [
+    "qemu-system-x86_64",
+    "qemu-img",
+    "qemu-io",
+    "qemu-nbd",
+    "storage-daemon/qemu-storage-daemon",
+]
 UNIT_TESTS = [
-    "test-hbitmap", "test-bdrv-drain", "test-bdrv-graph-mod", "test-block-backend",
-    "test-block-iothread", "test-blockjob", "test-blockjob-txn", "test-write-threshold",
+    "test-hbitmap",
+    "test-bdrv-drain",
+    "test-bdrv-graph-mod",
+    "test-block-backend",
+    "test-block-iothread",
+    "test-blockjob",
+    "test-blockjob-txn",
+    "test-write-threshold",
 ]
 
 # The firmware that a Debian source package of QEMU does not have, from Debian's packages.
@@ -101,7 +134,9 @@ def fingerprint(tree: Path) -> str:
         for name in sorted(files):
             path = os.path.join(folder, name)
             stat = os.lstat(path)
-            found.update(f"{os.path.relpath(path, tree)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            found.update(
+                f"{os.path.relpath(path, tree)} {stat.st_size} {stat.st_mtime_ns}\n".encode()
+            )
     return found.hexdigest()
 
 
@@ -125,7 +160,11 @@ def configure(build: Build, tree: Path) -> None:
     flags = build.variant.flags(tree, [*FLAGS, *MORE_FLAGS[build.version]])
     command = [str(tree / "configure"), *flags]
     stamp = build.folder / "configured-with"
-    if (build.folder / "build.ninja").is_file() and stamp.is_file() and stamp.read_text() == "\n".join(command):
+    if (
+        (build.folder / "build.ninja").is_file()
+        and stamp.is_file()
+        and stamp.read_text() == "\n".join(command)
+    ):
         return
     shutil.rmtree(build.folder, ignore_errors=True)
     build.folder.mkdir(parents=True)

@@ -4,6 +4,7 @@
 The machine's own apt configuration is read (for the mirror and the proxy) and never
 written: the private apt has its own sources, lists and caches in the cache folder.
 """
+
 import os
 import re
 import shutil
@@ -18,8 +19,15 @@ from qdb_tools.process import run
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 RELEASES = {
-    "bullseye", "bookworm", "trixie", "forky", "sid",
-    "oldstable", "stable", "testing", "unstable",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "sid",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
 }
 
 
@@ -29,18 +37,26 @@ def need(packages: Sequence[str], what_for: str) -> None:
         raise Failure(f"{what_for} needs Debian (12 or later): there is no dpkg-query here")
     listed = subprocess.run(
         ["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Status}\n", *packages],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout
-    there = {line.split()[0].split(":")[0] for line in listed.splitlines() if line.endswith(" installed")}
+    there = {
+        line.split()[0].split(":")[0] for line in listed.splitlines() if line.endswith(" installed")
+    }
     missing = [package for package in packages if package not in there]
     if not missing:
         return
     if os.geteuid() != 0:
-        raise Failure(f"{what_for} needs packages that are not installed. Install them:\n"
-                          f"    sudo apt-get install --no-install-recommends {' '.join(missing)}")
+        raise Failure(
+            f"{what_for} needs packages that are not installed. Install them:\n"
+            f"    sudo apt-get install --no-install-recommends {' '.join(missing)}"
+        )
     log.step(f"installing {' '.join(missing)} ({what_for})")
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    # Another apt may be at work.
+    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=600"]
+    install = [*apt, "install", "-y", "--no-install-recommends", *missing]
     try:
         run(install, env=env)
     except Failure:
@@ -108,7 +124,9 @@ class PrivateApt:
         for name in ("lists/partial", "archives/partial", "none"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
-        (self.folder / "sources.list").write_text(f"{kind} [signed-by={KEYRING}] {mirror()} {suite} main\n")
+        (self.folder / "sources.list").write_text(
+            f"{kind} [signed-by={KEYRING}] {mirror()} {suite} main\n"
+        )
         (self.folder / "apt.conf").write_text(f"""\
 Dir::Etc::sourcelist "{self.folder}/sources.list";
 Dir::Etc::sourceparts "{self.folder}/none";
@@ -126,7 +144,9 @@ Acquire::Languages "none";
         if architectures:
             with (self.folder / "apt.conf").open("a") as conf:
                 listed = " ".join(f'"{name}";' for name in architectures)
-                conf.write(f'APT::Architecture "{architectures[0]}";\nAPT::Architectures {{ {listed} }};\n')
+                conf.write(
+                    f'APT::Architecture "{architectures[0]}";\nAPT::Architectures {{ {listed} }};\n'
+                )
         if os.geteuid() == 0:
             # apt's own user may not be able to enter the cache folder.
             with (self.folder / "apt.conf").open("a") as conf:
@@ -138,20 +158,35 @@ Acquire::Languages "none";
     def versions(self, package: str) -> list[str]:
         """The versions of a source package in the suite, newest first."""
         self.run("apt-get", "update")
-        found = re.findall(r"^Version: (\S+)$", self.run("apt-cache", "showsrc", "--only-source", package), re.M)
-        newest = []
+        found = re.findall(
+            r"^Version: (\S+)$",
+            self.run("apt-cache", "showsrc", "--only-source", package),
+            re.MULTILINE,
+        )
+        newest: list[str] = []
         for version in dict.fromkeys(found):
             place = 0
-            while place < len(newest) and subprocess.run(
-                ["dpkg", "--compare-versions", newest[place], "gt", version], check=False
-            ).returncode == 0:
+            while (
+                place < len(newest)
+                and subprocess.run(
+                    ["dpkg", "--compare-versions", newest[place], "gt", version], check=False
+                ).returncode
+                == 0
+            ):
                 place += 1
             newest.insert(place, version)
         return newest
 
     def download(self, package: str, version: str, folder: Path) -> Path:
         """Downloads a source package, checked by apt; returns its .dsc."""
-        self.run("apt-get", "source", "--download-only", "--only-source", f"{package}={version}", cwd=folder)
+        self.run(
+            "apt-get",
+            "source",
+            "--download-only",
+            "--only-source",
+            f"{package}={version}",
+            cwd=folder,
+        )
         return next(folder.glob(f"{package}_*.dsc"))
 
     def unpack(self, package: str, version: str, folder: Path) -> None:

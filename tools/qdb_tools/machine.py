@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A running QEMU or storage daemon, spoken to with QEMU's own qemu.qmp. No guest runs in it."""
 
-import asyncio
+import contextlib
+import logging
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +20,8 @@ from qdb_tools.log import Failure
 from qdb_tools.process import Words, words
 
 ANSWER_WITHIN = 60.0  # seconds
+# That a QEMU ends is what many tests are about; what it said is in the Failure.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 
 def spelled(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -26,27 +30,46 @@ def spelled(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 class Process:
-    """A program with a QMP monitor at `self.folder / "qmp"`; it is gone when the `with` ends."""
+    """A program with a QMP monitor on the socket `{fd}`; it is gone when the `with` ends.
+
+    `folder` is for its other sockets: the path is short, whatever the cache folder is called.
+    """
 
     def __init__(
-        self, command: Words, *, lives_at_most: int, answers_within: float = ANSWER_WITHIN,
+        self,
+        command: Words,
+        *,
+        lives_at_most: int,
+        answers_within: float = ANSWER_WITHIN,
         **options: Any,
     ) -> None:
-        # Sockets have short paths, whatever the cache folder is called.
         self.sockets = tempfile.TemporaryDirectory(prefix="qdb-")
         self.folder = Path(self.sockets.name)
         self.log = tempfile.TemporaryFile()
         self.events: list[dict[str, Any]] = []
         self.wait_for_answers = answers_within
-        qmp = str(self.folder / "qmp")
-        limited: Words = ["timeout", "--kill-after=5", str(lives_at_most), *command]
-        # In a process group of its own, so that all of it can be ended.
-        self.process = subprocess.Popen(
-            [word.replace("{qmp}", qmp) for word in words(limited)], stdin=subprocess.DEVNULL,
-            stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True, **options,
-        )
+        limited: Words = ["timeout", "--kill-after=5", lives_at_most, *command]
+        # Each side has an end of the channel: nobody has to wait for a socket to be there.
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # In a process group of its own, so that all of it can be ended.
+            self.process = subprocess.Popen(
+                [word.replace("{fd}", str(theirs.fileno())) for word in words(limited)],
+                stdin=subprocess.DEVNULL,
+                stdout=self.log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[theirs.fileno()],
+                **options,
+            )
+        self.qmp = QEMUMonitorProtocol(ours)
+        self.qmp.settimeout(answers_within)
         try:
-            self.qmp = self.connect(qmp)
+            self.qmp.connect()
+        except (QMPError, EOFError, OSError):
+            failure = self.gone()
+            self.kill()
+            raise failure from None
         except BaseException:
             self.kill()
             raise
@@ -56,20 +79,6 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-
-    def connect(self, path: str) -> QEMUMonitorProtocol:
-        end = time.monotonic() + ANSWER_WITHIN
-        while not os.path.exists(path):
-            if self.process.poll() is not None or time.monotonic() > end:
-                raise self.gone()
-            time.sleep(0.01)
-        monitor = QEMUMonitorProtocol(path)
-        monitor.settimeout(self.wait_for_answers)
-        try:
-            monitor.connect()
-        except QMPError:
-            raise self.gone() from None
-        return monitor
 
     def said(self) -> str:
         """All that it has said on stdout and stderr."""
@@ -87,7 +96,7 @@ class Process:
         """Sends a command; returns the whole answer, error or not. `_` in a name is `-`."""
         try:
             return dict(self.qmp.cmd_raw(name, spelled(arguments)))
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise Failure(f"no answer to {name} for {self.wait_for_answers} s") from None
         except (QMPError, EOFError, OSError):
             raise self.gone() from None
@@ -114,7 +123,7 @@ class Process:
                     return event
             try:
                 self.events += self.qmp.get_events(wait=self.wait_for_answers)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 raise Failure(f"no {' or '.join(names)} for {self.wait_for_answers} s") from None
             except (QMPError, EOFError, OSError):
                 raise self.gone() from None
@@ -140,11 +149,8 @@ class Process:
             except ProcessLookupError:
                 break
             time.sleep(0.02)
-        if hasattr(self, "qmp"):
-            try:
-                self.qmp.close()
-            except (QMPError, EOFError, OSError):
-                pass
+        with contextlib.suppress(QMPError, EOFError, OSError):
+            self.qmp.close()
         self.sockets.cleanup()
 
 
@@ -153,7 +159,7 @@ class Machine(Process):
 
     def __init__(self, program: Path, *arguments: str, lives_at_most: int = 600) -> None:
         command = [program, "-accel", "qtest", "-nodefaults", "-display", "none"]
-        monitor = ["-qmp", "unix:{qmp},server=on,wait=off"]
+        monitor = ["-chardev", "socket,id=qmp,fd={fd}", "-mon", "chardev=qmp,mode=control"]
         super().__init__([*command, *monitor, *arguments], lives_at_most=lives_at_most)
 
     def finish_job(self, job: str) -> dict[str, Any]:
@@ -193,11 +199,17 @@ class Daemon(Process):
     """A qemu-storage-daemon. Paths in its commands are relative to `folder`."""
 
     def __init__(
-        self, program: Path, folder: Path, lives_at_most: int = 60,
+        self,
+        program: Path,
+        folder: Path,
+        lives_at_most: int = 60,
         limit: Callable[[], None] | None = None,
     ) -> None:
-        chardev = "socket,id=qmp,path={qmp},server=on,wait=off"
+        chardev = "socket,id=qmp,fd={fd}"
         super().__init__(
-            [program, "--chardev", chardev, "--monitor", "qmp"], lives_at_most=lives_at_most,
-            answers_within=lives_at_most, cwd=folder, preexec_fn=limit,
+            [program, "--chardev", chardev, "--monitor", "qmp"],
+            lives_at_most=lives_at_most,
+            answers_within=lives_at_most,
+            cwd=folder,
+            preexec_fn=limit,
         )

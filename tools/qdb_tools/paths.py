@@ -43,6 +43,13 @@ def lock(name: str) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in the cache, for files too large for memory; it goes when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="qdb-", dir=cache()) as folder:
+        yield Path(folder)
+
+
 def fast_folder(needed: int) -> tempfile.TemporaryDirectory[str]:
     """A folder in memory where there is room for twice `needed` bytes: QEMU waits for disks."""
     where = Path("/dev/shm")

@@ -13,7 +13,7 @@ from typing import Any
 from qdb_tools import log
 from qdb_tools.log import Failure
 
-Words = Sequence[str | bytes | Path | int]
+Words = Sequence[object]
 STEP = re.compile(r"^\[(\d+)/(\d+)\]")
 
 
@@ -51,21 +51,30 @@ def watch(command: Words, log_file: Path, label: str, **options: Any) -> None:
     last = ""  # nothing is said about a command that has nothing to do
     with log_file.open("w") as file:
         process = subprocess.Popen(
-            words(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", **options,
+            words(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            **options,
         )
         assert process.stdout
         for line in process.stdout:
             file.write(line)
             now = time.monotonic()
             if (found := STEP.match(line)) and found[1] != "0":
-                last = f"{label}: {int(found[1]):,} of {int(found[2]):,} steps, {now - started:.0f} s"
+                last = (
+                    f"{label}: {int(found[1]):,} of {int(found[2]):,} steps, {now - started:.0f} s"
+                )
             if last and now - shown > 20:
                 shown = now
                 print(f"    {last}", file=sys.stderr, flush=True)
         code = process.wait()
     if code != 0:
         end = "".join(log_file.read_text(errors="replace").splitlines(keepends=True)[-60:])
-        raise Failure(f"{shlex.join(words(command))}\nended with {code}; log {log_file}, its end:\n{end}")
+        raise Failure(
+            f"{shlex.join(words(command))}\nended with {code}; log {log_file}, its end:\n{end}"
+        )
     if last:
         log.note(f"{label}: done in {time.monotonic() - started:.0f} s")

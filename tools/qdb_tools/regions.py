@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Dirty regions: read from a bitmap over NBD, and drawn for a person."""
+
 import json
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ from qdb_tools import log
 from qdb_tools.process import run
 
 COLUMNS = 64
+Regions = list[tuple[int, int]]
 
 
-def of_bitmap(qemu_img: Path, socket: Path, export: str, bitmap: str):
+def of_bitmap(qemu_img: Path, socket: Path, export: str, bitmap: str) -> Regions:
     """(start, length) in bytes of each dirty region of an exported bitmap."""
     options = f"driver=nbd,server.type=unix,server.path={socket},export={export},x-dirty-bitmap=qemu:dirty-bitmap:{bitmap}"
     # qemu-img has no words for a bitmap's state: it shows dirty as "no data".
@@ -18,7 +20,7 @@ def of_bitmap(qemu_img: Path, socket: Path, export: str, bitmap: str):
     return [(area["start"], area["length"]) for area in areas if not area["data"]]
 
 
-def draw(regions, size: int, cells: int, code: str) -> str:
+def draw(regions: Regions, size: int, cells: int, code: str) -> str:
     """A map of the disk: each cell is size/cells bytes; how full it is shows how dirty it is."""
     cell = size // cells
     covered = [0] * cells
@@ -39,5 +41,8 @@ def draw(regions, size: int, cells: int, code: str) -> str:
             return log.colour(signs[3], code, sys.stdout)
         return log.colour(signs[1 if 2 * bytes_dirty <= cell else 2], code, sys.stdout)
 
-    rows = [covered[i:i + COLUMNS] for i in range(0, cells, COLUMNS)]
-    return "\n".join(f"      {i * COLUMNS * cell >> 20:>4} MiB  {''.join(sign(n) for n in row)}" for i, row in enumerate(rows))
+    rows = [covered[i : i + COLUMNS] for i in range(0, cells, COLUMNS)]
+    return "\n".join(
+        f"      {i * COLUMNS * cell >> 20:>4} MiB  {''.join(sign(n) for n in row)}"
+        for i, row in enumerate(rows)
+    )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """QEMU's source: Debian's package, fetched once, or a tree that the user has."""
+
 import os
 import re
 import shutil

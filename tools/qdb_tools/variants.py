@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""QEMU as people build it: what differs from the plain build of qemu.py."""
-import os
+"""QEMU as people build it: what differs from the plain build of build.py."""
+
 import re
 import shlex
 import shutil
@@ -16,7 +16,13 @@ from qdb_tools.process import Words, run
 class Variant:
     """A way to build QEMU; this one is the plain way with other options."""
 
-    def __init__(self, about: str, flags: str, packages: str = "", versions: Sequence[str] = tuple(paths.SUITES)) -> None:
+    def __init__(
+        self,
+        about: str,
+        flags: str,
+        packages: str = "",
+        versions: Sequence[str] = tuple(paths.SUITES),
+    ) -> None:
         self.about, self.options, self.packages = about, flags.split(), packages.split()
         self.versions = versions
 
@@ -60,8 +66,16 @@ class Debian(Variant):
     # Build-dependencies under their packages' names. The kit has a meson of its own, and builds
     # neither pages nor Xen's QEMU. Debian 12 has no libblkio.
     OTHERS = dict.fromkeys(
-        ["debhelper-compat", "meson", "python3-sphinx", "python3-sphinx-rtd-theme", "libxen-dev", "qemu-system-data",
-         "libblkio-dev"], ""
+        [
+            "debhelper-compat",
+            "meson",
+            "python3-sphinx",
+            "python3-sphinx-rtd-theme",
+            "libxen-dev",
+            "qemu-system-data",
+            "libblkio-dev",
+        ],
+        "",
     ) | {"gnutls-dev": "libgnutls28-dev"}
     LACKING = ["--enable-blkio"]
 
@@ -71,14 +85,23 @@ class Debian(Variant):
         listed = re.sub(r"^#.*\n", "", "".join(fields), flags=re.M).replace("\n", "")
         names = []
         for entry in filter(None, map(str.strip, listed.split(","))):
-            found = re.fullmatch(r"([^\s:\[<]+)(?::\w+)?\s*(?:\([^)]*\))?\s*(?:\[(.*?)\])?.*", entry)
+            found = re.fullmatch(
+                r"([^\s:\[<]+)(?::\w+)?\s*(?:\([^)]*\))?\s*(?:\[(.*?)\])?.*", entry
+            )
             if found and (not found[2] or {"amd64", "linux-any"} & set(found[2].split())):
                 names.append(found[1])
         needed = [self.OTHERS.get(name, name) for name in dict.fromkeys(names)]
         debian.need([name for name in needed if name], "building QEMU as Debian does")
 
     def flags(self, tree: Path, usual: Sequence[str]) -> list[str]:
-        rules = ["make", "-n", "-f", "debian/rules", "BUILD_PACKAGES=qemu-system qemu-utils", "b/qemu/configured"]
+        rules = [
+            "make",
+            "-n",
+            "-f",
+            "debian/rules",
+            "BUILD_PACKAGES=qemu-system qemu-utils",
+            "b/qemu/configured",
+        ]
         printed = subprocess.run(rules, cwd=tree, capture_output=True, text=True, check=True).stdout
         line = printed.replace("\\\n", " ").split("../../configure ")[1].split("||")[0]
         words = [word for word in shlex.split(line) if word not in self.LACKING]
@@ -90,7 +113,9 @@ class Cross(Variant):
 
     # Debian's packages of that architecture, unpacked in the cache: nothing foreign is installed.
     SYSROOT = "libglib2.0-0 libglib2.0-dev libpcre2-8-0 libpcre2-dev zlib1g zlib1g-dev".split()
-    OPTIONS = "--target-list= --disable-system --disable-user --without-default-features --enable-tools"
+    OPTIONS = (
+        "--target-list= --disable-system --disable-user --without-default-features --enable-tools"
+    )
 
     def __init__(self, machine: str, architecture: str, endian: str) -> None:
         self.machine, self.architecture, self.endian = machine, architecture, endian
@@ -111,19 +136,29 @@ class Cross(Variant):
         log.step(f"fetching GLib for {self.machine}")
         shutil.rmtree(self.sysroot, ignore_errors=True)
         self.sysroot.mkdir()
-        apt = debian.PrivateApt(paths.cache() / f"apt-{self.architecture}", "bookworm", ["amd64", self.architecture])
+        apt = debian.PrivateApt(
+            paths.cache() / f"apt-{self.architecture}", "bookworm", ["amd64", self.architecture]
+        )
         apt.run("apt-get", "update")
         for package in self.SYSROOT:
             apt.unpack(f"{package}:{self.architecture}", "", self.sysroot)
         stamp.write_text(wanted)
 
     def flags(self, tree: Path, usual: Sequence[str]) -> list[str]:
-        linked = f"-L{self.libraries} -Wl,-rpath-link,{self.libraries}:{self.sysroot}/lib/{self.triplet}"
-        return [*self.options, f"--extra-cflags=-I{self.sysroot}/usr/include", f"--extra-ldflags={linked}"]
+        linked = (
+            f"-L{self.libraries} -Wl,-rpath-link,{self.libraries}:{self.sysroot}/lib/{self.triplet}"
+        )
+        return [
+            *self.options,
+            f"--extra-cflags=-I{self.sysroot}/usr/include",
+            f"--extra-ldflags={linked}",
+        ]
 
     def environment(self) -> dict[str, str]:
         return dict(
-            venv.environment(), PKG_CONFIG="pkg-config", PKG_CONFIG_SYSROOT_DIR=str(self.sysroot),
+            venv.environment(),
+            PKG_CONFIG="pkg-config",
+            PKG_CONFIG_SYSROOT_DIR=str(self.sysroot),
             PKG_CONFIG_LIBDIR=f"{self.libraries}/pkgconfig:{self.sysroot}/usr/share/pkgconfig",
         )
 
@@ -141,7 +176,13 @@ class Cross(Variant):
         return ["--cross-file", cross, f"-Dcargo_target={target}", "-Dlibrary=false"]
 
     def targets(self, usual: Sequence[str]) -> list[str]:
-        return ["qemu-img", "qemu-io", "qemu-nbd", "storage-daemon/qemu-storage-daemon", "tests/unit/test-hbitmap"]
+        return [
+            "qemu-img",
+            "qemu-io",
+            "qemu-nbd",
+            "storage-daemon/qemu-storage-daemon",
+            "tests/unit/test-hbitmap",
+        ]
 
     def emulator(self) -> list[str]:
         paths = f"LD_LIBRARY_PATH={self.libraries}:{self.sysroot}/lib/{self.triplet}"
@@ -152,7 +193,9 @@ PLAIN = Variant("", "")
 CLANG = "--cc=clang --host-cc=clang --cxx=clang++"
 VARIANTS = {
     "debian": Debian("with the configure line of Debian's package", "", "dpkg-dev", ("10.0",)),
-    "asan": Variant("with clang's AddressSanitizer", f"{CLANG} --enable-asan", "clang libclang-rt-14-dev"),
+    "asan": Variant(
+        "with clang's AddressSanitizer", f"{CLANG} --enable-asan", "clang libclang-rt-14-dev"
+    ),
     "lto": Variant("with link-time optimisation", "--enable-lto"),
     "rust": Rust("with QEMU's own Rust devices", "--enable-rust", "bindgen clang", ("10.2",)),
     "cross-s390x": Cross("s390x", "s390x", "big"),

@@ -12,8 +12,14 @@ from qdb_tools.process import run
 
 # QEMU asks for meson 1.5 or later; later than 1.8 is not what its releases were built with.
 WANTED = [
-    "meson>=1.8,<1.9", "pycotap", "markdown-it-py", "qemu.qmp==0.0.6", "pytest==9.*",
-    "pytest-xdist==3.*", "ruff==0.17.*", "mypy==2.*",
+    "meson>=1.8,<1.9",
+    "pycotap",
+    "markdown-it-py",
+    "qemu.qmp==0.0.6",
+    "pytest==9.*",
+    "pytest-xdist==3.*",
+    "ruff==0.17.*",
+    "mypy==2.*",
 ]
 
 

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the documents say of files: they exist, and functions named after a file are in it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from qdb_tools.paths import ROOT
+
+# Folders that only this repository has. Paths that QEMU's tree has too (docs/, include/, tests/) are
+# not looked at, but for those of our tests.
+OWN = "src|tools|qemu|c-tests|fuzz|oracle|benches|examples|packaging|models"
+OWN += "|tests/(?:qemu|library|installed|repository|sanitize|dropin)"
+# Names that stand for many.
+PATTERN = re.compile(r"[*<]|/[A-Z_]+(/|$)")
+PATH = re.compile(rf"`((?:{OWN})/[\w./*<>-]*)")
+PICTURE = re.compile(rf"(?<![\w./`-])((?:{OWN})/[\w./-]*\w)")
+FUNCTION = re.compile(r"`(src/[\w/]+\.rs)` `(\w+)`")
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+FOLDERS = [".", "docs", "docs/notes", "qemu", "fuzz", "packaging", "examples", "examples/c"]
+DOCUMENTS = sorted(file for name in FOLDERS for file in (ROOT / name).glob("*.md"))
+TESTS = (ROOT / "tools" / "test").read_text()
+
+
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT))
+)
+
+
+@each_document
+def test_rows_are_in_tables(document: Path) -> None:
+    """An empty line ends a table: a line of text that begins as a row does is a mistake."""
+    for token in MarkdownIt("commonmark").enable("table").parse(document.read_text()):
+        lines = token.content.splitlines() if token.type == "inline" else []
+        assert [line for line in lines if line.lstrip().startswith("|")] == []
+
+
+@each_document
+def test_paths_exist(document: Path) -> None:
+    for path in PATH.findall(document.read_text()):
+        # A C test is named without its ending.
+        there = (ROOT / path).exists() or (ROOT / f"{path}.c").exists()
+        assert there or PATTERN.search(path), f"there is no {path}"
+
+
+@each_document
+def test_links_exist(document: Path) -> None:
+    for link in LINK.findall(document.read_text()):
+        assert (document.parent / link).exists(), f"there is no {link}"
+
+
+@each_document
+def test_functions_are_where_it_says(document: Path) -> None:
+    for path, function in FUNCTION.findall(document.read_text()):
+        assert re.search(rf"\bfn {function}\b", (ROOT / path).read_text()), function
+
+
+def test_the_documents_are_read() -> None:
+    text = "\n".join(document.read_text() for document in DOCUMENTS)
+    assert len(PATH.findall(text)) > 50 and len(FUNCTION.findall(text)) > 2
+    assert len(re.findall(r"^\| --- ", text, re.M)) > 20
+
+
+def test_readme_is_short() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert len(readme.split()) <= 600
+    assert readme.count("![") == 2
+
+
+def is_run(command: str) -> bool:
+    """Whether a command of docs/testing.md is a stage of tools/test."""
+    if found := re.fullmatch(r"tests/qemu/test_(\w+)\.py", command):
+        return f'"{found[1]}"' in TESTS or f'"{command}"' in TESTS
+    return f'"{command.rstrip("/")}"' in TESTS
+
+
+def test_what_ci_runs() -> None:
+    """docs/testing.md: what is said to run in CI is a stage of tools/test, by hand is none."""
+    table = (ROOT / "docs" / "testing.md").read_text()
+    seen = 0
+    for command, when in re.findall(r"^\| .+ \| .+ \| (.+) \| (.+) \|$", table, re.M):
+        named = re.findall(r"`((?:tools|fuzz|c-tests/on-qemu|tests)[\w./-]*)", command)
+        for name in [name for name in named if name != "tools/test"]:
+            seen += 1
+            assert is_run(name) == (when != "by hand"), name
+        for stage in re.findall(r'\("([^"]+)"\)', command):
+            assert f'"{stage}"' in TESTS
+    assert seen > 15, "the table was not read"
+
+
+def test_the_picture() -> None:
+    """Files in the picture of docs/architecture.md; a bare name is in a folder named before."""
+    page = (ROOT / "docs/architecture.md").read_text()
+    picture = re.findall(r"```text\n(.*?)```", page, re.S)[0]
+    for path in PICTURE.findall(picture):
+        assert (ROOT / path).exists(), path
+    names = set(re.findall(r"\b([a-z_]+\.rs)\b", picture))
+    assert len(names) > 8
+    assert names <= {file.name for file in (ROOT / "src").rglob("*.rs")}
+    # The same picture, drawn.
+    drawn = (ROOT / "docs/architecture.svg").read_text()
+    name = r"\b([a-z_]+\.(?:rs|c))\b"
+    assert set(re.findall(name, drawn)) == set(re.findall(name, picture))

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How the glue is made for one QEMU version: qemu/fit/glue.py."""
+
+import re
+from pathlib import Path
+
+import pytest
+from fit.glue import Glue, without_other_versions
+from qdb_tools import paths
+
+VERSION = """\
+#if QEMU_VERSION_MAJOR == 7 && QEMU_VERSION_MINOR == 2
+#define QDB_OLD 1
+#elif QEMU_VERSION_MAJOR == 10
+#define QDB_OLD 0
+#else
+#error "unknown"
+#endif
+
+/* Why. */
+#if defined(CONFIG_X)
+#define QDB_TRACERS_X 1
+#else
+#define QDB_TRACERS_X 0
+#endif
+"""
+BRANCHES = "#if A == 1\none\n#elif A == 2\ntwo\n#else\nother\n#endif\n"
+UNKNOWN = "#ifndef H\n#if B\nb\n#else\nc\n#endif\n#endif\n"
+NESTED = "#if A\n#if B\nb\n#endif\n#ifdef C\nc\n#endif\n#endif\nend\n"
+CONTINUED = "#if !A && \\\n    (B != 2)\nx\n#endif\n"
+CHOICE = """\
+#include "version.h"
+#if QDB_OLD
+#define BODY static
+#else
+#define BODY
+#endif
+
+BODY int f(void);
+"""
+PRAGMA = """\
+/* Keep. */
+int a;
+
+/* For them. */
+#pragma GCC diagnostic error "-Wformat"
+
+/* Keep too. */
+int b;
+"""
+
+
+@pytest.mark.parametrize(
+    "text, known, wanted",
+    [
+        (BRANCHES, {"A": 1}, "one\n"),
+        (BRANCHES, {"A": 2}, "two\n"),
+        (BRANCHES, {"A": 3}, "other\n"),
+        (UNKNOWN, {"A": 1}, UNKNOWN),
+        (NESTED, {"A": 0}, "end\n"),
+        (NESTED, {"A": 1, "B": 0}, "#ifdef C\nc\n#endif\nend\n"),
+        (CONTINUED, {"A": 0, "B": 1}, "x\n"),
+        (CONTINUED, {"A": 0, "B": 2}, ""),
+    ],
+)
+def test_branches(text: str, known: dict[str, int], wanted: str) -> None:
+    assert without_other_versions(text, known) == wanted
+
+
+def glue(folder: Path, text: str, version: str = "10.2") -> str:
+    (folder / "version.h").write_text(VERSION)
+    (folder / "file.c").write_text(text)
+    return Glue(folder, version).file("file.c")
+
+
+def test_choice_and_empty_macros(tmp_path: Path) -> None:
+    assert glue(tmp_path, CHOICE) == "\nint f(void);\n"
+    assert glue(tmp_path, CHOICE, "7.2") == "#define BODY static\n\nBODY int f(void);\n"
+
+
+def test_what_the_configuration_decides_comes_along(tmp_path: Path) -> None:
+    made = glue(tmp_path, '#include "a.h"\n#include "version.h"\n\nint x = QDB_TRACERS_X;\n')
+    configured = VERSION[VERSION.index("/* Why") :]
+    assert made == f'#include "a.h"\n\n{configured}\nint x = QDB_TRACERS_X;\n'
+
+
+def test_pragmas_go_with_their_comment(tmp_path: Path) -> None:
+    assert glue(tmp_path, PRAGMA) == "/* Keep. */\nint a;\n\n/* Keep too. */\nint b;\n"
+
+
+def test_a_leftover_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        glue(tmp_path, "#ifdef QDB_OLD\n#endif\n")
+
+
+@pytest.mark.parametrize("version", paths.SUITES)
+@pytest.mark.parametrize("name", ["driver.c", "host.c", "host.h", "layout.c", "trace.c"])
+def test_the_real_glue(version: str, name: str) -> None:
+    made = Glue(paths.ROOT / "qemu" / "glue", version).file(name)
+    assert not re.search("QEMU_VERSION|^#if QDB_(?!TRACERS)", made, re.M)

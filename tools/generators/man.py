@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The manual pages of the C functions, made from the comments in include/qemu_dirty_bitmap.h.
+
+meson makes and installs them; in the repository there are none, so this only makes sure that they
+can be made: that all that is exported is documented.
+"""
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from qdb_tools import paths
+from qdb_tools.process import run
+
+from generators import Files
+
+EXAMPLES = paths.ROOT / "examples" / "man"
+
+
+def pages(folder: Path) -> None:
+    cargo = (paths.ROOT / "Cargo.toml").read_text()
+    version = re.findall(r'^version = "(.+)"$', cargo, re.M)[0]
+    program = [sys.executable, "-B", paths.ROOT / "tools" / "build" / "man.py"]
+    inputs = ["--header", paths.HEADER, "--symbols", paths.SYMBOLS, "--examples", EXAMPLES]
+    run([*program, *inputs, "--version", version, folder])
+
+
+def make() -> Files:
+    with tempfile.TemporaryDirectory() as scratch:
+        pages(Path(scratch) / "man3")
+    return {}
