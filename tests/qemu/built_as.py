@@ -14,7 +14,7 @@ from pathlib import Path
 
 import iotests
 import pytest
-from qdb_tools import build, symbols
+from qdb_tools import build, paths, symbols
 from qdb_tools.build import Build
 from qdb_tools.machine import Machine
 from qdb_tools.process import run
@@ -44,7 +44,7 @@ STEPS = [
 def variant(request: pytest.FixtureRequest) -> Iterator[Build]:
     name = str(request.param)
     versions = VARIANTS[name].versions
-    version = build.paths.DEFAULT if build.paths.DEFAULT in versions else versions[0]
+    version = paths.DEFAULT if paths.DEFAULT in versions else versions[0]
     with pytest.MonkeyPatch.context() as patch:
         # QEMU itself leaks at its end; the addresses are what is looked at.
         patch.setenv("ASAN_OPTIONS", "detect_leaks=0")
@@ -87,13 +87,13 @@ def image(built: Build, folder: Path) -> bytes:
 
 
 def test_same_image_as_stock(variant: Build, tmp_path: Path) -> None:
-    stock = build.build(variant.version, stock=True)
+    stock = build.build(paths.DEFAULT, stock=True)
     assert image(variant, tmp_path / "variant") == image(stock, tmp_path / "stock")
 
 
 @pytest.mark.parametrize("variant", NATIVE, indirect=True)
 def test_bitmap_in_a_machine(variant: Build, tmp_path: Path) -> None:
-    """The emulator starts with its devices (a Rust HPET among them in `rust`), and counts writes."""
+    """The emulator starts with its devices (in `rust`, a Rust HPET), and counts writes."""
     program, disk = variant.program("qemu-system-x86_64"), tmp_path / "disk.qcow2"
     if "--enable-rust" in variant.variant.options:
         assert "hpet::" in run(["nm", "-C", program])

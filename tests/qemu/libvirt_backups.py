@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import libvirt  # Debian's python3-libvirt and python3-libnbd
-import libvirt_qemu
-import nbd
+# Debian's python3-libvirt and python3-libnbd.
+import libvirt  # type: ignore[import-not-found]
+import libvirt_qemu  # type: ignore[import-not-found]
+import nbd  # type: ignore[import-not-found]
 
 GRANULE = 64 << 10
 SIZES = {"vda": 48 << 20, "vdb": (16 << 20) + (40 << 10)}
@@ -206,12 +207,14 @@ class Guest:
         folder.mkdir()
         part, driver = ("target", "<driver type='qcow2'/>") if mode == "push" else ("scratch", "")
         disks = "".join(
-            f"<disk name='{d.name}' backup='yes' type='file'><{part} file='{folder}/{d.name}'/>{driver}</disk>"
+            f"<disk name='{d.name}' backup='yes' type='file'>"
+            f"<{part} file='{folder}/{d.name}'/>{driver}</disk>"
             for d in self.disks
         )
         incremental = f"<incremental>{since}</incremental>" if since else ""
         server = f"<server transport='unix' socket='{folder}/nbd'/>" if mode == "pull" else ""
-        xml = f"<domainbackup mode='{mode}'>{incremental}{server}<disks>{disks}</disks></domainbackup>"
+        parts = f"{incremental}{server}<disks>{disks}</disks>"
+        xml = f"<domainbackup mode='{mode}'>{parts}</domainbackup>"
         self.domain.backupBegin(xml, self.checkpoint_xml(checkpoint) if checkpoint else None)
         if checkpoint:
             self.count_from(checkpoint)
@@ -381,7 +384,7 @@ def push_and_pull(guest: Guest) -> None:
 
 
 def killed(guest: Guest) -> None:
-    """After kill -9, bitmaps are inconsistent: no increment is made of them, and a new chain begins."""
+    """After kill -9, bitmaps are inconsistent: no increment comes of them, a new chain begins."""
     guest.stop()
     guest.start()
     guest.write(20)

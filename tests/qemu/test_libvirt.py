@@ -14,6 +14,7 @@ from qdb_tools.log import Failure
 
 PACKAGES = [
     "libvirt-daemon",
+    "libvirt-daemon-driver-qemu",
     "libvirt-clients",
     "python3-libvirt",
     "python3-libnbd",
@@ -22,10 +23,11 @@ PACKAGES = [
 PROGRAM = Path(__file__).with_name("libvirt_backups.py")
 # Not root in there: libvirtd runs as it does for a user, with all its files in the user's folders.
 NAMESPACES = (
-    "--user --map-user=1000 --map-group=1000 --mount --pid --fork --kill-child --net --ipc --mount-proc"
+    "--user --map-user=1000 --map-group=1000 --mount --mount-proc --pid --fork --kill-child "
+    "--net --ipc"
 ).split()
-# Process 1 in there: it reaps whom it did not start, which Python does not. libvirt waits 40 s for a
-# QEMU that nobody reaps.
+# Process 1 in there: it reaps also whom it did not start. libvirt waits 40 s for a QEMU that nobody
+# reaps.
 INIT = ["sh", "-c", '"$@"; exit $?', "sh"]
 LIMIT = 600  # seconds
 

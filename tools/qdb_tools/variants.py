@@ -35,9 +35,13 @@ class Variant:
     def environment(self) -> dict[str, str]:
         return venv.environment()
 
-    library = paths.BUILD  # where its drop-in object is made, and how meson sets that up
+    @property
+    def library(self) -> Path:
+        """Where its drop-in object is made."""
+        return paths.BUILD
 
     def library_options(self) -> Words:
+        """What meson is told of it."""
         return []
 
     def targets(self, usual: Sequence[str]) -> list[str]:
@@ -114,7 +118,8 @@ class Cross(Variant):
     # Debian's packages of that architecture, unpacked in the cache: nothing foreign is installed.
     SYSROOT = "libglib2.0-0 libglib2.0-dev libpcre2-8-0 libpcre2-dev zlib1g zlib1g-dev".split()
     OPTIONS = (
-        "--target-list= --disable-system --disable-user --without-default-features --enable-tools"
+        "--target-list= --disable-system --disable-user --without-default-features --enable-tools "
+        "--disable-install-blobs --disable-docs --disable-werror"
     )
 
     def __init__(self, machine: str, architecture: str, endian: str) -> None:
@@ -122,12 +127,21 @@ class Cross(Variant):
         self.triplet = f"{machine}-linux-gnu"
         super().__init__(
             f"cross-built for {machine}, run by qemu-user",
-            f"{self.OPTIONS} --disable-install-blobs --disable-docs --disable-werror --cross-prefix={self.triplet}-",
+            f"{self.OPTIONS} --cross-prefix={self.triplet}-",
             f"gcc-{self.triplet} libc6-dev-{architecture}-cross qemu-user debian-archive-keyring",
         )
-        self.library = paths.cache() / f"library-{machine}"
-        self.sysroot = paths.cache() / f"sysroot-{machine}"
-        self.libraries = self.sysroot / "usr" / "lib" / self.triplet
+
+    @property
+    def library(self) -> Path:
+        return paths.cache() / f"library-{self.machine}"
+
+    @property
+    def sysroot(self) -> Path:
+        return paths.cache() / f"sysroot-{self.machine}"
+
+    @property
+    def libraries(self) -> Path:
+        return self.sysroot / "usr" / "lib" / self.triplet
 
     def prepare(self, tree: Path) -> None:
         stamp, wanted = self.sysroot / "wanted", " ".join(self.SYSROOT)
@@ -137,7 +151,9 @@ class Cross(Variant):
         shutil.rmtree(self.sysroot, ignore_errors=True)
         self.sysroot.mkdir()
         apt = debian.PrivateApt(
-            paths.cache() / f"apt-{self.architecture}", "bookworm", ["amd64", self.architecture]
+            paths.cache() / f"apt-cross-{self.architecture}",
+            "bookworm",
+            ["amd64", self.architecture],
         )
         apt.run("apt-get", "update")
         for package in self.SYSROOT:
@@ -185,8 +201,8 @@ class Cross(Variant):
         ]
 
     def emulator(self) -> list[str]:
-        paths = f"LD_LIBRARY_PATH={self.libraries}:{self.sysroot}/lib/{self.triplet}"
-        return [f"qemu-{self.machine}", "-L", f"/usr/{self.triplet}", "-E", paths]
+        found = f"LD_LIBRARY_PATH={self.libraries}:{self.sysroot}/lib/{self.triplet}"
+        return [f"qemu-{self.machine}", "-L", f"/usr/{self.triplet}", "-E", found]
 
 
 PLAIN = Variant("", "")
