@@ -40,6 +40,12 @@ STEPS = [
 ]
 
 
+def made(version: str, stock: bool, name: str, config: pytest.Config) -> Build:
+    if config.getoption("as_built"):
+        return Build(version, stock, name)
+    return build.build(version, stock, variant=name)
+
+
 @pytest.fixture(scope="module", params=VARIANTS)
 def variant(request: pytest.FixtureRequest) -> Iterator[Build]:
     name = str(request.param)
@@ -48,10 +54,7 @@ def variant(request: pytest.FixtureRequest) -> Iterator[Build]:
     with pytest.MonkeyPatch.context() as patch:
         # QEMU itself leaks at its end; the addresses are what is looked at.
         patch.setenv("ASAN_OPTIONS", "detect_leaks=0")
-        if request.config.getoption("as_built"):
-            yield Build(version, False, name)
-        else:
-            yield build.build(version, variant=name)
+        yield made(version, False, name, request.config)
 
 
 def programs(built: Build) -> list[str]:
@@ -86,8 +89,8 @@ def image(built: Build, folder: Path) -> bytes:
     return (folder / IMAGE).read_bytes()
 
 
-def test_same_image_as_stock(variant: Build, tmp_path: Path) -> None:
-    stock = build.build(paths.DEFAULT, stock=True)
+def test_same_image_as_stock(variant: Build, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    stock = made(paths.DEFAULT, True, "", pytestconfig)
     assert image(variant, tmp_path / "variant") == image(stock, tmp_path / "stock")
 
 
