@@ -54,7 +54,10 @@ def variant(request: pytest.FixtureRequest) -> Iterator[Build]:
     with pytest.MonkeyPatch.context() as patch:
         # QEMU itself leaks at its end; the addresses are what is looked at.
         patch.setenv("ASAN_OPTIONS", "detect_leaks=0")
-        yield made(version, False, name, request.config)
+        built = made(version, False, name, request.config)
+        # For those that have modules, as Debian's own tests are told.
+        patch.setenv("QEMU_MODULE_DIR", str(built.folder))
+        yield built
 
 
 def programs(built: Build) -> list[str]:

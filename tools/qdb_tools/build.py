@@ -175,6 +175,10 @@ def configure(build: Build, tree: Path) -> None:
 
 
 def link_firmware(build: Build) -> None:
+    if build.variant.finds_firmware:
+        # A folder for an installation to come, in which QEMU would look alone.
+        shutil.rmtree(build.folder / "qemu-bundle", ignore_errors=True)
+        return
     place = build.folder / "qemu-bundle" / "usr" / "local" / "share" / "qemu"
     place.mkdir(parents=True, exist_ok=True)
     for pattern in FIRMWARE:
@@ -206,7 +210,7 @@ def build(
                 log.note(done.strip())
         configure(result, tree)
         usual = [*PROGRAMS, *(f"tests/unit/{name}" for name in UNIT_TESTS)]
-        names = targets or result.variant.targets(usual)
+        names = targets or result.variant.targets(usual, result.folder)
         log.step(f"building QEMU {result.label}")
         ninja = ["ninja", "-C", result.folder, *names]
         env = result.variant.environment()

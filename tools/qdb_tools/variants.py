@@ -26,6 +26,8 @@ class Variant:
         self.about, self.options, self.packages = about, flags.split(), packages.split()
         self.versions = versions
 
+    finds_firmware = False  # where Debian's packages have it
+
     def prepare(self, tree: Path) -> None:
         """Puts into a copy of QEMU's source what the build wants beside it."""
 
@@ -44,7 +46,7 @@ class Variant:
         """What meson is told of it."""
         return []
 
-    def targets(self, usual: Sequence[str]) -> list[str]:
+    def targets(self, usual: Sequence[str], folder: Path) -> list[str]:
         return list(usual)
 
     def emulator(self) -> list[str]:
@@ -67,6 +69,7 @@ class Rust(Variant):
 class Debian(Variant):
     """The configure line of the source package's debian/rules, but one target only."""
 
+    finds_firmware = True
     # Build-dependencies under their packages' names. The kit has a meson of its own, and builds
     # neither pages nor Xen's QEMU. Debian 12 has no libblkio.
     OTHERS = dict.fromkeys(
@@ -82,6 +85,11 @@ class Debian(Variant):
         "",
     ) | {"gnutls-dev": "libgnutls28-dev"}
     LACKING = ["--enable-blkio"]
+
+    def targets(self, usual: Sequence[str], folder: Path) -> list[str]:
+        # Each module, for the emulator looks at all of them.
+        modules = re.findall(r"^build (\S+\.so):", (folder / "build.ninja").read_text(), re.M)
+        return [*usual, *modules]
 
     def prepare(self, tree: Path) -> None:
         control = (tree / "debian" / "control").read_text()
@@ -191,7 +199,7 @@ class Cross(Variant):
         )
         return ["--cross-file", cross, f"-Dcargo_target={target}", "-Dlibrary=false"]
 
-    def targets(self, usual: Sequence[str]) -> list[str]:
+    def targets(self, usual: Sequence[str], folder: Path) -> list[str]:
         return [
             "qemu-img",
             "qemu-io",
