@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from qdb_tools import debian, log, paths, source, venv
+from qdb_tools import debian, log, paths, source, variants, venv
 from qdb_tools.log import Failure
-from qdb_tools.process import run, watch
+from qdb_tools.process import Words, run, watch
 
 PACKAGES = [
     "gcc",
@@ -77,25 +77,25 @@ def need_cargo() -> None:
         raise Failure("there is no cargo here: install Rust (rustup's default toolchain does)")
 
 
-def library(*targets: str) -> Path:
-    """The folder build/, where these targets of the library are up to date."""
+def library(*targets: str, folder: Path = paths.BUILD, options: Words = ()) -> Path:
+    """The folder build/ (or another), where these targets of the library are up to date."""
     need_cargo()
     debian.need(LIBRARY_NEEDS, "building the library")
     env = venv.environment()
     with paths.lock("library"):
-        if not (paths.BUILD / "build.ninja").is_file():
+        if not (folder / "build.ninja").is_file():
             log.step("setting the library's build up")
-            run(["meson", "setup", paths.BUILD, paths.ROOT], env=env)
+            run(["meson", "setup", *options, folder, paths.ROOT], env=env)
         log.step("building the library")
-        ninja = ["ninja", "-C", paths.BUILD, *targets]
+        ninja = ["ninja", "-C", folder, *targets]
         watch(ninja, paths.cache() / "library.log", "library", env=env)
-    return paths.BUILD
+    return folder
 
 
-def drop_in_object() -> Path:
+def drop_in_object(variant: variants.Variant = variants.PLAIN) -> Path:
     """The object, up to date. QDB_OBJECT names one to take as it is."""
     if not os.environ.get("QDB_OBJECT"):
-        return library(OBJECT) / OBJECT
+        return library(OBJECT, folder=variant.library, options=variant.library_options()) / OBJECT
     given = Path(os.environ["QDB_OBJECT"]).resolve()
     if not given.is_file():
         raise Failure(f"QDB_OBJECT={given}: no such file")
@@ -105,9 +105,10 @@ def drop_in_object() -> Path:
 class Build:
     """A build folder, and the names of what is in it."""
 
-    def __init__(self, version: str, stock: bool) -> None:
+    def __init__(self, version: str, stock: bool, variant: str = "") -> None:
         self.version, self.stock = version, stock
-        self.label = f"{version}-{'stock' if stock else 'dropin'}"
+        self.variant = variants.get(variant, version) if variant else variants.PLAIN
+        self.label = f"{version}-{'stock' if stock else 'dropin'}{variant and f'-{variant}'}"
         tree = source.users_tree()
         if tree:
             # One build for each tree that users bring along.
@@ -156,7 +157,8 @@ def copy_tree(origin: Path, copy: Path) -> None:
 
 
 def configure(build: Build, tree: Path) -> None:
-    command = [str(tree / "configure"), *FLAGS, *MORE_FLAGS[build.version]]
+    flags = build.variant.flags(tree, [*FLAGS, *MORE_FLAGS[build.version]])
+    command = [str(tree / "configure"), *flags]
     stamp = build.folder / "configured-with"
     if (
         (build.folder / "build.ninja").is_file()
@@ -167,17 +169,16 @@ def configure(build: Build, tree: Path) -> None:
     shutil.rmtree(build.folder, ignore_errors=True)
     build.folder.mkdir(parents=True)
     log.step(f"configuring QEMU {build.label}")
-    watch(
-        command,
-        build.folder / "configure.log",
-        "configure",
-        cwd=build.folder,
-        env=venv.environment(),
-    )
+    env = build.variant.environment()
+    watch(command, build.folder / "configure.log", "configure", cwd=build.folder, env=env)
     stamp.write_text("\n".join(command))
 
 
 def link_firmware(build: Build) -> None:
+    if build.variant.finds_firmware:
+        # A folder for an installation to come, in which QEMU would look alone.
+        shutil.rmtree(build.folder / "qemu-bundle", ignore_errors=True)
+        return
     place = build.folder / "qemu-bundle" / "usr" / "local" / "share" / "qemu"
     place.mkdir(parents=True, exist_ok=True)
     for pattern in FIRMWARE:
@@ -187,27 +188,32 @@ def link_firmware(build: Build) -> None:
                 link.symlink_to(file)
 
 
-def build(version: str, stock: bool = False, targets: Sequence[str] = ()) -> Build:
-    """Builds what is not up to date; fetches what is not there."""
+def build(
+    version: str, stock: bool = False, targets: Sequence[str] = (), variant: str = ""
+) -> Build:
+    """Builds what is not up to date; fetches what is not there. `variant`: as in variants.py."""
     if platform.machine() != "x86_64":
         raise Failure(f"the QEMU build is for x86_64 hosts; this is {platform.machine()}")
     debian.need(PACKAGES, "building QEMU")
-    result = Build(version, stock)
+    result = Build(version, stock, variant)
     origin = tree = source.get(version)
-    compiled = None if stock else drop_in_object()
+    compiled = None if stock else drop_in_object(result.variant)
     with paths.lock(result.label):
         if compiled:
             tree = result.tree
             tree.parent.mkdir(parents=True, exist_ok=True)
             copy_tree(origin, tree)
+            result.variant.prepare(tree)
             done = run([sys.executable, paths.DROPIN, "apply", tree, "--object", compiled])
             if "nothing to change" not in done:
                 log.step("applying the drop-in")
                 log.note(done.strip())
         configure(result, tree)
-        names = targets or [*PROGRAMS, *(f"tests/unit/{name}" for name in UNIT_TESTS)]
+        usual = [*PROGRAMS, *(f"tests/unit/{name}" for name in UNIT_TESTS)]
+        names = targets or result.variant.targets(usual, result.folder)
         log.step(f"building QEMU {result.label}")
         ninja = ["ninja", "-C", result.folder, *names]
-        watch(ninja, result.folder / "ninja.log", f"QEMU {result.label}", env=venv.environment())
+        env = result.variant.environment()
+        watch(ninja, result.folder / "ninja.log", f"QEMU {result.label}", env=env)
         link_firmware(result)
     return result

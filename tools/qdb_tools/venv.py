@@ -4,6 +4,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from qdb_tools import debian, log, paths
@@ -22,24 +23,24 @@ WANTED = [
 ]
 
 
-def folder() -> Path:
+def folder(name: str = "python", wanted: Sequence[str] = WANTED) -> Path:
     """The environment's folder; it is made at the first call."""
-    place = paths.cache() / "python"
+    place = paths.cache() / name
     stamp = place / "wanted"
-    with paths.lock("python"):
-        if not stamp.is_file() or stamp.read_text() != "\n".join(WANTED):
+    with paths.lock(name):
+        if not stamp.is_file() or stamp.read_text() != "\n".join(wanted):
             debian.need(["python3-venv"], "a private Python environment")
-            log.step("making a private Python environment: meson, qemu.qmp, pytest, ruff, mypy")
+            log.step(f"making a private Python environment: {', '.join(wanted)}")
             shutil.rmtree(place, ignore_errors=True)
             run([sys.executable, "-m", "venv", place])
-            run([place / "bin" / "pip", "install", "--quiet", *WANTED])
-            stamp.write_text("\n".join(WANTED))
+            run([place / "bin" / "pip", "install", "--quiet", *wanted])
+            stamp.write_text("\n".join(wanted))
     return place
 
 
-def environment() -> dict[str, str]:
-    """The environment variables of a command that is to use it."""
-    return os.environ | {"PATH": f"{folder() / 'bin'}:{os.environ['PATH']}"}
+def environment(place: Path | None = None) -> dict[str, str]:
+    """The environment variables of a command that is to use it, or the one in another folder."""
+    return os.environ | {"PATH": f"{(place or folder()) / 'bin'}:{os.environ['PATH']}"}
 
 
 def enter() -> None:
