@@ -348,7 +348,7 @@ fn apply(path: &Path, image: &File, size: u64, parent: Id) -> Result<Id, Failure
         return Err(damaged("the checksum is wrong"));
     }
     if input.read(&mut [0]).map_err(on(path))? != 0 {
-        return Err(damaged("there is something behind its end"));
+        return Err(damaged("there is something past its end"));
     }
     Ok(id)
 }
@@ -398,10 +398,10 @@ fn must_be_new(output: &Path, image: &Path) -> Result<(), Failure> {
         return Err(Failure::file(output, "exists already"));
     }
     let bitmap = bitmap_path(image);
-    let place = |path: &Path| {
+    let resolved = |path: &Path| {
         folder(path).canonicalize().map(|folder| folder.join(path.file_name().unwrap_or_default()))
     };
-    if place(output).map_err(on(output))? == place(&bitmap).map_err(on(&bitmap))? {
+    if resolved(output).map_err(on(output))? == resolved(&bitmap).map_err(on(&bitmap))? {
         return Err(Failure::file(output, "is where the bitmap of the image belongs"));
     }
     Ok(())

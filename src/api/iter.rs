@@ -55,7 +55,7 @@ impl Iterator for Areas<'_> {
 
 impl FusedIterator for Areas<'_> {}
 
-/// The first dirty area in what is left of a range, which is moved on behind it.
+/// The first dirty area in what is left of a range, which then begins after it.
 pub(super) fn next_area(bitmap: &engine::HBitmap, left: &mut Range<u64>) -> Option<Range<u64>> {
     let area = bitmap
         .next_dirty_area(left.start, left.end, u64::MAX)

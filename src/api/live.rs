@@ -17,7 +17,7 @@ use crate::hbitmap::Cursor;
 /// that must not change, iterate over a [`lock`](DirtyBitmap::lock)ed one, a
 /// [`snapshot`](DirtyBitmap::snapshot), or [`freeze`](DirtyBitmap::freeze) it.
 ///
-/// At the end it may be asked again: it goes on looking behind what it returned last.
+/// At the end it may be asked again: it looks on after what it returned last.
 ///
 /// ```
 /// use qemu_dirty_bitmap::Node;
@@ -73,7 +73,7 @@ impl Iterator for LiveIter {
 /// The dirty areas of a range of a [`DirtyBitmap`], ascending: what [`DirtyBitmap::areas`] gives.
 ///
 /// It takes the node's lock for each step, and none in between. Each area is what is dirty when
-/// `next` is called, so areas may touch if more became dirty behind one that was returned.
+/// `next` is called, so areas may touch if more became dirty after one that was returned.
 #[derive(Clone, Debug)]
 pub struct LiveAreas {
     bitmap: DirtyBitmap,

@@ -13,7 +13,7 @@ use super::locked_cell::LockedCell;
 use super::{find, lock_node, BdrvDirtyBitmap, Locked, MAX_NAME_SIZE};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
-use crate::host::{BitmapName, BlockDriverState, Embedder, Failure, Host};
+use crate::host::{BitmapName, BlockDriverState, CurrentHost, Failure, Host};
 
 /// The C function that all failures to create a bitmap are reported for.
 const CREATE: &CStr = c"bdrv_create_dirty_bitmap";
@@ -29,7 +29,7 @@ const SECTOR_SIZE: u32 = 512;
 /// # Errors
 /// The node's length can't be read; the failure has the errno.
 pub(crate) fn length(node: &BlockDriverState) -> Result<i64, Failure> {
-    match Embedder::length(node) {
+    match CurrentHost::length(node) {
         // QEMU hands an errno of int range around as an int64_t; C narrows it in the same way.
         length @ ..0 => Err(Failure::new(CREATE, &[b"could not get length of device"])
             .with_os_errno(length.wrapping_neg() as i32)),
@@ -114,7 +114,7 @@ impl BdrvDirtyBitmap {
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
-            node: Embedder::handle(node),
+            node: CurrentHost::handle(node),
             flags: Flags::new(disabled),
             granularity_log2: AtomicU32::new(content.granularity()),
             dirty: AtomicU64::new(content.count()),

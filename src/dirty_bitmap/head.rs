@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use super::locked_cell::ContentAccess;
 use super::write_filter::WriteFilter;
 use super::BdrvDirtyBitmap;
-use crate::host::{BlockDriverState, Embedder, Host};
+use crate::host::{BlockDriverState, CurrentHost, Host};
 
 /// A bitmap of the node is read-only.
 const READONLY: usize = 1;
@@ -49,7 +49,7 @@ pub(super) struct Head<'n>(&'n AtomicPtr<()>);
 impl<'n> Head<'n> {
     #[inline]
     pub(super) fn of(node: &'n BlockDriverState) -> Self {
-        Self(Embedder::head(node))
+        Self(CurrentHost::head(node))
     }
 
     /// Whether the node has no bitmap. Readable without the lock.
@@ -102,7 +102,7 @@ impl<'n> Head<'n> {
     #[inline]
     pub(super) fn filter_in(
         self,
-        section: &<Embedder as Host>::ReadSection,
+        section: &<CurrentHost as Host>::ReadSection,
     ) -> Option<&WriteFilter> {
         let _ = section;
         // SAFETY: both the object and its filter were found in this section, so they are kept as
@@ -117,6 +117,6 @@ impl<'n> Head<'n> {
         let Some(bitmaps) = (unsafe { self.bitmaps().as_ref() }) else { return };
         let old = bitmaps.filter.swap(new.map_or(ptr::null_mut(), Box::into_raw), Ordering::AcqRel);
         // SAFETY: a pointer in there comes from Box::into_raw, and this one was just taken out.
-        unsafe { Embedder::retire(old) }
+        unsafe { CurrentHost::retire(old) }
     }
 }

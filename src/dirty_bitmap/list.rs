@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::head::{Head, NodeBitmaps};
 use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
-use crate::host::{BlockDriverState, Embedder, Host};
+use crate::host::{BlockDriverState, CurrentHost, Host};
 
 /// A bitmap's place in the list of its node.
 pub(super) struct Link {
@@ -163,7 +163,7 @@ impl Locked<'_> {
             head.set_bitmaps(ptr::null_mut());
             // SAFETY: the word's pointers come from Box::into_raw; this one was just taken out of
             // it, so nobody finds it any more.
-            unsafe { Embedder::retire(bitmaps); }
+            unsafe { CurrentHost::retire(bitmaps); }
         }
         // SAFETY: the bitmap was in this node's list, so the pointer that led to it came from
         // `Arc::into_raw`; it was just replaced, so its reference is taken back once.

@@ -11,7 +11,7 @@ use super::locked_cell::{ContentAccess, LockedCell};
 use super::write_filter::Announced;
 use super::BdrvDirtyBitmap;
 use crate::assertion::fail;
-use crate::host::{BlockDriverState, Embedder, Host};
+use crate::host::{BlockDriverState, CurrentHost, Host};
 
 /// The proof that the lock of a node's bitmaps is held.
 ///
@@ -66,7 +66,7 @@ pub struct NodeGuard<'n> {
 /// Takes the lock of a node's bitmaps. A thread that already has it waits for ever, as in QEMU.
 #[inline]
 pub fn lock_node(node: &BlockDriverState) -> NodeGuard<'_> {
-    Embedder::lock(node);
+    CurrentHost::lock(node);
     // SAFETY: the lock was just taken, and it is not recursive, so no other guard for this node
     // lives.
     NodeGuard { locked: unsafe { Locked::assume(node) } }
@@ -76,7 +76,7 @@ impl Drop for NodeGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: lock_node took the lock, in this thread: a guard can't be sent to another one.
-        unsafe { Embedder::unlock(self.locked.node) }
+        unsafe { CurrentHost::unlock(self.locked.node) }
     }
 }
 
@@ -115,7 +115,7 @@ fn of_attached(bitmap: &BdrvDirtyBitmap) -> ListAccess<'_> {
 /// Takes the lock of the bitmap's node for a C caller. Until [`unlock_for_caller`],
 /// [`held_by_caller`] is true in this thread.
 pub(crate) fn lock_for_caller(bitmap: &BdrvDirtyBitmap) {
-    Embedder::lock(bitmap.node());
+    CurrentHost::lock(bitmap.node());
     if let Some(bitmaps) = of_attached(bitmap).bitmaps() {
         bitmaps.owner.store(this_thread(), Ordering::Relaxed);
     }
@@ -133,7 +133,7 @@ pub(crate) fn unlock_for_caller(bitmap: &BdrvDirtyBitmap) {
         bitmaps.owner.store(0, Ordering::Relaxed);
     }
     // SAFETY: this thread took the lock, as was just seen.
-    unsafe { Embedder::unlock(bitmap.node()) }
+    unsafe { CurrentHost::unlock(bitmap.node()) }
 }
 
 /// Whether a C caller in this thread holds the lock of the bitmap's node by [`lock_for_caller`].
@@ -197,15 +197,15 @@ pub struct PairGuard<'n> {
 /// arguments can't wait for each other. If it is one node, its lock is taken once.
 pub fn lock_pair<'n>(dest: &'n BlockDriverState, src: &'n BlockDriverState) -> PairGuard<'n> {
     if ptr::eq(dest, src) {
-        Embedder::lock(dest);
+        CurrentHost::lock(dest);
     } else {
         let (first, second) = if ptr::from_ref(dest).addr() < ptr::from_ref(src).addr() {
             (dest, src)
         } else {
             (src, dest)
         };
-        Embedder::lock(first);
-        Embedder::lock(second);
+        CurrentHost::lock(first);
+        CurrentHost::lock(second);
     }
     // SAFETY: both locks were just taken, and they are not recursive, so no other guard for these
     // nodes lives.
@@ -217,9 +217,9 @@ impl Drop for PairGuard<'_> {
         // SAFETY: lock_pair took these locks, in this thread, each once: a pair of one node has no
         // second token.
         unsafe {
-            Embedder::unlock(self.pair.dest.node);
+            CurrentHost::unlock(self.pair.dest.node);
             if let Some(src) = &self.pair.src {
-                Embedder::unlock(src.node);
+                CurrentHost::unlock(src.node);
             }
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A cell whose content is reachable only with the proof that the right node's lock is held.
 //!
-//! The lock and what it protects live apart: the lock belongs to the embedder's node (in QEMU it is
+//! The lock and what it protects live apart: the lock belongs to the host's node (in QEMU it is
 //! a `QemuMutex` that C code also takes), the content belongs to a bitmap. A [`ContentAccess`] says
 //! "the lock of this node is held"; the cell compares the node with its own and lends its content
 //! for as long as the proof is borrowed.

@@ -42,12 +42,12 @@ impl BdrvDirtyBitmap {
     }
 
     /// Adds `src` to this bitmap, for the owner of a busy bitmap (C:
-    /// `bdrv_dirty_bitmap_merge_internal`). `None` if they differ in size and the embedder does not
+    /// `bdrv_dirty_bitmap_merge_internal`). `None` if they differ in size and the host does not
     /// want that to abort; nothing has changed then.
     ///
     /// # Panics
     /// If this bitmap is read-only or inconsistent, or `src` is inconsistent; or if they differ in
-    /// size and the embedder is QEMU.
+    /// size and the host is QEMU.
     #[must_use]
     pub fn merge_internal(
         &self,

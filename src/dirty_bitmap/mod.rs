@@ -2,7 +2,7 @@
 //! The state machine: named bitmaps on a block node.
 //!
 //! A [`BdrvDirtyBitmap`] records which bytes of its node were written. It has at most one `HBitmap`
-//! ([`crate::hbitmap::HBitmap`]), a name (or none: then an operation of the embedder owns it), and
+//! ([`crate::hbitmap::HBitmap`]), a name (or none: then an operation of the host owns it), and
 //! six flags:
 //!
 //! | flag | meaning |
@@ -146,7 +146,7 @@ impl BdrvDirtyBitmap {
         self.dirty.load(Ordering::Relaxed)
     }
 
-    /// The name; NULL bitmaps of the embedder's operations have none (C: `bdrv_dirty_bitmap_name`).
+    /// The name; NULL bitmaps of the host's operations have none (C: `bdrv_dirty_bitmap_name`).
     #[must_use]
     pub fn name(&self) -> Option<BitmapName> {
         self.name.lock().clone()

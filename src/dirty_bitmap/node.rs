@@ -9,7 +9,7 @@ use super::head::Head;
 use super::write_filter::{is_recorded, Change};
 use super::{lock_node, BdrvDirtyBitmap, ListAccess, Locked};
 use crate::assertion::abi_assert;
-use crate::host::{BlockDriverState, Embedder, Host, trace};
+use crate::host::{BlockDriverState, CurrentHost, Host, trace};
 
 /// Whether the node has no bitmap. Readable without the lock.
 #[inline]
@@ -128,7 +128,7 @@ pub(crate) fn detach_all(locked: &mut Locked<'_>) -> Vec<Arc<BdrvDirtyBitmap>> {
 /// `bdrv_get_default_bitmap_granularity`).
 #[must_use]
 pub fn default_granularity(node: &BlockDriverState) -> u32 {
-    match Embedder::cluster_size(node) {
+    match CurrentHost::cluster_size(node) {
         ..=0 => 65536,
         size => size.clamp(4096, 65536) as u32,
     }

@@ -29,7 +29,7 @@ use std::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering};
 use super::head::Head;
 use super::locked_cell::ContentAccess;
 use super::{BdrvDirtyBitmap, Locked};
-use crate::host::{BlockDriverState, Embedder, Host};
+use crate::host::{BlockDriverState, CurrentHost, Host};
 
 /// Words that begin together: few enough to be zeroed by a write, enough for the tags to stay in a
 /// cache.
@@ -345,10 +345,10 @@ fn shape_of(content: &crate::hbitmap::HBitmap) -> Shape {
 pub(crate) fn is_recorded(node: &BlockDriverState, offset: u64, bytes: u64) -> bool {
     let head = Head::of(node);
     // Who traces wants to see each bitmap set.
-    if !head.has_filter() || Embedder::traces_set() {
+    if !head.has_filter() || CurrentHost::traces_set() {
         return false;
     }
-    let section = Embedder::read_section();
+    let section = CurrentHost::read_section();
     fence_with_data();
     head.filter_in(&section).is_some_and(|filter| filter.has(offset, bytes))
 }

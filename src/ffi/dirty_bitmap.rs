@@ -15,7 +15,7 @@ use crate::dirty_bitmap::{
     Locked, Merged, PairLocked,
 };
 use crate::hbitmap::HBitmap;
-use crate::host::{BlockDirtyInfoList, BlockDriverState, Embedder, Error, Host};
+use crate::host::{BlockDirtyInfoList, BlockDriverState, CurrentHost, Error, Host};
 
 /// The longest name of a dirty bitmap, in bytes without the terminating NUL.
 #[allow(dead_code)] // Rust 1.85 does not count the assertion below.
@@ -358,7 +358,7 @@ pub unsafe extern "C" fn bdrv_query_dirty_bitmaps(
     let mut tail = &raw mut list;
     for info in dirty_bitmap::query(&guard) {
         // SAFETY: `tail` points to `list` or to the `next` of its last entry, which are NULL.
-        unsafe { Embedder::append_info(&mut tail, &info); }
+        unsafe { CurrentHost::append_info(&mut tail, &info); }
     }
     list
 }
@@ -540,7 +540,7 @@ pub unsafe extern "C" fn bdrv_restore_dirty_bitmap(
         "bdrv_restore_dirty_bitmap",
         "!bdrv_dirty_bitmap_readonly(bitmap)"
     );
-    Embedder::assert_global_state(c"bdrv_restore_dirty_bitmap");
+    CurrentHost::assert_global_state(c"bdrv_restore_dirty_bitmap");
     if backup.is_null() {
         null_argument("bdrv_restore_dirty_bitmap", "backup");
     }

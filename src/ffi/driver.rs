@@ -7,7 +7,7 @@
 use std::ffi::{c_char, c_int, CStr};
 
 use super::object;
-use crate::host::{BlockDriverState, Embedder, Error, Failure, Host};
+use crate::host::{BlockDriverState, CurrentHost, Error, Failure, Host};
 
 /// Whether the node's format can store bitmaps.
 ///
@@ -16,7 +16,7 @@ use crate::host::{BlockDriverState, Embedder, Error, Failure, Host};
 pub unsafe extern "C" fn bdrv_supports_persistent_dirty_bitmap(bs: *mut BlockDriverState) -> bool {
     match object!(bs, "bdrv_supports_persistent_dirty_bitmap").driver() {
         Some((driver, opaque)) => driver.supports_persistent.is_some_and(|supports| {
-            // SAFETY: the embedder's function gets the node and the opaque pointer that it was
+            // SAFETY: the host's function gets the node and the opaque pointer that it was
             // registered with.
             unsafe { supports(bs, opaque) }
         }),
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
     let os_errno = match node.driver() {
         None => libc::ENOMEDIUM,
         Some((driver, opaque)) => match driver.can_store {
-            // SAFETY: the embedder's function gets the arguments of this call and the pointer that
+            // SAFETY: the host's function gets the arguments of this call and the pointer that
             // it was registered with.
             Some(can_store) => return unsafe { can_store(bs, name, granularity, opaque, errp) },
             None => libc::ENOTSUP,
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
     let failure =
         Failure::new(c"bdrv_co_can_store_new_dirty_bitmap", &parts).with_os_errno(os_errno);
     // SAFETY: `errp` is NULL or writable, by the rules for all C functions.
-    unsafe { Embedder::report(errp, &failure); }
+    unsafe { CurrentHost::report(errp, &failure); }
     false
 }
 
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn bdrv_co_remove_persistent_dirty_bitmap(
 ) -> c_int {
     match object!(bs, "bdrv_co_remove_persistent_dirty_bitmap").driver() {
         Some((driver, opaque)) => driver.remove.map_or(0, |remove| {
-            // SAFETY: the embedder's function gets the arguments of this call and the pointer that
+            // SAFETY: the host's function gets the arguments of this call and the pointer that
             // it was registered with.
             unsafe { remove(bs, name, opaque, errp) }
         }),

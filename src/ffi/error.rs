@@ -4,7 +4,7 @@
 
 #![allow(clippy::missing_safety_doc)] // One set of rules for all of them: see the parent module.
 
-use crate::host::{Embedder, Error, Failure, Host};
+use crate::host::{CurrentHost, Error, Failure, Host};
 
 /// The value, or the failure stored in `*errp`.
 ///
@@ -16,7 +16,7 @@ pub(super) unsafe fn or_report<T>(result: Result<T, Failure>, errp: *mut *mut Er
         Ok(value) => Some(value),
         Err(failure) => {
             // SAFETY: as the caller promises.
-            unsafe { Embedder::report(errp, &failure); }
+            unsafe { CurrentHost::report(errp, &failure); }
             // QEMU sets errno when a node's length can't be read, whether or not anybody takes the
             // error.
             if failure.os_errno() != 0 {

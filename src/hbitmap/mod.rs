@@ -160,7 +160,7 @@ impl HBitmap {
         }
     }
 
-    /// Continues the generations of `old`, whose place this bitmap takes, so that a cursor on `old`
+    /// Continues the generations of `old`, which this bitmap replaces, so that a cursor on `old`
     /// notices.
     pub(crate) fn bump_generation(&mut self, old: &HBitmap) {
         self.generation = self.generation.max(old.generation) + 1;

@@ -71,8 +71,8 @@ impl HBitmap {
     }
 }
 
-/// One call. Places and lengths are fractions of the size, or near a boundary of the layout: see
-/// `place`.
+/// One call. Positions and lengths are fractions of the size, or near a boundary of the layout: see
+/// `position`.
 #[derive(Clone, Debug)]
 enum Op {
     Set(u32, u32),
@@ -121,9 +121,9 @@ fn ops() -> impl Strategy<Value = Op> {
 const SIZES: &[u64] =
     &[1, 2, 63, 64, 65, 1000, 2500, 4096, 16384, 32767, 32768, 32769, 40000, 65536, 70001, 131073];
 
-/// A place below `size`: anywhere, or within two of a multiple of a word, a group of 64 words, or a
+/// A position below `size`: anywhere, or within two of a multiple of a word, of 64 words, or of a
 /// chunk.
-fn place(raw: u32, size: u64) -> u64 {
+fn position(raw: u32, size: u64) -> u64 {
     let unit = [1, 1, 64, 4096, 32768][raw as usize % 5];
     let jitter = u64::from(raw / 5 % 5);
     let at = u64::from(raw / 25) % (size / unit + 1) * unit;
@@ -132,8 +132,8 @@ fn place(raw: u32, size: u64) -> u64 {
 
 /// A part for serialisation: aligned start and length, or up to the end.
 fn part(a: u32, b: u32, size: u64, align: u64) -> (u64, u64) {
-    let start = place(a, size) / align * align;
-    let count = (place(b, size) / align * align).min((size - start) / align * align);
+    let start = position(a, size) / align * align;
+    let count = (position(b, size) / align * align).min((size - start) / align * align);
     (start, if b % 3 == 0 || count == 0 { size - start } else { count })
 }
 
@@ -154,8 +154,8 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
     let unit = 1u64 << model.granularity;
     match *op {
         Op::Set(a, b) if size > 0 => {
-            let start = place(a, size);
-            let count = place(b, size - start) + 1;
+            let start = position(a, size);
+            let count = position(b, size - start) + 1;
             let range = model.range(start, count);
             let changed = model.bits[range.clone()].iter().any(|&dirty| !dirty);
             model.bits[range].fill(true);
@@ -163,7 +163,7 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
         }
         Op::SetScattered(a, n) if size > 0 => {
             for i in 0..u32::from(n) {
-                let start = place(
+                let start = position(
                     a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(40503 * 65)),
                     size,
                 );
@@ -173,8 +173,8 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
             }
         }
         Op::Reset(a, b) if size > 0 => {
-            let start = place(a, size) / unit * unit;
-            let count = (place(b, size - start) / unit + 1) * unit;
+            let start = position(a, size) / unit * unit;
+            let count = (position(b, size - start) / unit + 1) * unit;
             let count = if b % 4 == 0 || start + count > size { size - start } else { count };
             let range = model.range(start, count);
             let changed = model.bits[range.clone()].iter().any(|&dirty| dirty);
@@ -184,7 +184,7 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
         Op::ResetScattered(a, n) if size > 0 => {
             for i in 0..u32::from(n) {
                 let start =
-                    place(a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(65)), size) / unit
+                    position(a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(65)), size) / unit
                         * unit;
                 let bit = (start >> model.granularity) as usize;
                 assert_eq!(hb.reset(start, unit), model.bits[bit]);
@@ -196,7 +196,7 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
             model.bits.fill(false);
         }
         Op::Truncate(a) => {
-            let size = place(a, 150_000) * unit.min(4) / 4;
+            let size = position(a, 150_000) * unit.min(4) / 4;
             hb.truncate(size);
             other.truncate(size);
             for m in [model, other_model] {
@@ -259,7 +259,7 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
             }
         }
         Op::Iterate(a) if size > 0 => {
-            let first = place(a, size) >> model.granularity;
+            let first = position(a, size) >> model.granularity;
             let mut cursor = Cursor::new(hb, first << model.granularity);
             for bit in (first as usize..model.bits.len()).filter(|&bit| model.bits[bit]) {
                 assert_eq!(cursor.next(hb), Some((bit as u64) << model.granularity));
@@ -276,15 +276,15 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
             let mut returned = Vec::new();
             loop {
                 if step == 3 {
-                    let start = place(a, size) / unit * unit;
-                    let count = (place(b, size - start) / unit * unit).max(unit).min(size - start);
+                    let start = position(a, size) / unit * unit;
+                    let count = (position(b, size - start) / unit * unit).max(unit).min(size - start);
                     if count % unit == 0 || start + count == size {
                         hb.reset(start, count);
                         let range = model.range(start, count);
                         model.bits[range].fill(false);
                     }
-                    hb.set(place(c, size), 1);
-                    model.bits[(place(c, size) >> model.granularity) as usize] = true;
+                    hb.set(position(c, size), 1);
+                    model.bits[(position(c, size) >> model.granularity) as usize] = true;
                 }
                 step += 1;
                 let Some(item) = cursor.next(hb) else { break };
@@ -299,7 +299,7 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
                 .enumerate()
                 .filter(|&(_, (&before, &now))| before && now)
             {
-                if bit as u64 != place(c, size) >> model.granularity {
+                if bit as u64 != position(c, size) >> model.granularity {
                     assert!(
                         returned.binary_search(&(bit as u64)).is_ok(),
                         "bit {bit} was left out"
@@ -308,8 +308,8 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
             }
         }
         Op::Search(a, b) if size > 0 => {
-            let start = place(a, size + 70);
-            let count = if b % 7 == 0 { i64::MAX as u64 } else { place(b, size + 70) };
+            let start = position(a, size + 70);
+            let count = if b % 7 == 0 { i64::MAX as u64 } else { position(b, size + 70) };
             assert_eq!(hb.next_dirty(start, count), model.find(start, count, true));
             assert_eq!(hb.next_zero(start, count), model.find(start, count, false));
             let end = start.saturating_add(count);
@@ -363,7 +363,7 @@ fn known_hash_of_nothing() {
 
 #[test]
 fn a_full_short_last_chunk_ends() {
-    // The search once went on behind the last bit, and a merge from a coarser bitmap for ever.
+    // The search once went on past the last bit, and a merge from a coarser bitmap for ever.
     for size in [1, 100, 32768 + 77] {
         let mut coarse = HBitmap::new(size, 4);
         coarse.set(0, size);

@@ -24,16 +24,16 @@ pub(crate) use c_memory::copy_string;
 pub use dirty_info::{BitmapName, DirtyInfo};
 pub use failure::Failure;
 #[cfg(qdb_host = "qemu")]
-pub use qemu::{BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, Qemu as Embedder};
+pub use qemu::{BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, Qemu as CurrentHost};
 #[cfg(not(qdb_host = "qemu"))]
 pub(crate) use standalone::{free_error, free_info_list, report_message};
 #[cfg(not(qdb_host = "qemu"))]
 pub use standalone::{
     BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, QdbDriver,
-    Standalone as Embedder,
+    Standalone as CurrentHost,
 };
 
-/// The embedder: block nodes, their locks and lists, errors, tracing.
+/// The host: block nodes, their locks and lists, errors, tracing.
 ///
 /// The items take a node by reference: whoever holds a reference promises that the node lives. In
 /// QEMU that is the rule that a node outlives its bitmaps.
@@ -93,7 +93,7 @@ pub trait Host {
 
     /// Stores `failure` as an error object in `*errp`, with its hint.
     ///
-    /// `errp` may be NULL (the caller does not care) or the address of one of the embedder's
+    /// `errp` may be NULL (the caller does not care) or the address of one of the host's
     /// special errors, which end the process.
     ///
     /// # Safety
@@ -139,11 +139,11 @@ pub trait Host {
 }
 
 /// Checks that bitmaps that are merged are of one size. QEMU's assertion `condition` is violated if
-/// they are not: that aborts where the embedder's prototypes have no way to say no, and is `false`
+/// they are not: that aborts where the host's prototypes have no way to say no, and is `false`
 /// elsewhere.
 #[inline]
 pub(crate) fn sizes_match(matches: bool, condition: &str) -> bool {
-    if Embedder::SIZE_MISMATCH_ABORTS {
+    if CurrentHost::SIZE_MISMATCH_ABORTS {
         abi_assert!(matches, "hbitmap_merge", condition);
     }
     matches

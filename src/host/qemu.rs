@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The embedder is QEMU: everything is asked of C functions that are compiled in QEMU's tree, with
+//! The host is QEMU: everything is asked of C functions that are compiled in QEMU's tree, with
 //! QEMU's headers.
 //!
 //! The C side is `qemu/glue` in this repository; the declarations here and there must agree.
@@ -127,7 +127,7 @@ impl Drop for ReadSection {
     }
 }
 
-/// The QEMU embedder.
+/// The QEMU host.
 #[derive(Clone, Copy, Debug)]
 pub struct Qemu;
 

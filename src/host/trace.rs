@@ -5,7 +5,7 @@
 use std::ptr;
 
 use crate::hbitmap::{Cursor, HBitmap};
-use super::{Embedder, Host};
+use super::{CurrentHost, Host};
 
 /// The address that events know a bitmap by.
 fn address(bitmap: &HBitmap) -> *const () {
@@ -29,15 +29,15 @@ fn tell(
 /// The items `start..start + count` are about to be set.
 #[inline(always)]
 pub(crate) fn set(bitmap: &HBitmap, start: u64, count: u64) {
-    if Embedder::traces_set() && count != 0 {
-        tell(Embedder::trace_set, address(bitmap), bitmap.granularity(), start, count);
+    if CurrentHost::traces_set() && count != 0 {
+        tell(CurrentHost::trace_set, address(bitmap), bitmap.granularity(), start, count);
     }
 }
 
 /// The items `start..start + count` are about to be reset.
 #[inline(always)]
 pub(crate) fn reset(bitmap: &HBitmap, start: u64, count: u64) {
-    if Embedder::traces_reset() && count != 0 {
+    if CurrentHost::traces_reset() && count != 0 {
         tell_reset(bitmap, start, count);
     }
 }
@@ -48,7 +48,7 @@ pub(crate) fn reset(bitmap: &HBitmap, start: u64, count: u64) {
 fn tell_reset(bitmap: &HBitmap, start: u64, count: u64) {
     let within = (1 << bitmap.granularity()) - 1;
     if start & within == 0 && (count & within == 0 || start.wrapping_add(count) == bitmap.size()) {
-        tell(Embedder::trace_reset, address(bitmap), bitmap.granularity(), start, count);
+        tell(CurrentHost::trace_reset, address(bitmap), bitmap.granularity(), start, count);
     }
 }
 
@@ -56,7 +56,7 @@ fn tell_reset(bitmap: &HBitmap, start: u64, count: u64) {
 #[inline]
 pub(crate) fn truncate(bitmap: &HBitmap, size: u64) {
     // A size that is out of range is refused before anything is reset.
-    if Embedder::traces_reset() && size <= i64::MAX as u64 {
+    if CurrentHost::traces_reset() && size <= i64::MAX as u64 {
         // A granule that stays in part is not reset. Neither end is above 2^63.
         let first = size.next_multiple_of(1 << bitmap.granularity());
         let end = bitmap.bits() << bitmap.granularity();
@@ -72,7 +72,7 @@ pub(crate) fn truncate(bitmap: &HBitmap, size: u64) {
 #[inline]
 pub(crate) fn merge(a: &HBitmap, b: &HBitmap, result: *const HBitmap, granularity: u32) {
     // Different sizes are refused before anything is set.
-    if Embedder::traces_set() && a.granularity() != b.granularity() && a.size() == b.size() {
+    if CurrentHost::traces_set() && a.granularity() != b.granularity() && a.size() == b.size() {
         for source in [a, b] {
             if !ptr::eq(source, result) {
                 tell_areas(source, result.cast(), granularity);
@@ -87,7 +87,7 @@ fn tell_areas(source: &HBitmap, result: *const (), granularity: u32) {
     let mut from = 0;
     while let Some((start, count)) = source.next_dirty_area(from, source.size(), i64::MAX as u64) {
         from = start + count;
-        tell(Embedder::trace_set, result, granularity, start, count);
+        tell(CurrentHost::trace_set, result, granularity, start, count);
     }
 }
 
@@ -95,7 +95,7 @@ fn tell_areas(source: &HBitmap, result: *const (), granularity: u32) {
 /// `iterator` is the address that the event names.
 #[inline(always)]
 pub(crate) fn advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> Option<u64> {
-    if Embedder::traces_iter_skip_words() {
+    if CurrentHost::traces_iter_skip_words() {
         return trace_advance(bitmap, cursor, iterator);
     }
     cursor.next(bitmap)
@@ -108,7 +108,7 @@ fn trace_advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> 
     let item = cursor.next(bitmap)?;
     let word = cursor.word();
     if word != before {
-        Embedder::trace_iter_skip_words(address(bitmap), iterator, word, bitmap.word_from(item));
+        CurrentHost::trace_iter_skip_words(address(bitmap), iterator, word, bitmap.word_from(item));
     }
     Some(item)
 }
@@ -116,7 +116,7 @@ fn trace_advance(bitmap: &HBitmap, cursor: &mut Cursor, iterator: *const ()) -> 
 /// The same for a search that is refused first if the range ends past the end.
 #[inline(always)]
 pub(crate) fn status(bitmap: &HBitmap, start: u64, count: u64) {
-    if Embedder::traces_iter_skip_words() && start.saturating_add(count) <= bitmap.size() {
+    if CurrentHost::traces_iter_skip_words() && start.saturating_add(count) <= bitmap.size() {
         search(bitmap, start, count);
     }
 }
@@ -125,7 +125,7 @@ pub(crate) fn status(bitmap: &HBitmap, start: u64, count: u64) {
 /// by an iterator.
 #[inline(always)]
 pub(crate) fn search(bitmap: &HBitmap, start: u64, count: u64) {
-    if Embedder::traces_iter_skip_words() && start < bitmap.size() && count != 0 {
+    if CurrentHost::traces_iter_skip_words() && start < bitmap.size() && count != 0 {
         let mut cursor = Cursor::new(bitmap, start);
         let address = ptr::from_ref(&cursor).cast();
         trace_advance(bitmap, &mut cursor, address);

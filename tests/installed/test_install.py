@@ -43,7 +43,7 @@ def build(env: dict[str, str]) -> Path:
     return folder
 
 
-class Place(Copy):
+class Installed(Copy):
     """An installed copy, and what it should consist of."""
 
     def __init__(self, under: Path, root: Path, prefix: str, libdir: str, include: str) -> None:
@@ -57,13 +57,13 @@ def place(
     build: Path,
     env: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Place:
+) -> Installed:
     under = tmp_path_factory.mktemp(request.param)
     if request.param == "DESTDIR":
-        made = Place(under, under, "/opt/dirty", "lib", "include")
+        made = Installed(under, under, "/opt/dirty", "lib", "include")
         prefix, env = "/opt/dirty", env | {"DESTDIR": str(under)}
     else:
-        made, prefix = Place(under, Path("/"), str(under), "lib64/dirty", "headers"), str(under)
+        made, prefix = Installed(under, Path("/"), str(under), "lib64/dirty", "headers"), str(under)
     libdir = made.libdir.relative_to(made.prefix)
     options = [f"-Dprefix={prefix}", f"-Dlibdir={libdir}", f"-Dincludedir={made.include}"]
     run(["meson", "configure", build, *options], env=env)
@@ -73,7 +73,7 @@ def place(
     return made
 
 
-def test_files(place: Place) -> None:
+def test_files(place: Installed) -> None:
     """The files that are installed, and no others."""
     names = [f"libqemu_dirty_bitmap.{end}" for end in ("a", "so", "so.0", f"so.{place.version()}")]
     wanted = {place.libdir / name for name in [*names, "pkgconfig/qemu_dirty_bitmap.pc"]}
@@ -84,25 +84,25 @@ def test_files(place: Place) -> None:
     assert place.prefix / "share/man/man3/hbitmap_set.3" in pages
 
 
-def test_soname_and_version(place: Place) -> None:
+def test_soname_and_version(place: Installed) -> None:
     place.is_versioned()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("how", WAYS)
-def test_consumer(place: Place, language: str, how: str, tmp_path: Path) -> None:
+def test_consumer(place: Installed, language: str, how: str, tmp_path: Path) -> None:
     place.consumer(language, how, tmp_path)
 
 
-def test_beside_another_rust_library(place: Place, tmp_path: Path) -> None:
+def test_beside_another_rust_library(place: Installed, tmp_path: Path) -> None:
     place.beside_rust(tmp_path)
 
 
-def test_example_by_one_line(place: Place, tmp_path: Path) -> None:
+def test_example_by_one_line(place: Installed, tmp_path: Path) -> None:
     place.example_by_hand(tmp_path)
 
 
-def test_example_by_meson(place: Place, env: dict[str, str], tmp_path: Path) -> None:
+def test_example_by_meson(place: Installed, env: dict[str, str], tmp_path: Path) -> None:
     """The example as a project of its own, which finds the library through pkg-config alone."""
     own = {**place.env, "PATH": env["PATH"]}
     run(["meson", "setup", "--wrap-mode=nofallback", tmp_path, EXAMPLE], env=own)
@@ -128,4 +128,6 @@ def test_subproject(meson: str, env: dict[str, str], tmp_path: Path) -> None:
     # The project's own tests: those of the library are not asked for.
     told = run([meson, "test", "-C", folder, "--no-rebuild", "nbdkit-dirty-plugin"], env=env)
     assert re.search(r"^Ok: +1 *$", told, re.M), told
-    assert "$ORIGIN/subprojects/qemu-dirty-bitmap" in run(["readelf", "-d", folder / "nbdkit-dirty-plugin.so"])
+    assert "$ORIGIN/subprojects/qemu-dirty-bitmap" in run(
+        ["readelf", "-d", folder / "nbdkit-dirty-plugin.so"]
+    )

@@ -158,7 +158,7 @@ PAST_THE_END: Makers = {
     "one bit past the end": partial(two_of, PLAIN[:12] + b"\x00\x00\x00\x80"),
     "all bits of the words": partial(two_of, b"\xff" * 16),
     "a whole cluster of ones": partial(two_of, b"\xff" * GRANULE),
-    "ones behind the last word": partial(two_of, EMPTY + b"\x10\0\0\0" + b"\xff" * 1000),
+    "ones after the last word": partial(two_of, EMPTY + b"\x10\0\0\0" + b"\xff" * 1000),
     "table entry `all ones`": partial(pair, table=[ALL_ONES]),
     "bits past the end, 512 bytes a bit": lambda: pair(
         Stored(b"second", **FINE), **FINE, bits=b"\x01" + bytes(1599) + b"\xff" * 8
@@ -176,7 +176,7 @@ TABLES: Makers = {
     "table entry, high reserved bit": lambda: placed(lambda _: [1 << 56]),
     "table entry, offset and `all ones`": lambda: placed(lambda i: [i.bitmaps[0].table[0] | 1]),
     "table entry, offset not aligned": lambda: placed(lambda i: [i.bitmaps[0].table[0] + 512]),
-    "data behind the end of the file": lambda: placed(lambda i: [i.used + FAR]),
+    "data past the end of the file": lambda: placed(lambda i: [i.used + FAR]),
     "data at the largest offset": lambda: placed(lambda _: [0x00FFFFFFFFFF0000]),
     "data shared by two bitmaps": lambda: placed(lambda i: [i.bitmaps[0].table[0]]),
     "data is the L1 table": lambda: placed(lambda i: [i.l1]),
@@ -187,7 +187,7 @@ TABLES: Makers = {
     "table is the header": lambda: moved_table(lambda _: 0),
     "table is the L1 table": lambda: moved_table(lambda i: i.l1),
     "table at an odd place": lambda: moved_table(lambda i: i.bitmaps[0].table_offset + 8),
-    "table behind the end of the file": lambda: moved_table(lambda i: i.used + FAR),
+    "table past the end of the file": lambda: moved_table(lambda i: i.used + FAR),
     "table at 2^63": partial(two, table_offset=1 << 63),
     "table at 2^64 - 64 KiB": partial(two, table_offset=(1 << 64) - GRANULE),
     "table of no entries": partial(two, table_size=0),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Words that CONTRIBUTING.md replaced by the field's own terms do not come back."""
+
 import re
 import subprocess
 import unittest
@@ -9,6 +10,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # A word that went, and what is said instead.
 WORDS = {
     r"\b(?:mod|struct|pub) place\b|\bPlace\b": "bit index, offset, position",
+    r"\b(?:fn|let) place\b": "position, address, offset",
+    r"\b[Ee]mbedder\b": "host",
+    r"\bbehind the (?:end|last)\b": "past the end",
     r"\bsettle_if_\w+": "normalise",
     r"\b(?:occupy|vacate|enlarge|crowded)\b": "none: the regions are gone",
     r"\b(?:ask_behind|look_again|retain_places|short_word)\b": "revalidate, prefetch, retain, mask",

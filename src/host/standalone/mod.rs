@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The embedder for programs other than QEMU: nodes, locks and errors of the library's own.
+//! The host for programs other than QEMU: nodes, locks and errors of the library's own.
 
 mod error;
 mod info;
@@ -20,7 +20,7 @@ pub(crate) use info::free_info_list;
 pub use info::BlockDirtyInfoList;
 pub use node::{BlockDriverState, NodeHandle, QdbDriver};
 
-/// The stand-alone embedder.
+/// The stand-alone host.
 #[derive(Clone, Copy, Debug)]
 pub struct Standalone;
 

@@ -54,8 +54,8 @@ struct Driver {
     opaque: *mut c_void,
 }
 
-// SAFETY: `opaque` is never looked into here; it is handed back to the embedder's functions, on the
-// thread that calls into the library. Which threads those are is the embedder's choice (documented
+// SAFETY: `opaque` is never looked into here; it is handed back to the host's functions, on the
+// thread that calls into the library. Which threads those are is the host's choice (documented
 // at qdb_node_set_driver).
 unsafe impl Send for Driver {}
 

@@ -13,7 +13,7 @@ pub(super) enum Call {
     ResetAll,
     /// To so many atoms.
     Truncate(usize),
-    /// Of those words the bits of these atoms, and behind the end of the bitmap all bits.
+    /// Of those words the bits of these atoms, and past the end of the bitmap all bits.
     Part(usize, usize, u32),
     Zeroes(usize, usize),
     Ones(usize, usize),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Iterations with one change between two steps: started at each place, stopped after each
+//! Iterations with one change between two steps: started at each position, stopped after each
 //! number of steps, changed by each call, and gone on with to the end.
 //!
 //! A start and a number of steps matter only as far as the cursor that they leave differs, so

@@ -5,7 +5,7 @@
 use super::walk::Walk;
 use super::{agree, HBitmap};
 
-/// Cuts each state of the largest size at each place, extends it again, and fills it.
+/// Cuts each state of the largest size at each position, extends it again, and fills it.
 pub(super) fn on_each_state(walk: &mut Walk) {
     let atoms = walk.shape.bounds.len() - 1;
     let (size, bits) = (walk.shape.size(atoms), walk.shape.bits(atoms));

@@ -27,7 +27,7 @@
 //! the states of single bits are too many. That leaves nothing out, for this reason. What the
 //! engine does with the bits inside a word are bitwise operations, counts of ones, searches for
 //! the lowest or highest one, and comparisons with 0 and with all ones. All of them treat the
-//! bits of a word alike but for their order. So if two states have the same bits at the places
+//! bits of a word alike but for their order. So if two states have the same bits at the positions
 //! where an operation's outcome can turn, and set bits elsewhere in the same order, each call
 //! takes the same way through the engine on both. Its outcome can turn at
 //!
@@ -39,7 +39,7 @@
 //! * a count of no bits, of as many as a header holds, of one more, of all but one, and of all:
 //!   there are more atoms of one bit in a chunk than a header holds indices.
 //!
-//! That other places inside a word are no different is what the random tests and the fuzzers
+//! That other positions inside a word are no different is what the random tests and the fuzzers
 //! try.
 //!
 //! Levels above the first one need 64 chunks for each word; the random tests reach them too.
@@ -47,7 +47,7 @@
 //! # Merges
 //!
 //! Any two states of three chunks would be some 10^10 pairs. A merge makes each chunk from the
-//! two chunks at its place and from nothing else; what chunks share is the count and the
+//! two chunks at its position and from nothing else; what chunks share is the count and the
 //! levels. So all pairs of states are taken for two chunks with all atoms, which has every pair
 //! of chunk states beside every other, and for three chunks with fewer atoms.
 
@@ -71,7 +71,7 @@ fn stores(hb: &HBitmap) -> Vec<u8> {
     hb.stores()
 }
 
-/// Gives a bitmap's place to another one, as the state machine does.
+/// Puts another bitmap where one was, as the state machine does.
 fn replace(hb: &mut HBitmap, mut other: HBitmap) {
     other.bump_generation(hb);
     *hb = other;

@@ -9,7 +9,7 @@ use super::{Cursor, HBitmap};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 
-/// Iterates over each state, from each place.
+/// Iterates over each state, from each position.
 pub(super) fn iterate_each_state(walk: &mut Walk) {
     for state in 0..walk.len() {
         walk.now_at(state, None);

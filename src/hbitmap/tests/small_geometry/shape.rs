@@ -5,7 +5,7 @@
 /// The bits of a bitmap, cut into atoms. The bits of an atom are all set or all clear.
 pub(super) struct Shape {
     pub granularity: u32,
-    /// The first bit of each atom, and behind the last one where it ends.
+    /// The first bit of each atom, and after the last one where it ends.
     pub bounds: Vec<u64>,
     /// The sizes that a bitmap may have, in atoms; ascending, the last one is all of them.
     pub sizes: Vec<usize>,
@@ -44,7 +44,7 @@ impl Shape {
         (self.bits(atoms) << self.granularity).saturating_sub(self.missing)
     }
 
-    /// The first item of an atom, or of what is behind the last one.
+    /// The first item of an atom, or of what is after the last one.
     pub fn item(&self, atom: usize) -> u64 {
         self.bounds[atom] << self.granularity
     }
@@ -80,7 +80,7 @@ impl Shape {
     }
 
     /// Items that stand for all: the first two and the last of each atom, and where granularity
-    /// allows the first and the last of their bits; the first behind the end.
+    /// allows the first and the last of their bits; the first past the end.
     pub fn probes(&self, atoms: usize) -> Vec<u64> {
         let size = self.size(atoms);
         let mut probes = vec![0, size.saturating_sub(1), size];

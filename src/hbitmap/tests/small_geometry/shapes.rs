@@ -38,7 +38,7 @@ fn changes_and_reads(total: &mut Total) {
     // The last chunk ends where chunks do.
     let whole = [0, 1, C - 1, C, C + 1, C + 64, C + 192, 2 * C - 1, 2 * C];
     total.walk("whole chunks", Shape::new(0, &whole, &[3, 5, 6, 7, 8]), &reads);
-    // Other places in a word; a bit stands for eight items, the last one for three.
+    // Other positions in a word; a bit stands for eight items, the last one for three.
     let inner = [0, 20, 21, 64, 100, 101, S - 64, S + 40, C, C + 35, C + 36, C + 64, C + 77];
     let inner = Shape { missing: 5, ..Shape::new(3, &inner, &[1, 3, 6, 8, 10, 12]) };
     total.walk("places within words", inner, &[reads[0], reads[1], cuts::on_each_state]);
