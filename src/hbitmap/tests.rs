@@ -362,6 +362,23 @@ fn known_hash_of_nothing() {
 }
 
 #[test]
+fn a_full_bitmap_of_bits_as_large_as_can_be_ends() {
+    // The first bit past a word, in items, is no number of 64 bits.
+    for granularity in 50..64 {
+        let size = i64::MAX as u64;
+        let mut hb = HBitmap::new(size, granularity);
+        hb.set(0, size);
+        for start in [0, 1, size / 2, size - 1] {
+            for count in [1, size - start, size, u64::MAX] {
+                assert_eq!(hb.next_zero(start, count), None, "{start} {count} {granularity}");
+            }
+        }
+        assert_eq!(hb.next_dirty_area(0, size, size), Some((0, size)));
+        assert_eq!(hb.status(0, size), (true, size));
+    }
+}
+
+#[test]
 fn a_full_short_last_chunk_ends() {
     // The search once went on past the last bit, and a merge from a coarser bitmap for ever.
     for size in [1, 100, 32768 + 77] {

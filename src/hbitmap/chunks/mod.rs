@@ -103,7 +103,8 @@ impl Chunks {
     }
 
     /// The first clear bit of the chunk of bit `from`, from there on; `None` if all are set up to the
-    /// end of the chunk. If that is past `last()`, any bit past that will do.
+    /// end of the chunk. If that is past `last()`, it may be any bit past that, up to the first one
+    /// past the end of the bitmap.
     #[inline(always)]
     pub(super) fn next_clear(&self, from: u64, last: impl FnOnce() -> u64) -> Option<u64> {
         let w = (from / 64) as usize;
@@ -127,7 +128,7 @@ impl Chunks {
         let words = &self.memory.words()[..end.min(self.memory.len())];
         match words::first_clear(&words[w + 1..]) {
             Some(i) => Some((w + 1 + i) as u64 * 64 + u64::from(words[w + 1 + i].trailing_ones())),
-            None => (end % CHUNK_WORDS != 0).then_some(end as u64 * 64),
+            None => (end % CHUNK_WORDS != 0).then_some(self.bits.min(end as u64 * 64)),
         }
     }
 
