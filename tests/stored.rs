@@ -89,6 +89,27 @@ fn sizes_and_granularities_come_back() {
     }
 }
 
+/// As large as a bitmap can be, and dirty bit by bit: the search for the end of the run reaches to
+/// where numbers end.
+#[test]
+fn the_largest_items_are_all_dirty() {
+    for log2 in 48..64 {
+        let mut bitmap = HBitmap::new(i64::MAX as u64, 1 << log2).unwrap();
+        for bit in 0..bitmap.bits() {
+            bitmap.set(bit << log2..(bit << log2) + 1).unwrap();
+            assert_eq!(bitmap.next_clean(bit << log2..u64::MAX), bitmap.next_clean(bit << log2..));
+        }
+        assert_eq!(bitmap.next_clean(0..u64::MAX), None, "{log2}");
+        // A writer that goes on for ever meets the end of this.
+        let mut buffer = [0; 200];
+        let mut rest = &mut buffer[..];
+        bitmap.write_to(&mut rest).unwrap();
+        let length = 200 - rest.len();
+        assert_eq!(length, HEADER + 4 + 8 + HASH);
+        assert_eq!(load(&buffer[..length]).unwrap(), bitmap);
+    }
+}
+
 #[test]
 fn runs_cost_nothing() {
     let pib = 1 << 50;
