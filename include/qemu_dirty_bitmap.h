@@ -1213,7 +1213,8 @@ BdrvDirtyBitmap *qdb_bitmap_load(BlockDriverState *bs, int fd, Error **errp);
  * A program that dies in between leaves a bitmap that lacks writes. It is marked, so
  * qdb_bitmap_load() refuses it, and a full backup is due. There is no way to take the mark away.
  *
- * @param fd      Open for reading and writing; not a pipe. Its place in the file stays.
+ * @param fd      Open for reading and writing, not for appending (O_APPEND); not a pipe. Its place in
+ *                the file stays.
  * @param offset  Where the bitmap begins in the file.
  * @param errp    As for qdb_bitmap_load(): also of a bitmap that is marked already, by a program
  *                that runs or died. What follows the header is not looked at.

@@ -4,7 +4,7 @@
 use std::io::{self, Cursor, Read, Write};
 
 use proptest::prelude::*;
-use qemu_dirty_bitmap::{Error, HBitmap, LoadError, Node, SaveError};
+use qemu_dirty_bitmap::{Error, HBitmap, LoadError, Node, SaveError, mark_in_use};
 use sha2::{Digest, Sha256};
 
 /// Bytes of a header without the name, and of the checksum at the end.
@@ -484,4 +484,18 @@ fn lies_with_right_checksums_are_refused() {
         "the stored bitmap is refused: size 18446744073709551615 at granularity 4096 is more than \
          a bitmap can have"
     );
+}
+
+/// What is written to a file that was opened for appending goes to its end: there the mark would be
+/// of no use.
+#[test]
+fn a_file_that_is_appended_to_is_not_marked() {
+    let path = std::env::temp_dir().join(format!("qdb-append-{}", std::process::id()));
+    std::fs::write(&path, small()).unwrap();
+    let file = std::fs::OpenOptions::new().read(true).append(true).open(&path).unwrap();
+    let error = mark_in_use(&file, 0).unwrap_err();
+    let found = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(&error, LoadError::Io(error) if error.kind() == io::ErrorKind::InvalidInput));
+    assert_eq!(found, small());
 }
