@@ -1173,7 +1173,8 @@ const char *qdb_version(void);
  *              do. It blocks. The call ends at the place after the bitmap. Writing to a pipe that
  *              nobody reads raises SIGPIPE, as write() does.
  * @param errp  As for bdrv_dirty_bitmap_check() of a busy or an inconsistent bitmap; "could not
- *              save the bitmap: REASON" (and then errno is set as well).
+ *              save the bitmap: REASON", if the system refuses (and then errno is set as well), or
+ *              if the bitmap was resized or released meanwhile.
  * @return      Whether all was written.
  *
  * Lock: taken here, for some 64 KiB of the file at a time, and not while it writes.

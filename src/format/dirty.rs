@@ -36,6 +36,10 @@ pub(crate) fn save<E: From<io::Error>>(
     write_content(&header, bits, out, |encoder, block| {
         let locked = bitmap.lock();
         check(bitmap)?;
+        // A backup that ended meanwhile: what was written to the disk is in its successor.
+        if !bitmap.is_attached() {
+            return Err(io::Error::other("the bitmap was released meanwhile").into());
+        }
         let content = bitmap.content(&locked);
         if (content.size(), content.granularity()) != (header.size, header.granularity_log2) {
             return Err(io::Error::other("the bitmap was resized meanwhile").into());
