@@ -185,6 +185,24 @@ static void a_backup_meanwhile(void)
     node_discard(bs);
 }
 
+/* The message has the name as it is, whatever its encoding. */
+static void a_name_that_is_taken(void)
+{
+    BlockDriverState *bs = new_disk();
+    BdrvDirtyBitmap *bitmap = bitmap_new(bs, "caf\xe9", GRANULARITY, 0, 0);
+    Error *created = NULL, *loaded = NULL;
+    int fd = new_file();
+
+    g_assert_true(qdb_bitmap_save(bitmap, fd, &error_abort));
+    g_assert_cmpint(lseek(fd, 0, SEEK_SET), ==, 0);
+    g_assert_null(qdb_bitmap_load(bs, fd, &loaded));
+    g_assert_null(bdrv_create_dirty_bitmap(bs, GRANULARITY, "caf\xe9", &created));
+    expect_error(&loaded, qdb_error_message(created), NULL);
+    qdb_error_free(created);
+    close(fd);
+    node_discard(bs);
+}
+
 static void expect_not_saved(BdrvDirtyBitmap *bitmap, int fd, int number)
 {
     char *message = g_strdup_printf("could not save the bitmap: %s", strerror(number));
@@ -343,5 +361,6 @@ void add_save_tests(void)
     g_test_add_func("/save/refused-bytes", what_refuses_bytes);
     g_test_add_func("/save/states", wrong_states);
     g_test_add_func("/load/refused", what_is_refused);
+    g_test_add_func("/load/name-taken", a_name_that_is_taken);
     g_test_add_func("/load/sample", the_sample);
 }

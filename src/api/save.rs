@@ -172,6 +172,9 @@ mod of_nodes {
     fn reason(error: NotLoaded) -> LoadError {
         match error {
             NotLoaded::Stored(error) => error,
+            NotLoaded::NameTaken(name) => {
+                LoadError::NameTaken { name: name.to_string_lossy().into_owned() }
+            }
             NotLoaded::NoLength(failure) => {
                 LoadError::Io(io::Error::from_raw_os_error(failure.os_errno()))
             }

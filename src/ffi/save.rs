@@ -87,6 +87,9 @@ pub unsafe extern "C" fn qdb_bitmap_load(
         .and_then(|loaded| loaded.attach(node));
     let loaded = loaded.map_err(|error| match error {
         NotLoaded::NoLength(failure) => failure,
+        NotLoaded::NameTaken(name) => {
+            Failure::new(c"qdb_bitmap_load", &[b"Bitmap already exists: ", name.to_bytes()])
+        }
         NotLoaded::Stored(error) => {
             refused(c"qdb_bitmap_load", b"could not load the bitmap", &error)
         }

@@ -55,6 +55,8 @@ pub(crate) enum NotLoaded {
     Stored(LoadError),
     /// The length of the node can't be read.
     NoLength(Failure),
+    /// Another bitmap of the node has the name.
+    NameTaken(CString),
 }
 
 impl From<LoadError> for NotLoaded {
@@ -111,8 +113,7 @@ fn check_node(node: &BlockDriverState, header: &Header) -> Result<(), NotLoaded>
     }
     if let Some(name) = &header.name {
         if find(lock_node(node).list(), name).is_some() {
-            let name = name.to_string_lossy().into_owned();
-            return Err(LoadError::NameTaken { name }.into());
+            return Err(NotLoaded::NameTaken(name.clone()));
         }
     }
     Ok(())
