@@ -30,7 +30,7 @@ impl HBitmap {
         if start >= self.size {
             return None;
         }
-        let last = start.saturating_add(count) >> self.granularity;
+        let last = || start.saturating_add(count) >> self.granularity;
         let bit = self.chunks.next_clear(start >> self.granularity, last)?;
         Some((bit << self.granularity).max(start))
     }
@@ -105,7 +105,7 @@ impl HBitmap {
     /// The first clear bit of `from..=last`, which the bitmap has.
     #[inline]
     pub(super) fn next_clear_bit(&self, from: u64, last: u64) -> Option<u64> {
-        match self.chunks.next_clear(from, last) {
+        match self.chunks.next_clear(from, || last) {
             Some(bit) => (bit <= last).then_some(bit),
             None => self.next_clear_from_chunk((from >> CHUNK_SHIFT) as usize + 1, last),
         }
@@ -116,6 +116,6 @@ impl HBitmap {
     fn next_clear_from_chunk(&self, c: usize, last: u64) -> Option<u64> {
         // A long run passes full chunks 64 at a time. In one that is not full is a clear bit.
         let c = self.levels.next_not_full(c, (last >> CHUNK_SHIFT) as usize)?;
-        self.chunks.next_clear((c as u64) << CHUNK_SHIFT, last).filter(|&bit| bit <= last)
+        self.chunks.next_clear((c as u64) << CHUNK_SHIFT, || last).filter(|&bit| bit <= last)
     }
 }

@@ -103,9 +103,9 @@ impl Chunks {
     }
 
     /// The first clear bit of the chunk of bit `from`, from there on; `None` if all are set up to the
-    /// end of the chunk. If that is past `last`, any bit past `last` will do.
+    /// end of the chunk. If that is past `last()`, any bit past that will do.
     #[inline(always)]
-    pub(super) fn next_clear(&self, from: u64, last: u64) -> Option<u64> {
+    pub(super) fn next_clear(&self, from: u64, last: impl FnOnce() -> u64) -> Option<u64> {
         let w = (from / 64) as usize;
         let header = self.header(w / CHUNK_WORDS);
         if !header.is_words_or_empty() {
@@ -124,7 +124,7 @@ impl Chunks {
         let row = header.spans() >> (w / SPAN_WORDS % CHUNK_SPANS);
         let end = (w / SPAN_WORDS + row.trailing_ones() as usize) * SPAN_WORDS;
         // Not past the last word: what is said to be clear there may be an item past 2^64.
-        let end = end.min((last / 64) as usize + 1).min(self.memory.len());
+        let end = end.min((last() / 64) as usize + 1).min(self.memory.len());
         let words = &self.memory.words()[..end];
         match words::first_clear(&words[w + 1..]) {
             Some(i) => Some((w + 1 + i) as u64 * 64 + u64::from(words[w + 1 + i].trailing_ones())),
