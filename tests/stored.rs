@@ -449,6 +449,17 @@ fn a_beginning_is_no_bitmap() {
     assert!(node.bitmaps().is_empty());
 }
 
+#[test]
+fn something_else_is_no_bitmap() {
+    let text = b"a line\n";
+    assert!(matches!(load(&text.repeat(2)), Err(LoadError::NotABitmap)));
+    assert!(matches!(load(text), Err(LoadError::Truncated)));
+    // Whoever sends it may wait for an answer.
+    let mut input = Cursor::new(text.repeat(100));
+    HBitmap::read_from(&mut input).unwrap_err();
+    assert_eq!(input.position(), 8);
+}
+
 /// Files whose checksums are right and that say what can't be.
 #[test]
 fn lies_with_right_checksums_are_refused() {
