@@ -155,8 +155,8 @@ static gpointer save_what_is_released(gpointer opaque)
 }
 
 /*
- * A backup begins and ends while the bitmap is saved. What is written meanwhile is in the successor alone, so the
- * file would lack it.
+ * A backup begins and ends while the bitmap is saved. What is written meanwhile is in the successor
+ * alone, so the file would lack it.
  */
 static void a_backup_meanwhile(void)
 {
