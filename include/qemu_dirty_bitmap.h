@@ -128,7 +128,7 @@ typedef struct BlockDirtyInfo {
      */
     bool persistent;
     /**
-     * Whether `inconsistent` says anything: it does exactly if it is true.
+     * Whether `inconsistent` is valid: it is if the bitmap is inconsistent.
      */
     bool has_inconsistent;
     /**
@@ -356,7 +356,7 @@ void hbitmap_free(HBitmap *hb);
  * the order of items.
  *
  * Items may be set and reset while an iterator is in use: it returns only items that are set when
- * it returns them, but may miss some that are set behind its back.
+ * it returns them, but may miss some that are set meanwhile.
  *
  * @param hbi    Uninitialised memory is fine.
  * @param first  An item; aborts if it is past the last bit (so an empty bitmap can't be iterated).
@@ -415,8 +415,7 @@ bool hbitmap_next_dirty_area(const HBitmap *hb,
 bool hbitmap_status(const HBitmap *hb, int64_t start, int64_t count, int64_t *pnum);
 
 /**
- * The next set item of an iterator: the first item of its granularity group. -1 at the end. QEMU:
- * util/hbitmap.c.
+ * The next set bit of an iterator, as its first item. -1 at the end. QEMU: util/hbitmap.c.
  */
 int64_t hbitmap_iter_next(HBitmapIter *hbi);
 
@@ -446,9 +445,9 @@ BdrvDirtyBitmap *bdrv_find_dirty_bitmap(BlockDriverState *bs, const char *name);
 /**
  * Makes a clean, enabled bitmap of the node's length and attaches it to the node.
  *
- * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts. It
- *                     aborts as well if there would be more than 2^41 bits, or there is no memory
- *                     for them: qdb_check_geometry() tells before.
+ * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts.
+ *                     It aborts as well if there would be more than 2^41 bits, or there is no
+ *                     memory for them: qdb_check_geometry() tells before.
  * @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most
  *                     BDRV_BITMAP_MAX_NAME_SIZE bytes.
  * @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not
@@ -848,8 +847,8 @@ void bdrv_set_dirty(BlockDriverState *bs, int64_t offset, int64_t bytes);
 void bdrv_set_dirty_iter(BdrvDirtyBitmapIter *iter, int64_t offset);
 
 /**
- * Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be more
- * than the disk has. Areas and bdrv_dirty_bitmap_status() end at the end of the disk.
+ * Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be
+ * more than the disk has. Areas and bdrv_dirty_bitmap_status() end at the end of the disk.
  *
  * Lock: none is needed; without it the number may be outdated. QEMU: block/dirty-bitmap.c.
  */
@@ -1165,16 +1164,16 @@ const char *qdb_version(void);
  * granularity, whether it is enabled and persistent, and what it recorded.
  *
  * What was recorded before the call is in the file. Of what is recorded or cleared during the
- * call, any part may be; so a program stops to write to the disk first. The file is not synced, and
- * a call that fails leaves a part of a bitmap, which no load takes. So write to a new file, sync it
- * and rename it: then there is the old bitmap or the new one, whatever happens.
+ * call, any part may be; so a program stops to write to the disk first. The file is not synced,
+ * and a call that fails leaves a part of a bitmap, which no load takes. So write to a new file,
+ * sync it and rename it: then there is the old bitmap or the new one, whatever happens.
  *
- * @param fd    Open for writing, at the place where the bitmap is to begin; a pipe or a socket will
- *              do. It blocks. The call ends at the place after the bitmap. Writing to a pipe that
- *              nobody reads raises SIGPIPE, as write() does.
+ * @param fd    Open for writing, at the offset where the bitmap is to begin; a pipe or a socket
+ *              will do. It blocks. Afterwards the offset is the end of the bitmap. Writing to a
+ *              pipe that nobody reads raises SIGPIPE, as write() does.
  * @param errp  As for bdrv_dirty_bitmap_check() of a busy or an inconsistent bitmap; "could not
- *              save the bitmap: REASON", if the system refuses (and then errno is set as well), or
- *              if the bitmap was resized or released meanwhile.
+ *              save the bitmap: REASON", if the system refuses (and then errno is set as well),
+ *              or if the bitmap was resized or released meanwhile.
  * @return      Whether all was written.
  *
  * Lock: taken here, for some 64 KiB of the file at a time, and not while it writes.
@@ -1187,15 +1186,15 @@ bool qdb_bitmap_save(BdrvDirtyBitmap *bitmap, int fd, Error **errp);
  * Reads a bitmap that qdb_bitmap_save() wrote and attaches it to a node. Nothing may write to the
  * disk before it is there.
  *
- * The bytes may come from anywhere: they are read as far as the bitmap goes, whose size must be the
- * node's length, and believed if the checksum at their end is right. No input ends the process or
- * takes more memory than a bitmap of that size and granularity.
+ * The bytes may come from anywhere: they are read as far as the bitmap goes, whose size must be
+ * the node's length, and believed if the checksum at their end is right. No input ends the process
+ * or takes more memory than a bitmap of that size and granularity.
  *
- * @param fd    Open for reading, at the place where the bitmap begins; a pipe or a socket will do.
- *              It blocks. Nothing after the bitmap is read: of a file that is to hold nothing else,
- *              check that read() finds its end.
- * @param errp  "could not load the bitmap: REASON", if the system refuses (and then errno is set as
- *              well), or what is wrong with the bitmap: damaged, cut off, marked as in use (see
+ * @param fd    Open for reading, at the offset where the bitmap begins; a pipe or a socket will
+ *              do. It blocks. Nothing after the bitmap is read: of a file that is to hold nothing
+ *              else, check that read() finds its end.
+ * @param errp  "could not load the bitmap: REASON", if the system refuses (and then errno is set
+ *              as well), or what is wrong with the bitmap: damaged, cut off, marked as in use (see
  *              qdb_bitmap_mark_in_use()), for a disk of another length, too large; as for
  *              bdrv_create_dirty_bitmap() a name that is taken.
  * @return      The bitmap; bdrv_release_dirty_bitmap() ends it. NULL on error, and then the node
@@ -1214,8 +1213,8 @@ BdrvDirtyBitmap *qdb_bitmap_load(BlockDriverState *bs, int fd, Error **errp);
  * A program that dies in between leaves a bitmap that lacks writes. It is marked, so
  * qdb_bitmap_load() refuses it, and a full backup is due. There is no way to take the mark away.
  *
- * @param fd      Open for reading and writing, not for appending (O_APPEND); not a pipe. Its place in
- *                the file stays.
+ * @param fd      Open for reading and writing, not for appending (O_APPEND); not a pipe. Its
+ *                offset stays.
  * @param offset  Where the bitmap begins in the file.
  * @param errp    As for qdb_bitmap_load(): also of a bitmap that is marked already, by a program
  *                that runs or died. What follows the header is not looked at.
@@ -1242,12 +1241,13 @@ bool qdb_check_geometry(int64_t size, uint64_t granularity, Error **errp);
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**
- * Checks numbers that came from a file or a user, before hbitmap_alloc(), which aborts on bad ones.
+ * Checks numbers that came from a file or a user, before hbitmap_alloc(), which aborts on bad
+ * ones.
  *
  * @param size         Items.
  * @param granularity  log2 of the items that one bit stands for.
- * @param errp         "granularity N is not a number from 0 to 63", or as for qdb_check_geometry(),
- *                     with the granularity in items.
+ * @param errp         "granularity N is not a number from 0 to 63", or as for
+ *                     qdb_check_geometry(), with the granularity in items.
  * @return             Whether there can be such a bitmap.
  */
 bool qdb_check_hbitmap_geometry(uint64_t size, int granularity, Error **errp);
