@@ -272,6 +272,21 @@ static void status_granularity(void)
     hbitmap_free(hb);
 }
 
+/* All dirty, bit by bit, and so large that the range ends past 2^63. */
+static void next_zero_largest(void)
+{
+    for (int granularity = 50; granularity < 64; granularity++) {
+        HBitmap *hb = hbitmap_alloc(INT64_MAX, granularity);
+
+        for (uint64_t bit = 0; bit <= (uint64_t)INT64_MAX >> granularity; bit++) {
+            hbitmap_set(hb, bit << granularity, 1);
+        }
+        g_assert_cmpint(hbitmap_next_zero(hb, 0, INT64_MAX), ==, -1);
+        g_assert_cmpint(hbitmap_next_zero(hb, INT64_MAX / 2 + 1, INT64_MAX), ==, -1);
+        hbitmap_free(hb);
+    }
+}
+
 void add_hbitmap_search_tests(void)
 {
     g_test_add_func("/hbitmap/next_zero/next_x_0", next_x_0);
@@ -279,6 +294,7 @@ void add_hbitmap_search_tests(void)
     g_test_add_func("/hbitmap/next_zero/next_x_after_truncate", next_x_after_truncate);
     g_test_add_func("/hbitmap/next_zero/unaligned-end", next_zero_unaligned_end);
     g_test_add_func("/hbitmap/next_zero/past-the-end", past_the_end);
+    g_test_add_func("/hbitmap/next_zero/largest", next_zero_largest);
     g_test_add_func("/hbitmap/next_dirty_area/next_dirty_area_0", area_0);
     g_test_add_func("/hbitmap/next_dirty_area/next_dirty_area_1", area_1);
     g_test_add_func("/hbitmap/next_dirty_area/next_dirty_area_4", area_4);

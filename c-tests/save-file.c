@@ -143,6 +143,66 @@ static void through_a_pipe(void)
     node_discard(restarted);
 }
 
+static gpointer save_what_is_released(gpointer opaque)
+{
+    struct writer *writer = opaque;
+    Error *err = NULL;
+
+    g_assert_false(qdb_bitmap_save(writer->bitmap, writer->fd, &err));
+    expect_error(&err, "could not save the bitmap: the bitmap was released meanwhile", NULL);
+    close(writer->fd);
+    return NULL;
+}
+
+/*
+ * A backup begins and ends while the bitmap is saved. What is written meanwhile is in the successor
+ * alone, so the file would lack it.
+ */
+static void a_backup_meanwhile(void)
+{
+    BlockDriverState *bs = qdb_node_new(2 * GIB, 0, NULL);
+    BdrvDirtyBitmap *bitmap = bitmap_new(bs, "large", 512, 0, 0);
+    struct writer writer = { .bitmap = bitmap };
+    char bytes[4096];
+    GThread *thread;
+    int ends[2];
+
+    /* Eight blocks of the file; a pipe holds one. */
+    for (int64_t offset = 0; offset < 2 * GIB; offset += 512 * 3) {
+        bdrv_set_dirty(bs, offset, 1);
+    }
+    g_assert_cmpint(pipe(ends), ==, 0);
+    writer.fd = ends[1];
+    thread = g_thread_new("writer", save_what_is_released, &writer);
+    g_assert_cmpint(read(ends[0], bytes, sizeof bytes), >, 0);
+    g_assert_cmpint(bdrv_dirty_bitmap_create_successor(bitmap, &error_abort), ==, 0);
+    bdrv_set_dirty(bs, 512, 1);
+    bitmap = bdrv_dirty_bitmap_abdicate(bitmap, &error_abort);
+    while (read(ends[0], bytes, sizeof bytes) > 0) {
+    }
+    g_thread_join(thread);
+    close(ends[0]);
+    node_discard(bs);
+}
+
+/* The message has the name as it is, whatever its encoding. */
+static void a_name_that_is_taken(void)
+{
+    BlockDriverState *bs = new_disk();
+    BdrvDirtyBitmap *bitmap = bitmap_new(bs, "caf\xe9", GRANULARITY, 0, 0);
+    Error *created = NULL, *loaded = NULL;
+    int fd = new_file();
+
+    g_assert_true(qdb_bitmap_save(bitmap, fd, &error_abort));
+    g_assert_cmpint(lseek(fd, 0, SEEK_SET), ==, 0);
+    g_assert_null(qdb_bitmap_load(bs, fd, &loaded));
+    g_assert_null(bdrv_create_dirty_bitmap(bs, GRANULARITY, "caf\xe9", &created));
+    expect_error(&loaded, qdb_error_message(created), NULL);
+    qdb_error_free(created);
+    close(fd);
+    node_discard(bs);
+}
+
 static void expect_not_saved(BdrvDirtyBitmap *bitmap, int fd, int number)
 {
     char *message = g_strdup_printf("could not save the bitmap: %s", strerror(number));
@@ -297,8 +357,10 @@ void add_save_tests(void)
     g_test_add_data_func("/save/file/disabled", GUINT_TO_POINTER(STATE_DISABLED), through_a_file);
     g_test_add_func("/save/no-name", without_a_name);
     g_test_add_func("/save/pipe", through_a_pipe);
+    g_test_add_func("/save/backup-meanwhile", a_backup_meanwhile);
     g_test_add_func("/save/refused-bytes", what_refuses_bytes);
     g_test_add_func("/save/states", wrong_states);
     g_test_add_func("/load/refused", what_is_refused);
+    g_test_add_func("/load/name-taken", a_name_that_is_taken);
     g_test_add_func("/load/sample", the_sample);
 }

@@ -127,6 +127,7 @@ static void what_cannot_be_marked(void)
     char path[] = "/tmp/qdb-in-use-XXXXXX";
     BlockDriverState *bs = qdb_node_new(MIB, 0, NULL);
     int fd = stored_bitmap(path), read_only = open(path, O_RDONLY | O_CLOEXEC), ends[2];
+    int appending = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
     off_t end = lseek(fd, 0, SEEK_END);
 
     expect_not_marked(fd, 1, "there is no stored bitmap");
@@ -135,6 +136,10 @@ static void what_cannot_be_marked(void)
     expect_not_marked(fd, -1, "could not mark the bitmap as in use: Invalid argument");
     expect_not_marked(-1, 0, "could not mark the bitmap as in use: Bad file descriptor");
     expect_not_marked(read_only, 0, "could not mark the bitmap as in use: Bad file descriptor");
+    /* The mark would come to the end of the file. */
+    expect_not_marked(appending, 0, "could not mark the bitmap as in use: Invalid argument");
+    g_assert_cmpint(lseek(appending, 0, SEEK_END), ==, end);
+    close(appending);
     g_assert_cmpint(pipe(ends), ==, 0);
     expect_not_marked(ends[0], 0, "could not mark the bitmap as in use: Illegal seek");
     close(ends[0]);

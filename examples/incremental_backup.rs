@@ -13,13 +13,14 @@
 //! cargo run --example incremental_backup -- verify disk.img new.img
 //! ```
 //!
-//! The bitmap lives in `disk.img.bitmap`, in the format of docs/format.md. Three rules keep it true
+//! The bitmap lives in `disk.img.bitmap`, in the format of docs/format.md. Four rules keep it true
 //! over a crash at any moment:
 //!
 //! * A write is recorded, and the bitmap stored, before the image is written: a crash in between
 //!   costs a block that is copied in vain.
 //! * A file is replaced as a whole: the new one is written beside it, synced, and renamed.
 //! * The bitmap is cleaned only when the backup is on the disk.
+//! * So is then the image: a crash must not take back what the bitmap says that the backup has.
 //!
 //! Backups form a chain: each increment names the backup that it is for by its SHA-256, so none can
 //! be left out or applied twice. One run at a time may work on an image, and nothing else may write
@@ -192,6 +193,7 @@ fn full(image_path: &Path, backup: &Path) -> Result<String, Failure> {
     let size = image.metadata().map_err(on(image_path))?.len();
     must_be_new(backup, image_path)?;
     let parent = replace_without_checksum(backup, |file| copy(&image, file))?;
+    image.sync_all().map_err(on(image_path))?;
     let tracked = Tracked::begin(image_path, image, size, parent)?;
     tracked.save()?;
     Ok(format!("{size} bytes copied; writes are tracked from here on"))
@@ -262,6 +264,7 @@ fn incremental(image: &Path, increment: &Path) -> Result<String, Failure> {
     match written {
         Ok(id) => {
             // The increment is on the disk. Only now the bitmap forgets what is in it.
+            tracked.image.sync_all().map_err(on(image))?;
             tracked.bitmap = frozen.abdicate();
             tracked.parent = id;
             tracked.save()?;

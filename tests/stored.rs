@@ -4,7 +4,7 @@
 use std::io::{self, Cursor, Read, Write};
 
 use proptest::prelude::*;
-use qemu_dirty_bitmap::{Error, HBitmap, LoadError, Node, SaveError};
+use qemu_dirty_bitmap::{Error, HBitmap, LoadError, Node, SaveError, mark_in_use};
 use sha2::{Digest, Sha256};
 
 /// Bytes of a header without the name, and of the checksum at the end.
@@ -86,6 +86,27 @@ fn sizes_and_granularities_come_back() {
                 assert_eq!(round_trip(&bitmap).len(), HEADER + 4 + 8 + HASH);
             }
         }
+    }
+}
+
+/// As large as a bitmap can be, and dirty bit by bit: the search for the end of the run reaches to
+/// where numbers end.
+#[test]
+fn the_largest_items_are_all_dirty() {
+    for log2 in 48..64 {
+        let mut bitmap = HBitmap::new(i64::MAX as u64, 1 << log2).unwrap();
+        for bit in 0..bitmap.bits() {
+            bitmap.set(bit << log2..(bit << log2) + 1).unwrap();
+            assert_eq!(bitmap.next_clean(bit << log2..u64::MAX), bitmap.next_clean(bit << log2..));
+        }
+        assert_eq!(bitmap.next_clean(0..u64::MAX), None, "{log2}");
+        // A writer that goes on for ever meets the end of this.
+        let mut buffer = [0; 200];
+        let mut rest = &mut buffer[..];
+        bitmap.write_to(&mut rest).unwrap();
+        let length = 200 - rest.len();
+        assert_eq!(length, HEADER + 4 + 8 + HASH);
+        assert_eq!(load(&buffer[..length]).unwrap(), bitmap);
     }
 }
 
@@ -428,6 +449,17 @@ fn a_beginning_is_no_bitmap() {
     assert!(node.bitmaps().is_empty());
 }
 
+#[test]
+fn something_else_is_no_bitmap() {
+    let text = b"a line\n";
+    assert!(matches!(load(&text.repeat(2)), Err(LoadError::NotABitmap)));
+    assert!(matches!(load(text), Err(LoadError::Truncated)));
+    // Whoever sends it may wait for an answer.
+    let mut input = Cursor::new(text.repeat(100));
+    HBitmap::read_from(&mut input).unwrap_err();
+    assert_eq!(input.position(), 8);
+}
+
 /// Files whose checksums are right and that say what can't be.
 #[test]
 fn lies_with_right_checksums_are_refused() {
@@ -463,4 +495,18 @@ fn lies_with_right_checksums_are_refused() {
         "the stored bitmap is refused: size 18446744073709551615 at granularity 4096 is more than \
          a bitmap can have"
     );
+}
+
+/// What is written to a file that was opened for appending goes to its end: there the mark would be
+/// of no use.
+#[test]
+fn a_file_that_is_appended_to_is_not_marked() {
+    let path = std::env::temp_dir().join(format!("qdb-append-{}", std::process::id()));
+    std::fs::write(&path, small()).unwrap();
+    let file = std::fs::OpenOptions::new().read(true).append(true).open(&path).unwrap();
+    let error = mark_in_use(&file, 0).unwrap_err();
+    let found = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(&error, LoadError::Io(error) if error.kind() == io::ErrorKind::InvalidInput));
+    assert_eq!(found, small());
 }

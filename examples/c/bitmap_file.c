@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,6 +90,34 @@ bool bitmap_file_mark_in_use(const char *path)
     return good;
 }
 
+/* What a file of the folder is called, or that it is gone, outlives a loss of power then. */
+static bool sync_folder(const char *path)
+{
+    char *copy = strdup(path);
+    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    bool good = fd >= 0 && fsync(fd) == 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    free(copy);
+    return good;
+}
+
+bool bitmap_file_put_aside(const char *path)
+{
+    char *aside;
+    bool good;
+
+    if (asprintf(&aside, "%s.refused", path) < 0) {
+        return complain_errno(path, "rename it");
+    }
+    good = ((rename(path, aside) == 0 || errno == ENOENT) && sync_folder(path)) ||
+           complain_errno(path, "rename it");
+    free(aside);
+    return good;
+}
+
 bool bitmap_file_save(const char *path, int image, BdrvDirtyBitmap *bitmap)
 {
     Error *error = NULL;
@@ -104,7 +134,7 @@ bool bitmap_file_save(const char *path, int image, BdrvDirtyBitmap *bitmap)
     } else {
         /* The image first: what a backup reads later must be what the bitmap says. */
         good = (fd >= 0 && fsync(image) == 0 && give_time_of(image, fd) && fsync(fd) == 0 &&
-                rename(new_path, path) == 0) ||
+                rename(new_path, path) == 0 && sync_folder(path)) ||
                complain_errno(new_path, "write it");
     }
     if (fd >= 0) {

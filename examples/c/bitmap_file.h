@@ -21,6 +21,9 @@ bool bitmap_file_load(const char *path, int image, BlockDriverState *node,
 /* Before the first write. If this program dies, the next one must not believe what it finds. */
 bool bitmap_file_mark_in_use(const char *path);
 
+/* Instead, if the file was not believed: a later program may not see why. */
+bool bitmap_file_put_aside(const char *path);
+
 /* Replaces the file. Nothing writes to the disk any more. */
 bool bitmap_file_save(const char *path, int image, BdrvDirtyBitmap *bitmap);
 

@@ -125,7 +125,10 @@ static int dirty_get_ready(void)
 /* Not before: nbdkit may find that it cannot serve. */
 static int dirty_after_fork(void)
 {
-    return !loaded || bitmap_file_mark_in_use(bitmap_path) ? 0 : -1;
+    bool good = !bitmap_path || (loaded ? bitmap_file_mark_in_use(bitmap_path)
+                                        : bitmap_file_put_aside(bitmap_path));
+
+    return good ? 0 : -1;
 }
 
 /* What an unfinished backup has, and what changed meanwhile, belong to the next one. */

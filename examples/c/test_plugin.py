@@ -237,12 +237,29 @@ def test_a_server_that_died(server: Server) -> None:
     assert "in use" in server.log()
     # Once more, and then a clean end: that is a bitmap to believe, of which all is dirty still.
     server.start()
-    assert "in use" in server.end()
+    assert "cannot open it" in server.end()
     server.start()
     assert server.is_all_dirty()
     server.backup()
     assert server.is_copied()
     assert server.end() == ""
+
+
+def test_what_was_not_believed_once_never_is(server: Server) -> None:
+    server.start()
+    server.backup()
+    server.end()
+    good, about = server.bitmap.read_bytes(), server.disk.stat()
+    os.utime(server.disk)
+    server.start()
+    server.write(0, 1)
+    server.end(signal.SIGKILL)
+    assert "another program" in server.log()
+    # The system died, and the disk's time was not stored yet.
+    os.utime(server.disk, ns=(about.st_atime_ns, about.st_mtime_ns))
+    server.start()
+    assert server.is_all_dirty()
+    assert Path(f"{server.bitmap}.refused").read_bytes() == good
 
 
 def test_a_server_that_cannot_start_leaves_the_bitmap(server: Server) -> None:

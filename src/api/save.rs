@@ -134,17 +134,17 @@ mod of_nodes {
     }
 
     /// Marks a bitmap in a file as in use, and syncs that: the bitmap that begins at `offset` of
-    /// the file, which is open for reading and writing. Call it after [`Node::read_bitmap`], before
-    /// the disk is written to; a new [`DirtyBitmap::write_to`] at the end takes the mark away, with
-    /// the old file.
+    /// the file, which is open for reading and writing, not for appending. Call it after
+    /// [`Node::read_bitmap`], before the disk is written to; a new [`DirtyBitmap::write_to`] at the
+    /// end takes the mark away, with the old file.
     ///
     /// A program that dies in between leaves a bitmap that lacks writes. It is marked, so no load
     /// takes it, and a full backup is due. There is no way to take the mark away. A program that
     /// stores the bitmap before each write to the disk needs no mark.
     ///
     /// # Errors
-    /// [`LoadError`]; also of a bitmap that is marked already, by a program that runs or died. What
-    /// follows the header is not looked at.
+    /// [`LoadError`]; also of a bitmap that is marked already, by a program that runs or died, and
+    /// of a file that is open for appending. What follows the header is not looked at.
     ///
     /// ```
     /// # use qemu_dirty_bitmap::{mark_in_use, LoadError, Node};
@@ -172,6 +172,9 @@ mod of_nodes {
     fn reason(error: NotLoaded) -> LoadError {
         match error {
             NotLoaded::Stored(error) => error,
+            NotLoaded::NameTaken(name) => {
+                LoadError::NameTaken { name: name.to_string_lossy().into_owned() }
+            }
             NotLoaded::NoLength(failure) => {
                 LoadError::Io(io::Error::from_raw_os_error(failure.os_errno()))
             }

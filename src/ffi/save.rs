@@ -30,7 +30,8 @@ use crate::host::{BlockDriverState, Error, Failure};
 ///              will do. It blocks. Afterwards the offset is the end of the bitmap. Writing to a
 ///              pipe that nobody reads raises SIGPIPE, as write() does.
 /// @param errp  As for bdrv_dirty_bitmap_check() of a busy or an inconsistent bitmap; "could not
-///              save the bitmap: REASON" (and then errno is set as well).
+///              save the bitmap: REASON", if the system refuses (and then errno is set as well),
+///              or if the bitmap was resized or released meanwhile.
 /// @return      Whether all was written.
 ///
 /// Lock: taken here, for some 64 KiB of the file at a time, and not while it writes.
@@ -86,6 +87,9 @@ pub unsafe extern "C" fn qdb_bitmap_load(
         .and_then(|loaded| loaded.attach(node));
     let loaded = loaded.map_err(|error| match error {
         NotLoaded::NoLength(failure) => failure,
+        NotLoaded::NameTaken(name) => {
+            Failure::new(c"qdb_bitmap_load", &[b"Bitmap already exists: ", name.to_bytes()])
+        }
         NotLoaded::Stored(error) => {
             refused(c"qdb_bitmap_load", b"could not load the bitmap", &error)
         }
@@ -102,7 +106,8 @@ pub unsafe extern "C" fn qdb_bitmap_load(
 /// A program that dies in between leaves a bitmap that lacks writes. It is marked, so
 /// qdb_bitmap_load() refuses it, and a full backup is due. There is no way to take the mark away.
 ///
-/// @param fd      Open for reading and writing; not a pipe. Its offset stays.
+/// @param fd      Open for reading and writing, not for appending (O_APPEND); not a pipe. Its
+///                offset stays.
 /// @param offset  Where the bitmap begins in the file.
 /// @param errp    As for qdb_bitmap_load(): also of a bitmap that is marked already, by a program
 ///                that runs or died. What follows the header is not looked at.

@@ -36,6 +36,10 @@ pub(crate) fn save<E: From<io::Error>>(
     write_content(&header, bits, out, |encoder, block| {
         let locked = bitmap.lock();
         check(bitmap)?;
+        // A backup that ended meanwhile: what was written to the disk is in its successor.
+        if !bitmap.is_attached() {
+            return Err(io::Error::other("the bitmap was released meanwhile").into());
+        }
         let content = bitmap.content(&locked);
         if (content.size(), content.granularity()) != (header.size, header.granularity_log2) {
             return Err(io::Error::other("the bitmap was resized meanwhile").into());
@@ -51,6 +55,8 @@ pub(crate) enum NotLoaded {
     Stored(LoadError),
     /// The length of the node can't be read.
     NoLength(Failure),
+    /// Another bitmap of the node has the name.
+    NameTaken(CString),
 }
 
 impl From<LoadError> for NotLoaded {
@@ -107,8 +113,7 @@ fn check_node(node: &BlockDriverState, header: &Header) -> Result<(), NotLoaded>
     }
     if let Some(name) = &header.name {
         if find(lock_node(node).list(), name).is_some() {
-            let name = name.to_string_lossy().into_owned();
-            return Err(LoadError::NameTaken { name }.into());
+            return Err(NotLoaded::NameTaken(name.clone()));
         }
     }
     Ok(())

@@ -65,7 +65,13 @@ impl Header {
     /// Reads a header of a bitmap that is not in use.
     pub(super) fn read(input: &mut Hashed<'_, dyn Read + '_>) -> Result<Self, LoadError> {
         let mut bytes = [0; FIXED_LEN];
-        input.read(&mut bytes)?;
+        let (magic, rest) = bytes.split_at_mut(MAGIC.len());
+        // Something else may be shorter, or a stream that sends no more.
+        input.read(magic)?;
+        if *magic != MAGIC {
+            return Err(LoadError::NotABitmap);
+        }
+        input.read(rest)?;
         let fixed = Fixed::parse(&bytes)?;
         let Some(granularity) = 1_u64.checked_shl(fixed.granularity_log2) else {
             return Err(LoadError::Damaged { what: "its granularity is one that none can have" });
