@@ -124,11 +124,11 @@ impl Chunks {
         // The spans that are stored in a row; what follows them in the chunk is clear.
         let row = header.spans() >> (w / SPAN_WORDS % CHUNK_SPANS);
         let end = (w / SPAN_WORDS + row.trailing_ones() as usize) * SPAN_WORDS;
-        // Not past the last word: what is said to be clear there may be an item past 2^64.
         let end = end.min((last() / 64) as usize + 1).min(self.memory.len());
         let words = &self.memory.words()[..end];
         match words::first_clear(&words[w + 1..]) {
             Some(i) => Some((w + 1 + i) as u64 * 64 + u64::from(words[w + 1 + i].trailing_ones())),
+            // At most the end of the bitmap: an item past that may be no number of 64 bits.
             None => (end % CHUNK_WORDS != 0).then_some(self.bits.min(end as u64 * 64)),
         }
     }
