@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * qdb_check_geometry and qdb_check_hbitmap_geometry: what they accept can be made, and what they refuse aborts
- * or is refused by the functions that make it.
+ * qdb_check_geometry and qdb_check_hbitmap_geometry: what they accept can be made, and what they
+ * refuse aborts or is refused by the functions that make it.
  */
 #include "node.h"
 

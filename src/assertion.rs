@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! QEMU's `assert`, kept in release builds, and the end of a process that broke one.
 //!
-//! Two kinds of caller meet a violated assertion. C callers (`--cfg qdb_c_names`) get what C's `assert`
-//! does: the text on stderr, then `abort`. Rust callers get a panic with the same text.
+//! Two kinds of caller meet a violated assertion. C callers (`--cfg qdb_c_names`) get what C's
+//! `assert` does: the text on stderr, then `abort`. Rust callers get a panic with the same text.
 
 /// Ends the call with `message`: C programs abort, Rust programs panic.
 #[cold]

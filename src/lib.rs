@@ -38,15 +38,15 @@
 //! ```
 //!
 //! `examples/incremental_backup.rs` is a whole program: full and incremental backups of an image
-//! file, with a bitmap that is kept beside it. `examples/block_backend.rs` has the request loop of a
-//! block backend: several queues, and incremental backups beside their writes.
+//! file, with a bitmap that is kept beside it. `examples/block_backend.rs` has the request loop of
+//! a block backend: several queues, and incremental backups beside their writes.
 //!
 //! # Errors and panics
 //!
 //! What QEMU aborts on is an [`Error`] here, or the types do not allow it. No argument makes a
 //! method of this API panic; `|=`, `extend` and `collect`, which can't return an error, do. An
-//! [`Error`] becomes a [`std::io::Error`] with `?`. Memory that can't be had ends the program, as in all of Rust's
-//! standard collections.
+//! [`Error`] becomes a [`std::io::Error`] with `?`. Memory that can't be had ends the program, as
+//! in all of Rust's standard collections.
 //!
 //! # What is compiled in
 //!

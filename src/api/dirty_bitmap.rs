@@ -30,8 +30,9 @@ const BUSY: u32 = BitmapCheckFlags::BDRV_BITMAP_BUSY as u32;
 /// # Locks
 ///
 /// All bitmaps of a node share one lock. Each method takes it for itself, but those that ask for
-/// the size, the granularity, the count or a state; [`lock`](Self::lock) takes it for several steps. A thread that holds it must not call anything of the same node but
-/// through the guard: it would wait for itself for ever.
+/// the size, the granularity, the count or a state; [`lock`](Self::lock) takes it for several
+/// steps. A thread that holds it must not call anything of the same node but through the guard: it
+/// would wait for itself for ever.
 ///
 /// ```
 /// use qemu_dirty_bitmap::Node;

@@ -110,9 +110,9 @@ mod of_nodes {
     }
 
     impl Node {
-        /// Reads a bitmap that [`DirtyBitmap::write_to`] wrote, or `qdb_bitmap_save` of a C program,
-        /// and attaches it to the node, whose length it must have. Nothing may write to the disk
-        /// before it is there.
+        /// Reads a bitmap that [`DirtyBitmap::write_to`] wrote, or `qdb_bitmap_save` of a C
+        /// program, and attaches it to the node, whose length it must have. Nothing may write to
+        /// the disk before it is there.
         ///
         /// The bytes may come from anywhere: they are read as far as the bitmap goes, and believed
         /// if the checksum at their end is right. Nothing after the bitmap is read. `input` need

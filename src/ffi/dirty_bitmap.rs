@@ -92,9 +92,9 @@ pub unsafe extern "C" fn bdrv_find_dirty_bitmap(
 
 /// Makes a clean, enabled bitmap of the node's length and attaches it to the node.
 ///
-/// @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts. It
-///                     aborts as well if there would be more than 2^41 bits, or there is no memory
-///                     for them: qdb_check_geometry() tells before.
+/// @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts.
+///                     It aborts as well if there would be more than 2^41 bits, or there is no
+///                     memory for them: qdb_check_geometry() tells before.
 /// @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most
 ///                     BDRV_BITMAP_MAX_NAME_SIZE bytes.
 /// @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not
@@ -721,8 +721,8 @@ pub unsafe extern "C" fn bdrv_set_dirty_iter(iter: *mut BdrvDirtyBitmapIter, off
     iter.seek(&locked, offset as u64);
 }
 
-/// Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be more
-/// than the disk has. Areas and bdrv_dirty_bitmap_status() end at the end of the disk.
+/// Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be
+/// more than the disk has. Areas and bdrv_dirty_bitmap_status() end at the end of the disk.
 ///
 /// Lock: none is needed; without it the number may be outdated. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]

@@ -22,13 +22,13 @@ use crate::host::{BlockDriverState, Error, Failure};
 /// granularity, whether it is enabled and persistent, and what it recorded.
 ///
 /// What was recorded before the call is in the file. Of what is recorded or cleared during the
-/// call, any part may be; so a program stops to write to the disk first. The file is not synced, and
-/// a call that fails leaves a part of a bitmap, which no load takes. So write to a new file, sync it
-/// and rename it: then there is the old bitmap or the new one, whatever happens.
+/// call, any part may be; so a program stops to write to the disk first. The file is not synced,
+/// and a call that fails leaves a part of a bitmap, which no load takes. So write to a new file,
+/// sync it and rename it: then there is the old bitmap or the new one, whatever happens.
 ///
-/// @param fd    Open for writing, at the place where the bitmap is to begin; a pipe or a socket will
-///              do. It blocks. The call ends at the place after the bitmap. Writing to a pipe that
-///              nobody reads raises SIGPIPE, as write() does.
+/// @param fd    Open for writing, at the place where the bitmap is to begin; a pipe or a socket
+///              will do. It blocks. The call ends at the place after the bitmap. Writing to a pipe
+///              that nobody reads raises SIGPIPE, as write() does.
 /// @param errp  As for bdrv_dirty_bitmap_check() of a busy or an inconsistent bitmap; "could not
 ///              save the bitmap: REASON" (and then errno is set as well).
 /// @return      Whether all was written.
@@ -58,15 +58,15 @@ pub unsafe extern "C" fn qdb_bitmap_save(
 /// Reads a bitmap that qdb_bitmap_save() wrote and attaches it to a node. Nothing may write to the
 /// disk before it is there.
 ///
-/// The bytes may come from anywhere: they are read as far as the bitmap goes, whose size must be the
-/// node's length, and believed if the checksum at their end is right. No input ends the process or
-/// takes more memory than a bitmap of that size and granularity.
+/// The bytes may come from anywhere: they are read as far as the bitmap goes, whose size must be
+/// the node's length, and believed if the checksum at their end is right. No input ends the process
+/// or takes more memory than a bitmap of that size and granularity.
 ///
 /// @param fd    Open for reading, at the place where the bitmap begins; a pipe or a socket will do.
-///              It blocks. Nothing after the bitmap is read: of a file that is to hold nothing else,
-///              check that read() finds its end.
-/// @param errp  "could not load the bitmap: REASON", if the system refuses (and then errno is set as
-///              well), or what is wrong with the bitmap: damaged, cut off, marked as in use (see
+///              It blocks. Nothing after the bitmap is read: of a file that is to hold nothing
+///              else, check that read() finds its end.
+/// @param errp  "could not load the bitmap: REASON", if the system refuses (and then errno is set
+///              as well), or what is wrong with the bitmap: damaged, cut off, marked as in use (see
 ///              qdb_bitmap_mark_in_use()), for a disk of another length, too large; as for
 ///              bdrv_create_dirty_bitmap() a name that is taken.
 /// @return      The bitmap; bdrv_release_dirty_bitmap() ends it. NULL on error, and then the node
@@ -150,12 +150,13 @@ pub unsafe extern "C" fn qdb_check_geometry(
     unsafe { report_geometry(c"qdb_check_geometry", checked, errp) }
 }
 
-/// Checks numbers that came from a file or a user, before hbitmap_alloc(), which aborts on bad ones.
+/// Checks numbers that came from a file or a user, before hbitmap_alloc(), which aborts on bad
+/// ones.
 ///
 /// @param size         Items.
 /// @param granularity  log2 of the items that one bit stands for.
-/// @param errp         "granularity N is not a number from 0 to 63", or as for qdb_check_geometry(),
-///                     with the granularity in items.
+/// @param errp         "granularity N is not a number from 0 to 63", or as for
+///                     qdb_check_geometry(), with the granularity in items.
 /// @return             Whether there can be such a bitmap.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn qdb_check_hbitmap_geometry(

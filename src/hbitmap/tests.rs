@@ -431,7 +431,8 @@ fn discard<T>(_: T) {}
 
 /// The text of the panic that `call` ends with.
 ///
-/// Out of line: Rust 1.85 for s390x does not restore all registers of a caller that it is inlined in.
+/// Out of line: Rust 1.85 for s390x does not restore all registers of a caller that it is inlined
+/// in.
 #[inline(never)]
 fn message(call: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(call)).expect_err("the call did not panic");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A program that uses the installed library, as C and as C++: a disk of 1 GiB, a few writes, what is dirty then.
+ * A program that uses the installed library, as C and as C++: a disk of 1 GiB, a few writes, what
+ * is dirty then.
  *
  * Its argument is the version that the library should say it has.
  */

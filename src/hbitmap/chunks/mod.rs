@@ -102,8 +102,8 @@ impl Chunks {
         self.memory.word(w) & stored_mask(header, w) | full
     }
 
-    /// The first clear bit of the chunk of bit `from`, from there on; `None` if all are set up to the
-    /// end of the chunk. If that is past `last()`, any bit past that will do.
+    /// The first clear bit of the chunk of bit `from`, from there on; `None` if all are set up to
+    /// the end of the chunk. If that is past `last()`, any bit past that will do.
     #[inline(always)]
     pub(super) fn next_clear(&self, from: u64, last: impl FnOnce() -> u64) -> Option<u64> {
         let w = (from / 64) as usize;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The inputs of docs/differences.md that one thread can give: each in a process of its own, because most of them end it.
+ * The inputs of docs/differences.md that one thread can give: each in a process of its own, because
+ * most of them end it.
  *
  *   faults CASE
  *
- * The same file is linked with QEMU's two C files and with the library. What a case finds out is printed on stdout.
+ * The same file is linked with QEMU's two C files and with the library. What a case finds out is
+ * printed on stdout.
  */
 #include <inttypes.h>
 #include <signal.h>

@@ -4,8 +4,8 @@
  *
  *   races CASE
  *
- * The same file is linked with QEMU's two C files (with ThreadSanitizer, if it is to report races) and with the library. A case
- * prints what came of it; one that hangs is ended by an alarm.
+ * The same file is linked with QEMU's two C files (with ThreadSanitizer, if it is to report races)
+ * and with the library. A case prints what came of it; one that hangs is ended by an alarm.
  */
 #include <inttypes.h>
 #include <pthread.h>
