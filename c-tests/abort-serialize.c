@@ -106,8 +106,10 @@ static void align_63(void)
 }
 
 static const AbortCase align_cases[] = {
-    { "align/granularity-58", "hbitmap_serialization_align", "hbitmap_is_serializable(hb)", align_58, ALWAYS_RUN },
-    { "align/granularity-63", "hbitmap_serialization_align", "hbitmap_is_serializable(hb)", align_63, ALWAYS_RUN },
+    { "align/granularity-58", "hbitmap_serialization_align", "hbitmap_is_serializable(hb)",
+      align_58, ALWAYS_RUN },
+    { "align/granularity-63", "hbitmap_serialization_align", "hbitmap_is_serializable(hb)",
+      align_63, ALWAYS_RUN },
 };
 
 void add_hbitmap_serialize_aborts(void)
