@@ -10,7 +10,7 @@ typedef struct AbortCase {
     const char *function;  /* that stderr must name */
     const char *condition; /* QEMU's text of the assertion */
     void (*body)(void);
-    int skipped_on_qemu;   /* ALWAYS_RUN, or the Difference that makes QEMU's C die in another way */
+    int skipped_on_qemu;   /* ALWAYS_RUN, or the Difference that makes QEMU's C die otherwise */
 } AbortCase;
 
 #define ALWAYS_RUN (-1)

@@ -212,7 +212,10 @@ static void reclaim_successor_of_successor(void)
     bdrv_reclaim_dirty_bitmap(b, NULL);
 }
 
-/* The node grew while the bitmap had a successor: with QEMU's locks that cannot be, and a merge would lose bits. */
+/*
+ * The node grew while the bitmap had a successor: with QEMU's locks that cannot be, and a merge
+ * would lose bits.
+ */
 static void reclaim_other_size(void)
 {
     BdrvDirtyBitmap *b = bitmap(0);
@@ -248,7 +251,9 @@ static void truncate_negative(void)
 
 static void iter_no_items(void)
 {
-    bdrv_dirty_iter_new(bdrv_create_dirty_bitmap(qdb_node_new(0, 0, NULL), 512, NULL, &error_abort));
+    BlockDriverState *empty = qdb_node_new(0, 0, NULL);
+
+    bdrv_dirty_iter_new(bdrv_create_dirty_bitmap(empty, 512, NULL, &error_abort));
 }
 
 static void set_iter_past_end(void)
@@ -311,8 +316,9 @@ static void serialization_size_end(void)
 static void merge_internal(unsigned dest_state, unsigned src_state)
 {
     BdrvDirtyBitmap *dest = bitmap(dest_state);
+    BdrvDirtyBitmap *src = bitmap_new(bs, "src", GRANULARITY, 0, src_state);
 
-    bdrv_dirty_bitmap_merge_internal(dest, bitmap_new(bs, "src", GRANULARITY, 0, src_state), NULL, true);
+    bdrv_dirty_bitmap_merge_internal(dest, src, NULL, true);
 }
 
 static void merge_readonly(void)
@@ -378,7 +384,8 @@ static const AbortCase cases[] = {
     { "range/reset-unaligned", "hbitmap_reset", "QEMU_IS_ALIGNED(start, gran)", reset_unaligned,
       ALWAYS_RUN },
     { "range/reset-unaligned-length", "hbitmap_reset",
-      "QEMU_IS_ALIGNED(count, gran) || (start + count == hb->orig_size)", reset_unaligned_length, ALWAYS_RUN },
+      "QEMU_IS_ALIGNED(count, gran) || (start + count == hb->orig_size)", reset_unaligned_length,
+      ALWAYS_RUN },
     { "range/get-past-end", "hbitmap_get", "pos < hb->size", get_past_end, ALWAYS_RUN },
     { "range/get-negative", "hbitmap_get", "pos < hb->size", get_negative, ALWAYS_RUN },
     { "range/next_dirty", "hbitmap_next_dirty", "start >= 0 && count >= 0", next_dirty_negative,
@@ -413,7 +420,8 @@ static const AbortCase cases[] = {
     { "set_inconsistent", "bdrv_dirty_bitmap_set_inconsistent", "bitmap->persistent == true",
       set_inconsistent, ALWAYS_RUN },
     { "serialize/coverage", "bdrv_dirty_bitmap_serialization_coverage",
-      "QEMU_IS_ALIGNED(limit, bdrv_dirty_bitmap_serialization_align(bitmap))", coverage, ALWAYS_RUN },
+      "QEMU_IS_ALIGNED(limit, bdrv_dirty_bitmap_serialization_align(bitmap))", coverage,
+      ALWAYS_RUN },
     { "serialize/part", "serialization_chunk", "(start & (gran - 1)) == 0", serialize_start,
       ALWAYS_RUN },
     { "serialize/deserialize_part", "serialization_chunk", "(last >> hb->granularity) < hb->size",

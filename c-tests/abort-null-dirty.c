@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* NULL for each argument of the BdrvDirtyBitmap functions that needs an object. QEMU's C crashes on most. */
+/*
+ * NULL for each argument of the BdrvDirtyBitmap functions that needs an object. QEMU's C crashes on
+ * most.
+ */
 #include "abort-case.h"
 #include "node.h"
 
@@ -156,7 +159,8 @@ static void null_enable(gconstpointer data)
     }
     g_test_trap_subprocess(NULL, 60 * G_USEC_PER_SEC, G_TEST_SUBPROCESS_DEFAULT);
     g_test_trap_assert_passed();
-    g_test_trap_assert_stderr(enable ? "*bdrv_enable_dirty_bitmap*NULL*" : "*bdrv_disable_dirty_bitmap*NULL*");
+    g_test_trap_assert_stderr(enable ? "*bdrv_enable_dirty_bitmap*NULL*"
+                                     : "*bdrv_disable_dirty_bitmap*NULL*");
 }
 
 void add_null_enable_tests(void)

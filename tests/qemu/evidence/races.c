@@ -53,7 +53,8 @@ static void *merge_often(void *opaque)
 
 static void crossed_merges(void)
 {
-    BlockDriverState *nodes[2] = { qdb_node_new(GRANULE, 0, "one"), qdb_node_new(GRANULE, 0, "two") };
+    BlockDriverState *nodes[2] = { qdb_node_new(GRANULE, 0, "one"),
+                                   qdb_node_new(GRANULE, 0, "two") };
     BdrvDirtyBitmap *bitmaps[2];
     Merger mergers[2];
     pthread_t threads[2];
