@@ -6,19 +6,23 @@
  *
  * Rules for all functions:
  *
- * - A NULL argument that is not said to be allowed aborts with a message on stderr that names the function and the argument. So do
- *   all arguments that are said to abort here; the message is that of QEMU's assertion.
- * - `Error **errp` may be NULL (the error is dropped), the address of an `Error *` that is NULL (it receives the error, to be freed
- *   with qdb_error_free()), or &error_abort or &error_fatal (an error ends the process, with its message on stderr).
+ * - A NULL argument that is not said to be allowed aborts with a message on stderr that names the
+ *   function and the argument. So do all arguments that are said to abort here; the message is that
+ *   of QEMU's assertion.
+ * - `Error **errp` may be NULL (the error is dropped), the address of an `Error *` that is NULL (it
+ *   receives the error, to be freed with qdb_error_free()), or &error_abort or &error_fatal (an
+ *   error ends the process, with its message on stderr).
  * - An HBitmap is used by one thread at a time, or read by several.
- * - A block node has one lock for all its dirty bitmaps. "Lock: held" means that the caller took it with bdrv_dirty_bitmap_lock();
- *   "taken here" that the caller must not hold it. "The big lock is held" means, outside of QEMU, that calls so marked on one node
- *   are not made by two threads at once.
+ * - A block node has one lock for all its dirty bitmaps. "Lock: held" means that the caller took it
+ *   with bdrv_dirty_bitmap_lock(); "taken here" that the caller must not hold it. "The big lock is
+ *   held" means, outside of QEMU, that calls so marked on one node are not made by two threads at
+ *   once.
  * - Items, offsets and lengths of dirty bitmaps are bytes of the disk.
  *
- * In a file that includes QEMU's own headers, define QEMU_DIRTY_BITMAP_WITH_QEMU_HEADERS before this header: it then leaves out what
- * QEMU defines differently (types with a body, macros, and functions whose return type changed between versions) and what the
- * library does not have inside QEMU.
+ * In a file that includes QEMU's own headers, define QEMU_DIRTY_BITMAP_WITH_QEMU_HEADERS before
+ * this header: it then leaves out what QEMU defines differently (types with a body, macros, and
+ * functions whose return type changed between versions) and what the library does not have inside
+ * QEMU.
  */
 
 
@@ -53,14 +57,19 @@ typedef struct BlockDirtyInfoList BlockDirtyInfoList;
 #define BDRV_BITMAP_DEFAULT (BDRV_BITMAP_BUSY | BDRV_BITMAP_RO | BDRV_BITMAP_INCONSISTENT)
 /** Refuse a busy or an inconsistent bitmap. */
 #define BDRV_BITMAP_ALLOW_RO (BDRV_BITMAP_BUSY | BDRV_BITMAP_INCONSISTENT)
-/** All bitmaps of a node, newest first; `bitmap` must not be released in the loop. Lock: as bdrv_dirty_bitmap_first(). */
+/**
+ * All bitmaps of a node, newest first; `bitmap` must not be released in the loop. Lock: as
+ * bdrv_dirty_bitmap_first().
+ */
 #define FOR_EACH_DIRTY_BITMAP(bs, bitmap) \
     for (bitmap = bdrv_dirty_bitmap_first(bs); bitmap; bitmap = bdrv_dirty_bitmap_next(bitmap))
 
 /**
- * A position in an HBitmap, kept by the caller (usually on the stack) and set up by hbitmap_iter_init().
+ * A position in an HBitmap, kept by the caller (usually on the stack) and set up by
+ * hbitmap_iter_init().
  *
- * The members are the library's own. It needs no clean-up; it must not be used after its HBitmap was freed.
+ * The members are the library's own. It needs no clean-up; it must not be used after its HBitmap
+ * was freed.
  */
 struct HBitmapIter {
     const HBitmap *hb;
@@ -168,7 +177,11 @@ typedef struct QdbDriver {
      * Whether one more bitmap of this name and granularity (bytes) could be stored; on false it
      * sets `errp`. Asked by bdrv_co_can_store_new_dirty_bitmap().
      */
-    bool (*can_store)(BlockDriverState *bs, const char *name, uint32_t granularity, void *opaque, Error **errp);
+    bool (*can_store)(BlockDriverState *bs,
+                      const char *name,
+                      uint32_t granularity,
+                      void *opaque,
+                      Error **errp);
     /**
      * Removes the stored bitmap of this name. 0, or a negative errno with `errp` set. Absence of
      * the bitmap is not an error. Called by bdrv_co_remove_persistent_dirty_bitmap().
@@ -317,7 +330,11 @@ void hbitmap_serialize_part(const HBitmap *hb, uint8_t *buf, uint64_t start, uin
  *
  * Aborts as hbitmap_serialization_size(). QEMU: util/hbitmap.c.
  */
-void hbitmap_deserialize_part(HBitmap *hb, uint8_t *buf, uint64_t start, uint64_t count, bool finish);
+void hbitmap_deserialize_part(HBitmap *hb,
+                              uint8_t *buf,
+                              uint64_t start,
+                              uint64_t count,
+                              bool finish);
 
 /**
  * Makes a part clean; arguments and aborts as hbitmap_deserialize_part(). QEMU: util/hbitmap.c.
@@ -446,9 +463,9 @@ BdrvDirtyBitmap *bdrv_find_dirty_bitmap(BlockDriverState *bs, const char *name);
 /**
  * Makes a clean, enabled bitmap of the node's length and attaches it to the node.
  *
- * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts. It
- *                     aborts as well if there would be more than 2^41 bits, or there is no memory
- *                     for them: qdb_check_geometry() tells before.
+ * @param granularity  Bytes that one bit stands for: a power of two, at least 512, or it aborts.
+ *                     It aborts as well if there would be more than 2^41 bits, or there is no
+ *                     memory for them: qdb_check_geometry() tells before.
  * @param name         Copied. NULL for a bitmap without a name. Unique on its node; at most
  *                     BDRV_BITMAP_MAX_NAME_SIZE bytes.
  * @param errp         "Bitmap already exists: NAME", "Bitmap name too long: NAME", or "could not
@@ -747,7 +764,9 @@ void bdrv_restore_dirty_bitmap(BdrvDirtyBitmap *bitmap, HBitmap *backup);
  * Aborts if the part is not aligned so, or ends past the end. Lock: taken here. QEMU:
  * block/dirty-bitmap.c.
  */
-uint64_t bdrv_dirty_bitmap_serialization_size(const BdrvDirtyBitmap *bitmap, uint64_t offset, uint64_t bytes);
+uint64_t bdrv_dirty_bitmap_serialization_size(const BdrvDirtyBitmap *bitmap,
+                                              uint64_t offset,
+                                              uint64_t bytes);
 
 /**
  * The bytes of the disk that serialised parts start at and end at a multiple of: 64 granularity
@@ -765,7 +784,8 @@ uint64_t bdrv_dirty_bitmap_serialization_align(const BdrvDirtyBitmap *bitmap);
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
-uint64_t bdrv_dirty_bitmap_serialization_coverage(int serialized_chunk_size, const BdrvDirtyBitmap *bitmap);
+uint64_t bdrv_dirty_bitmap_serialization_coverage(int serialized_chunk_size,
+                                                  const BdrvDirtyBitmap *bitmap);
 
 /**
  * Writes a part of a bitmap to memory, in the format of hbitmap_serialize_part().
@@ -848,8 +868,8 @@ void bdrv_set_dirty(BlockDriverState *bs, int64_t offset, int64_t bytes);
 void bdrv_set_dirty_iter(BdrvDirtyBitmapIter *iter, int64_t offset);
 
 /**
- * Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be more
- * than the disk has. Areas and bdrv_dirty_bitmap_status() end at the end of the disk.
+ * Dirty bytes, counted in whole granularity units: of a disk that ends within one, this may be
+ * more than the disk has. Areas and bdrv_dirty_bitmap_status() end at the end of the disk.
  *
  * Lock: none is needed; without it the number may be outdated. QEMU: block/dirty-bitmap.c.
  */
@@ -995,7 +1015,10 @@ bool bdrv_dirty_bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap,
  * Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU:
  * block/dirty-bitmap.c (10.0; 7.2 returned false for a dirty run that ends inside the range).
  */
-bool bdrv_dirty_bitmap_status(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes, int64_t *count);
+bool bdrv_dirty_bitmap_status(BdrvDirtyBitmap *bitmap,
+                              int64_t offset,
+                              int64_t bytes,
+                              int64_t *count);
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**
@@ -1165,13 +1188,13 @@ const char *qdb_version(void);
  * granularity, whether it is enabled and persistent, and what it recorded.
  *
  * What was recorded before the call is in the file. Of what is recorded or cleared during the
- * call, any part may be; so a program stops to write to the disk first. The file is not synced, and
- * a call that fails leaves a part of a bitmap, which no load takes. So write to a new file, sync it
- * and rename it: then there is the old bitmap or the new one, whatever happens.
+ * call, any part may be; so a program stops to write to the disk first. The file is not synced,
+ * and a call that fails leaves a part of a bitmap, which no load takes. So write to a new file,
+ * sync it and rename it: then there is the old bitmap or the new one, whatever happens.
  *
- * @param fd    Open for writing, at the place where the bitmap is to begin; a pipe or a socket will
- *              do. It blocks. The call ends at the place after the bitmap. Writing to a pipe that
- *              nobody reads raises SIGPIPE, as write() does.
+ * @param fd    Open for writing, at the place where the bitmap is to begin; a pipe or a socket
+ *              will do. It blocks. The call ends at the place after the bitmap. Writing to a pipe
+ *              that nobody reads raises SIGPIPE, as write() does.
  * @param errp  As for bdrv_dirty_bitmap_check() of a busy or an inconsistent bitmap; "could not
  *              save the bitmap: REASON" (and then errno is set as well).
  * @return      Whether all was written.
@@ -1186,15 +1209,15 @@ bool qdb_bitmap_save(BdrvDirtyBitmap *bitmap, int fd, Error **errp);
  * Reads a bitmap that qdb_bitmap_save() wrote and attaches it to a node. Nothing may write to the
  * disk before it is there.
  *
- * The bytes may come from anywhere: they are read as far as the bitmap goes, whose size must be the
- * node's length, and believed if the checksum at their end is right. No input ends the process or
- * takes more memory than a bitmap of that size and granularity.
+ * The bytes may come from anywhere: they are read as far as the bitmap goes, whose size must be
+ * the node's length, and believed if the checksum at their end is right. No input ends the process
+ * or takes more memory than a bitmap of that size and granularity.
  *
  * @param fd    Open for reading, at the place where the bitmap begins; a pipe or a socket will do.
- *              It blocks. Nothing after the bitmap is read: of a file that is to hold nothing else,
- *              check that read() finds its end.
- * @param errp  "could not load the bitmap: REASON", if the system refuses (and then errno is set as
- *              well), or what is wrong with the bitmap: damaged, cut off, marked as in use (see
+ *              It blocks. Nothing after the bitmap is read: of a file that is to hold nothing
+ *              else, check that read() finds its end.
+ * @param errp  "could not load the bitmap: REASON", if the system refuses (and then errno is set
+ *              as well), or what is wrong with the bitmap: damaged, cut off, marked as in use (see
  *              qdb_bitmap_mark_in_use()), for a disk of another length, too large; as for
  *              bdrv_create_dirty_bitmap() a name that is taken.
  * @return      The bitmap; bdrv_release_dirty_bitmap() ends it. NULL on error, and then the node
@@ -1240,12 +1263,13 @@ bool qdb_check_geometry(int64_t size, uint64_t granularity, Error **errp);
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**
- * Checks numbers that came from a file or a user, before hbitmap_alloc(), which aborts on bad ones.
+ * Checks numbers that came from a file or a user, before hbitmap_alloc(), which aborts on bad
+ * ones.
  *
  * @param size         Items.
  * @param granularity  log2 of the items that one bit stands for.
- * @param errp         "granularity N is not a number from 0 to 63", or as for qdb_check_geometry(),
- *                     with the granularity in items.
+ * @param errp         "granularity N is not a number from 0 to 63", or as for
+ *                     qdb_check_geometry(), with the granularity in items.
  * @return             Whether there can be such a bitmap.
  */
 bool qdb_check_hbitmap_geometry(uint64_t size, int granularity, Error **errp);
