@@ -2,10 +2,13 @@
 //! Full and incremental backups of a disk image, with a dirty bitmap that is kept beside it.
 //!
 //! ```text
-//! cargo run --example incremental_backup -- full disk.img full.img       # a full backup; writes are tracked from here on
-//! cargo run --example incremental_backup -- write disk.img 4096 hello    # a guest's write, in place of a guest
+//! # A full backup; writes are tracked from here on.
+//! cargo run --example incremental_backup -- full disk.img full.img
+//! # A guest's write, in place of a guest.
+//! cargo run --example incremental_backup -- write disk.img 4096 hello
 //! cargo run --example incremental_backup -- status disk.img
-//! cargo run --example incremental_backup -- incremental disk.img 1.inc   # what changed since the last backup
+//! # What changed since the last backup.
+//! cargo run --example incremental_backup -- incremental disk.img 1.inc
 //! cargo run --example incremental_backup -- restore new.img full.img 1.inc
 //! cargo run --example incremental_backup -- verify disk.img new.img
 //! ```

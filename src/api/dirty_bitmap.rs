@@ -49,7 +49,8 @@ const BUSY: u32 = BitmapCheckFlags::BDRV_BITMAP_BUSY as u32;
 /// }
 /// disk.record_write(1 << 20..(1 << 20) + 1)?;
 ///
-/// // It succeeded: what was recorded meanwhile is the next backup's. (Dropping `frozen` would put everything together again.)
+/// // It succeeded: what was recorded meanwhile is the next backup's. (Dropping `frozen` would put
+/// // everything together again.)
 /// let bitmap = frozen.abdicate();
 /// assert_eq!(bitmap.areas(0..disk.length()).collect::<Vec<_>>(), [1 << 20..(1 << 20) + 65536]);
 /// # Ok::<(), qemu_dirty_bitmap::Error>(())

@@ -19,7 +19,8 @@ impl DirtyBitmap {
     /// ```
     /// # use qemu_dirty_bitmap::Node;
     /// let disk = Node::new(1 << 20)?;
-    /// let (monday, tuesday) = (disk.create_bitmap("monday", 4096)?, disk.create_bitmap("tuesday", 4096)?);
+    /// let monday = disk.create_bitmap("monday", 4096)?;
+    /// let tuesday = disk.create_bitmap("tuesday", 4096)?;
     /// monday.set(0..1)?;
     /// tuesday.set(8192..8193)?;
     /// tuesday.merge(&monday)?;

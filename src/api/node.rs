@@ -194,7 +194,8 @@ impl Node {
     /// let disk = Node::new(1 << 40)?;
     /// let bitmap = disk.create_bitmap("backup", 65536)?;
     /// assert_eq!(bitmap.name().as_deref(), Some("backup"));
-    /// assert!(matches!(disk.create_bitmap("other", 1000), Err(Error::Granularity { min: 512, .. })));
+    /// let odd = disk.create_bitmap("other", 1000);
+    /// assert!(matches!(odd, Err(Error::Granularity { min: 512, .. })));
     /// # Ok::<(), Error>(())
     /// ```
     pub fn create_bitmap(&self, name: &str, granularity: u64) -> Result<DirtyBitmap, Error> {
