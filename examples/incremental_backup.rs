@@ -4,7 +4,7 @@
 //! ```text
 //! # A full backup; writes are tracked from here on.
 //! cargo run --example incremental_backup -- full disk.img full.img
-//! # A guest's write, in place of a guest.
+//! # A guest's write, without a guest.
 //! cargo run --example incremental_backup -- write disk.img 4096 hello
 //! cargo run --example incremental_backup -- status disk.img
 //! # What changed since the last backup.
@@ -46,7 +46,7 @@ const USAGE: &str = "usage: incremental_backup full IMAGE BACKUP
 const GRANULARITY: u64 = 65536;
 const INCREMENT_MAGIC: &[u8; 8] = b"QDBINC01";
 
-/// Behind the name of a file that is being written.
+/// Ends the name of a file that is being written.
 const UNFINISHED: &str = ".unfinished";
 
 /// Names a backup: its SHA-256.

@@ -137,7 +137,7 @@ typedef struct BlockDirtyInfo {
      */
     bool persistent;
     /**
-     * Whether `inconsistent` says anything: it does exactly if it is true.
+     * Whether `inconsistent` is valid: it is if the bitmap is inconsistent.
      */
     bool has_inconsistent;
     /**
@@ -373,7 +373,7 @@ void hbitmap_free(HBitmap *hb);
  * the order of items.
  *
  * Items may be set and reset while an iterator is in use: it returns only items that are set when
- * it returns them, but may miss some that are set behind its back.
+ * it returns them, but may miss some that are set meanwhile.
  *
  * @param hbi    Uninitialised memory is fine.
  * @param first  An item; aborts if it is past the last bit (so an empty bitmap can't be iterated).
@@ -432,8 +432,7 @@ bool hbitmap_next_dirty_area(const HBitmap *hb,
 bool hbitmap_status(const HBitmap *hb, int64_t start, int64_t count, int64_t *pnum);
 
 /**
- * The next set item of an iterator: the first item of its granularity group. -1 at the end. QEMU:
- * util/hbitmap.c.
+ * The next set bit of an iterator, as its first item. -1 at the end. QEMU: util/hbitmap.c.
  */
 int64_t hbitmap_iter_next(HBitmapIter *hbi);
 
@@ -1192,9 +1191,9 @@ const char *qdb_version(void);
  * and a call that fails leaves a part of a bitmap, which no load takes. So write to a new file,
  * sync it and rename it: then there is the old bitmap or the new one, whatever happens.
  *
- * @param fd    Open for writing, at the place where the bitmap is to begin; a pipe or a socket
- *              will do. It blocks. The call ends at the place after the bitmap. Writing to a pipe
- *              that nobody reads raises SIGPIPE, as write() does.
+ * @param fd    Open for writing, at the offset where the bitmap is to begin; a pipe or a socket
+ *              will do. It blocks. Afterwards the offset is the end of the bitmap. Writing to a
+ *              pipe that nobody reads raises SIGPIPE, as write() does.
  * @param errp  As for bdrv_dirty_bitmap_check() of a busy or an inconsistent bitmap; "could not
  *              save the bitmap: REASON" (and then errno is set as well).
  * @return      Whether all was written.
@@ -1213,8 +1212,8 @@ bool qdb_bitmap_save(BdrvDirtyBitmap *bitmap, int fd, Error **errp);
  * the node's length, and believed if the checksum at their end is right. No input ends the process
  * or takes more memory than a bitmap of that size and granularity.
  *
- * @param fd    Open for reading, at the place where the bitmap begins; a pipe or a socket will do.
- *              It blocks. Nothing after the bitmap is read: of a file that is to hold nothing
+ * @param fd    Open for reading, at the offset where the bitmap begins; a pipe or a socket will
+ *              do. It blocks. Nothing after the bitmap is read: of a file that is to hold nothing
  *              else, check that read() finds its end.
  * @param errp  "could not load the bitmap: REASON", if the system refuses (and then errno is set
  *              as well), or what is wrong with the bitmap: damaged, cut off, marked as in use (see
@@ -1236,7 +1235,7 @@ BdrvDirtyBitmap *qdb_bitmap_load(BlockDriverState *bs, int fd, Error **errp);
  * A program that dies in between leaves a bitmap that lacks writes. It is marked, so
  * qdb_bitmap_load() refuses it, and a full backup is due. There is no way to take the mark away.
  *
- * @param fd      Open for reading and writing; not a pipe. Its place in the file stays.
+ * @param fd      Open for reading and writing; not a pipe. Its offset stays.
  * @param offset  Where the bitmap begins in the file.
  * @param errp    As for qdb_bitmap_load(): also of a bitmap that is marked already, by a program
  *                that runs or died. What follows the header is not looked at.

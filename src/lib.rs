@@ -67,9 +67,9 @@
 //! # What is below
 //!
 //! ```text
-//!   C program ────> ffi ─────> dirty_bitmap ──> host ──> hbitmap
-//!   Rust program ─> this API ──────┘              │         (the engine)
-//!                                                 └ a program of its own, or QEMU
+//!   C program ────> ffi ──────┬─> format ──> dirty_bitmap ──> host ──> hbitmap
+//!   Rust program ─> this API ─┘   (files)    (states)         │        (the engine)
+//!                                                             └ stand-alone, or QEMU
 //! ```
 
 // The C library has all callers, Rust's and C's: its build says what nobody calls.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::calls_of_nothing;
 use crate::case::Bound;
+use crate::disks::{BITS, BYTES};
 use crate::pattern::{Density, bytes};
-use crate::rows::{BITS, BYTES};
 
 /// Two simple sweeps, in nanoseconds for 32 MiB, and the shortest of calls.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
+use crate::disks::{BITS, DISK, GRANULARITY, SIZES};
 use crate::pattern::{Density, bytes};
 use crate::random::Random;
-use crate::rows::{BITS, DISK, GRANULARITY, SIZES};
 use crate::trace::{self, Workload};
 
 const TIB: u64 = 1 << 40;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Saved results, and what says whether a row is good enough.
 
+pub use crate::units::{duration, size, three_digits};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -159,41 +160,6 @@ impl RowResult {
 pub fn geometric_mean(ratios: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = ratios.fold((0.0, 0), |(sum, count), ratio| (sum + ratio.ln(), count + 1));
     if count == 0 { 1.0 } else { (sum / f64::from(count)).exp() }
-}
-
-/// A duration with three digits and a fitting unit.
-pub fn duration(ns: f64) -> String {
-    let (value, unit) = match ns {
-        ns if ns < 1e3 => (ns, "ns"),
-        ns if ns < 1e6 => (ns / 1e3, "µs"),
-        ns if ns < 1e9 => (ns / 1e6, "ms"),
-        ns => (ns / 1e9, "s"),
-    };
-    format!("{} {unit}", three_digits(value))
-}
-
-/// A number of bytes with at most three digits and a fitting unit.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let unit = (bytes.max(1).ilog2() / 10).min(5) as usize;
-    let value = bytes as f64 / (1u64 << (10 * unit)) as f64;
-    if value.fract() == 0.0 {
-        format!("{value} {}", UNITS[unit])
-    } else {
-        format!("{} {}", three_digits(value), UNITS[unit])
-    }
-}
-
-/// A number with three digits, or all of them before the point.
-pub fn three_digits(value: f64) -> String {
-    let decimals = if value >= 99.95 {
-        0
-    } else if value >= 9.995 {
-        1
-    } else {
-        2
-    };
-    format!("{value:.decimals$}")
 }
 
 /// Reads a file of results.

@@ -144,7 +144,7 @@ mod tests {
             );
             assert_eq!(writes, workload.writes());
         }
-        for (_, disk) in crate::rows::SIZES {
+        for (_, disk) in crate::disks::SIZES {
             assert!(small_files(disk).iter().all(|&(at, bytes)| at + bytes <= disk), "{disk}");
         }
     }

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
+use crate::disks::{BITS, DISK};
 use crate::histogram::Histogram;
 use crate::node::Node;
 use crate::pattern::{Density, bytes};
 use crate::random::Random;
-use crate::rows::{BITS, DISK};
 
 /// What the other thread does.
 struct Work {

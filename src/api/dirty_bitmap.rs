@@ -19,7 +19,7 @@ const BUSY: u32 = BitmapCheckFlags::BDRV_BITMAP_BUSY as u32;
 ///
 /// | state | what it means | who enters it |
 /// | --- | --- | --- |
-/// | enabled | writes to the node are recorded; so a bitmap begins | [`enable`](Self::enable), [`disable`](Self::disable) |
+/// | enabled | writes to the node are recorded; a new bitmap is enabled | [`enable`](Self::enable), [`disable`](Self::disable) |
 /// | busy | an operation owns the bitmap; others can only read it | [`freeze`](Self::freeze), [`claim`](Self::claim) |
 /// | read-only | nothing may change it; while it is enabled, the node must not be written | [`set_readonly`](Self::set_readonly) |
 /// | persistent | the program means to store it; the library stores nothing by itself | [`set_persistent`](Self::set_persistent) |
@@ -49,8 +49,8 @@ const BUSY: u32 = BitmapCheckFlags::BDRV_BITMAP_BUSY as u32;
 /// }
 /// disk.record_write(1 << 20..(1 << 20) + 1)?;
 ///
-/// // It succeeded: what was recorded meanwhile is the next backup's. (Dropping `frozen` would put
-/// // everything together again.)
+/// // It succeeded: what was recorded meanwhile is the next backup's. (Dropping `frozen` would
+/// // merge it back into the bitmap.)
 /// let bitmap = frozen.abdicate();
 /// assert_eq!(bitmap.areas(0..disk.length()).collect::<Vec<_>>(), [1 << 20..(1 << 20) + 65536]);
 /// # Ok::<(), qemu_dirty_bitmap::Error>(())

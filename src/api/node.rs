@@ -194,8 +194,8 @@ impl Node {
     /// let disk = Node::new(1 << 40)?;
     /// let bitmap = disk.create_bitmap("backup", 65536)?;
     /// assert_eq!(bitmap.name().as_deref(), Some("backup"));
-    /// let odd = disk.create_bitmap("other", 1000);
-    /// assert!(matches!(odd, Err(Error::Granularity { min: 512, .. })));
+    /// let refused = disk.create_bitmap("other", 1000);
+    /// assert!(matches!(refused, Err(Error::Granularity { min: 512, .. })));
     /// # Ok::<(), Error>(())
     /// ```
     pub fn create_bitmap(&self, name: &str, granularity: u64) -> Result<DirtyBitmap, Error> {
@@ -245,8 +245,8 @@ impl Node {
         Some(DirtyBitmap::new(self.clone(), bitmap))
     }
 
-    /// All bitmaps, newest first, but for those that record in the place of a
-    /// [frozen](DirtyBitmap::freeze) one. QEMU: `bdrv_dirty_bitmap_first`,
+    /// All bitmaps, newest first, but for the successors of
+    /// [frozen](DirtyBitmap::freeze) ones. QEMU: `bdrv_dirty_bitmap_first`,
     /// `bdrv_dirty_bitmap_next`.
     ///
     /// ```
@@ -271,8 +271,8 @@ impl Node {
         own.map(|bitmap| DirtyBitmap::new(self.clone(), bitmap.handle())).collect()
     }
 
-    /// What all bitmaps look like, newest first; those that record in the place of a
-    /// [frozen](DirtyBitmap::freeze) one are there too, as bitmaps without a name. QEMU:
+    /// What all bitmaps look like, newest first; the successors of [frozen](DirtyBitmap::freeze)
+    /// ones are there too, as bitmaps without a name. QEMU:
     /// `bdrv_query_dirty_bitmaps`.
     #[must_use]
     pub fn query(&self) -> Vec<BitmapInfo> {

@@ -39,8 +39,7 @@ impl BdrvDirtyBitmap {
         result
     }
 
-    /// Puts `new` in the content's place and gives back the old one. An iterator on the old one
-    /// notices.
+    /// Replaces the content by `new` and returns the old one. An iterator on the old one notices.
     pub(super) fn replace_content(
         &self,
         locked: &mut Locked<'_>,

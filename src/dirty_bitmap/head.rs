@@ -110,7 +110,7 @@ impl<'n> Head<'n> {
         unsafe { self.bitmaps().as_ref()?.filter.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Puts another write filter in the place of the old one, which readers may still have.
+    /// Replaces the write filter. Readers may still have the old one.
     pub(super) fn replace_filter(self, access: &ContentAccess<'_>, new: Option<Box<WriteFilter>>) {
         let _ = access;
         // SAFETY: as in `filter`.

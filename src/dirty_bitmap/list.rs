@@ -13,7 +13,7 @@ use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
 use crate::host::{BlockDriverState, CurrentHost, Host};
 
-/// A bitmap's place in the list of its node.
+/// A bitmap's link in the list of its node.
 pub(super) struct Link {
     next: AtomicPtr<BdrvDirtyBitmap>,
     previous: AtomicPtr<BdrvDirtyBitmap>,

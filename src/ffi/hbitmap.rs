@@ -308,7 +308,7 @@ pub unsafe extern "C" fn hbitmap_free(hb: *mut HBitmap) {
 /// the order of items.
 ///
 /// Items may be set and reset while an iterator is in use: it returns only items that are set when
-/// it returns them, but may miss some that are set behind its back.
+/// it returns them, but may miss some that are set meanwhile.
 ///
 /// @param hbi    Uninitialised memory is fine.
 /// @param first  An item; aborts if it is past the last bit (so an empty bitmap can't be iterated).
@@ -407,8 +407,7 @@ pub unsafe extern "C" fn hbitmap_status(
     dirty
 }
 
-/// The next set item of an iterator: the first item of its granularity group. -1 at the end. QEMU:
-/// util/hbitmap.c.
+/// The next set bit of an iterator, as its first item. -1 at the end. QEMU: util/hbitmap.c.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn hbitmap_iter_next(hbi: *mut HBitmapIter) -> i64 {
     let hbi = object_mut!(hbi, "hbitmap_iter_next");

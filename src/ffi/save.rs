@@ -26,9 +26,9 @@ use crate::host::{BlockDriverState, Error, Failure};
 /// and a call that fails leaves a part of a bitmap, which no load takes. So write to a new file,
 /// sync it and rename it: then there is the old bitmap or the new one, whatever happens.
 ///
-/// @param fd    Open for writing, at the place where the bitmap is to begin; a pipe or a socket
-///              will do. It blocks. The call ends at the place after the bitmap. Writing to a pipe
-///              that nobody reads raises SIGPIPE, as write() does.
+/// @param fd    Open for writing, at the offset where the bitmap is to begin; a pipe or a socket
+///              will do. It blocks. Afterwards the offset is the end of the bitmap. Writing to a
+///              pipe that nobody reads raises SIGPIPE, as write() does.
 /// @param errp  As for bdrv_dirty_bitmap_check() of a busy or an inconsistent bitmap; "could not
 ///              save the bitmap: REASON" (and then errno is set as well).
 /// @return      Whether all was written.
@@ -62,8 +62,8 @@ pub unsafe extern "C" fn qdb_bitmap_save(
 /// the node's length, and believed if the checksum at their end is right. No input ends the process
 /// or takes more memory than a bitmap of that size and granularity.
 ///
-/// @param fd    Open for reading, at the place where the bitmap begins; a pipe or a socket will do.
-///              It blocks. Nothing after the bitmap is read: of a file that is to hold nothing
+/// @param fd    Open for reading, at the offset where the bitmap begins; a pipe or a socket will
+///              do. It blocks. Nothing after the bitmap is read: of a file that is to hold nothing
 ///              else, check that read() finds its end.
 /// @param errp  "could not load the bitmap: REASON", if the system refuses (and then errno is set
 ///              as well), or what is wrong with the bitmap: damaged, cut off, marked as in use (see
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn qdb_bitmap_load(
 /// A program that dies in between leaves a bitmap that lacks writes. It is marked, so
 /// qdb_bitmap_load() refuses it, and a full backup is due. There is no way to take the mark away.
 ///
-/// @param fd      Open for reading and writing; not a pipe. Its place in the file stays.
+/// @param fd      Open for reading and writing; not a pipe. Its offset stays.
 /// @param offset  Where the bitmap begins in the file.
 /// @param errp    As for qdb_bitmap_load(): also of a bitmap that is marked already, by a program
 ///                that runs or died. What follows the header is not looked at.

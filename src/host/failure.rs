@@ -49,7 +49,7 @@ impl Failure {
         self.hint
     }
 
-    /// The errno behind the failure, or 0.
+    /// The errno of the failure, or 0.
     #[must_use]
     pub fn os_errno(&self) -> i32 {
         self.os_errno

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the library asks of the program that embeds it.
+//! What the library asks of its host, the program that it is part of.
 //!
 //! One trait, [`Host`], with two implementations of which one is compiled in: the stand-alone one
 //! makes the library whole by itself, the one of `--cfg qdb_host="qemu"` asks QEMU. Calls are

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """QEMU on the library, built as people build it (`tools/qemu-build --as NAME`).
 
-    tools/test -- tests/qemu/built_as.py -k debian
+    tools/test tests/qemu/built_as.py -k debian
 
 Builds it if it is not there, which takes many minutes; so this is run only if it is asked for. A
 cross-built QEMU runs in qemu-user, and without the iotests.

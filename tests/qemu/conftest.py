@@ -14,7 +14,7 @@ daemon       `daemon(build, folder)` starts a qemu-storage-daemon in a folder
 fast         a folder in memory (where there is room), that goes with the test
 everything   whether --everything is given: each of QEMU's tests that touches bitmaps
 
-Run by `tools/test`, or by `tools/test -- tests/qemu/test_x.py --qemu 10.0 -k NAME`. A test that can
+Run by `tools/test`, or by `tools/test tests/qemu/test_x.py --qemu 10.0 -k NAME`. A test that can
 not run fails: nothing is skipped. Two builds of QEMU at once never happen: they have a lock.
 """
 

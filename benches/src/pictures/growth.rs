@@ -3,8 +3,8 @@
 
 use super::scale::Scale;
 use super::svg::{Drawing, WIDTH};
+use crate::disks::SIZES;
 use crate::results::{Rows, duration, size};
-use crate::rows::SIZES;
 
 const HEIGHT: f64 = 280.0;
 const PANELS: [(&str, &str); 2] = [

@@ -5,7 +5,7 @@ use super::growth::axis;
 use super::scale::Scale;
 use super::svg::{Drawing, WIDTH};
 use crate::memory::{SizeResult, contents};
-use crate::results::size;
+use crate::units::size;
 
 const TOP: f64 = 76.0;
 const BOTTOM: f64 = 280.0;

@@ -4,9 +4,9 @@
 use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
 use crate::case::{Case, Generic, MakeCase, Row, Table, c_only, case};
-use crate::results::size;
+use crate::disks::{GRANULARITY, SIZES};
 use crate::rows::set::{Reset, Set, Writes};
-use crate::rows::{GRANULARITY, SIZES};
+use crate::units::size;
 
 /// One bitmap of a series.
 #[derive(Clone, Copy)]

@@ -3,8 +3,8 @@
 
 use crate::bits::{Bits, Maker};
 use crate::case::{Bound, Case, Generic, Row, all_three, case};
+use crate::disks::{BITS, DISK, GRANULARITY};
 use crate::pattern::{Density, bytes};
-use crate::rows::{BITS, DISK, GRANULARITY};
 
 struct Iterate(Density);
 

@@ -4,9 +4,9 @@
 use crate::bits::{Bits, Hb, Maker};
 use crate::caller::Caller;
 use crate::case::{Bound, Case, Generic, Row, Table, all_three, c_only, case};
+use crate::disks::{BITS, BYTES, DISK, GRANULARITY};
 use crate::pattern::{Density, bytes, refine16};
 use crate::rows::set::Writes;
-use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
 /// Adds a bitmap to another of the same density, which is restored between runs.
 struct InPlace(Density);

@@ -4,9 +4,9 @@
 use crate::bits::{Bits, Hb, Maker};
 use crate::caller::Caller;
 use crate::case::{Bound, Case, Generic, Row, Table, all_three, c_only, case};
+use crate::disks::{BITS, BYTES, DISK, GRANULARITY};
 use crate::pattern::{Density, bytes, runs};
 use crate::random::Random;
-use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
 const MANY: u64 = 1 << 20;
 

@@ -4,8 +4,8 @@
 
 use crate::bits::{Bits, Hb, Maker};
 use crate::case::{Bound, Case, Generic, Row, Table, all_three, c_only, case};
+use crate::disks::{BITS, BYTES, DISK, GRANULARITY};
 use crate::pattern::{Density, bytes};
-use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
 /// Bytes of a qcow2 cluster, and what that covers of the disk.
 const CLUSTER: usize = 64 << 10;

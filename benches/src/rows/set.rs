@@ -4,8 +4,8 @@
 use crate::bits::{Bits, Maker};
 use crate::caller::Caller;
 use crate::case::{Case, Generic, Row, Table, all_three, case};
+use crate::disks::{DISK, GRANULARITY};
 use crate::random::Random;
-use crate::rows::{DISK, GRANULARITY};
 
 /// A reproducible sequence of writes.
 #[derive(Clone, Copy)]

@@ -3,10 +3,10 @@
 
 use crate::bits::{Bits, Hb, Maker};
 use crate::case::{Bound, Case, Generic, Row, Table, all_three, c_only, case};
+use crate::disks::{BITS, BYTES, DISK, GRANULARITY};
 use crate::pattern::{Density, bytes};
 use crate::random::Random;
 use crate::rows::set::Writes;
-use crate::rows::{BITS, BYTES, DISK, GRANULARITY};
 
 /// Sets everything, on a new bitmap or on one that had content before (its memory, in C, is there
 /// already).

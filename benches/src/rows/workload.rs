@@ -5,7 +5,7 @@ use crate::api::Api;
 use crate::bits::{Bits, Hb, Maker};
 use crate::caller::Caller;
 use crate::case::{Case, Generic, Row, Table, all_three, c_only, case};
-use crate::rows::GRANULARITY;
+use crate::disks::GRANULARITY;
 use crate::trace::{DISK, Workload, Write};
 
 struct Replay(Workload);

@@ -24,7 +24,7 @@ pub struct BlockDirtyInfo {
     pub busy: bool,
     /// Whether the bitmap is stored, or will be.
     pub persistent: bool,
-    /// Whether `inconsistent` says anything: it does exactly if it is true.
+    /// Whether `inconsistent` is valid: it is if the bitmap is inconsistent.
     pub has_inconsistent: bool,
     /// Whether the bitmap was stored improperly and can only be removed.
     pub inconsistent: bool,
