@@ -7,7 +7,10 @@
 
 #define LAST_WORDS "[died of SIGABRT]"
 
-/* GLib tells that a subprocess failed, not how: so that a crash is no abort, the signal says its name. */
+/*
+ * GLib tells that a subprocess failed, not how: so that a crash is no abort, the signal says its
+ * name.
+ */
 static void say_last_words(int signal_number)
 {
     static const char text[] = LAST_WORDS "\n";
@@ -45,7 +48,8 @@ static void run_case(const AbortCase *c, const char *pattern)
 static void run_abort_case(gconstpointer data)
 {
     const AbortCase *c = data;
-    char *pattern = g_strdup_printf("*%s: Assertion `%s' failed.*" LAST_WORDS "*", c->function, c->condition);
+    char *pattern = g_strdup_printf("*%s: Assertion `%s' failed.*" LAST_WORDS "*", c->function,
+                                    c->condition);
 
     run_case(c, pattern);
     g_free(pattern);
@@ -54,7 +58,8 @@ static void run_abort_case(gconstpointer data)
 static void run_null_case(gconstpointer data)
 {
     const AbortCase *c = data;
-    char *pattern = g_strdup_printf("*%s: argument `%s' must not be NULL*" LAST_WORDS "*", c->function, c->condition);
+    char *pattern = g_strdup_printf("*%s: argument `%s' must not be NULL*" LAST_WORDS "*",
+                                    c->function, c->condition);
 
     run_case(c, pattern);
     g_free(pattern);

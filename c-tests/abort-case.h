@@ -10,7 +10,7 @@ typedef struct AbortCase {
     const char *function;  /* that stderr must name */
     const char *condition; /* QEMU's text of the assertion */
     void (*body)(void);
-    int skipped_on_qemu;   /* ALWAYS_RUN, or the Difference that makes QEMU's C die in another way */
+    int skipped_on_qemu;   /* ALWAYS_RUN, or the Difference that makes QEMU's C die otherwise */
 } AbortCase;
 
 #define ALWAYS_RUN (-1)
@@ -23,7 +23,8 @@ void add_null_cases(const char *table, const AbortCase *cases, size_t count);
 
 /*
  * For tables of (function, argument, call): the function that makes the call, and the case for
- * add_null_cases(). NULL_DIFFERENCE is the file's, the Difference that makes QEMU's C die otherwise.
+ * add_null_cases(). NULL_DIFFERENCE is the file's, the Difference that makes QEMU's C die
+ * otherwise.
  */
 #define NULL_BODY(function, argument, call) \
     static void function##_##argument(void) \

@@ -212,7 +212,10 @@ static void reclaim_successor_of_successor(void)
     bdrv_reclaim_dirty_bitmap(b, NULL);
 }
 
-/* The node grew while the bitmap had a successor: with QEMU's locks that cannot be, and a merge would lose bits. */
+/*
+ * The node grew while the bitmap had a successor: with QEMU's locks that cannot be, and a merge
+ * would lose bits.
+ */
 static void reclaim_other_size(void)
 {
     BdrvDirtyBitmap *b = bitmap(0);
@@ -248,7 +251,9 @@ static void truncate_negative(void)
 
 static void iter_no_items(void)
 {
-    bdrv_dirty_iter_new(bdrv_create_dirty_bitmap(qdb_node_new(0, 0, NULL), 512, NULL, &error_abort));
+    BlockDriverState *empty = qdb_node_new(0, 0, NULL);
+
+    bdrv_dirty_iter_new(bdrv_create_dirty_bitmap(empty, 512, NULL, &error_abort));
 }
 
 static void set_iter_past_end(void)
@@ -311,8 +316,9 @@ static void serialization_size_end(void)
 static void merge_internal(unsigned dest_state, unsigned src_state)
 {
     BdrvDirtyBitmap *dest = bitmap(dest_state);
+    BdrvDirtyBitmap *src = bitmap_new(bs, "src", GRANULARITY, 0, src_state);
 
-    bdrv_dirty_bitmap_merge_internal(dest, bitmap_new(bs, "src", GRANULARITY, 0, src_state), NULL, true);
+    bdrv_dirty_bitmap_merge_internal(dest, src, NULL, true);
 }
 
 static void merge_readonly(void)
@@ -357,38 +363,51 @@ static const AbortCase cases[] = {
     { "create/granularity-513", CREATE, GRANULARITY_TEXT, create_granularity_513, ALWAYS_RUN },
     { "create/granularity-max", CREATE, GRANULARITY_TEXT, create_granularity_max, ALWAYS_RUN },
     { "create/granularity-first", CREATE, GRANULARITY_TEXT, create_granularity_first, ALWAYS_RUN },
-    { "create/too-many-bits", "hbitmap_alloc", "size <= ((uint64_t)1 << HBITMAP_LOG_MAX_SIZE)", create_too_many_bits,
-      ALWAYS_RUN },
+    { "create/too-many-bits", "hbitmap_alloc", "size <= ((uint64_t)1 << HBITMAP_LOG_MAX_SIZE)",
+      create_too_many_bits, ALWAYS_RUN },
     { "readonly/set", "bdrv_set_dirty_bitmap_locked", READONLY_TEXT, set_readonly, ALWAYS_RUN },
-    { "readonly/set-nothing", "bdrv_set_dirty_bitmap_locked", READONLY_TEXT, set_readonly_nothing, ALWAYS_RUN },
-    { "readonly/reset", "bdrv_reset_dirty_bitmap_locked", READONLY_TEXT, reset_readonly, ALWAYS_RUN },
+    { "readonly/set-nothing", "bdrv_set_dirty_bitmap_locked", READONLY_TEXT, set_readonly_nothing,
+      ALWAYS_RUN },
+    { "readonly/reset", "bdrv_reset_dirty_bitmap_locked", READONLY_TEXT, reset_readonly,
+      ALWAYS_RUN },
     { "readonly/clear", "bdrv_clear_dirty_bitmap", READONLY_TEXT, clear_readonly, ALWAYS_RUN },
-    { "readonly/clear-out", "bdrv_clear_dirty_bitmap", READONLY_TEXT, clear_readonly_out, ALWAYS_RUN },
-    { "readonly/restore", "bdrv_restore_dirty_bitmap", READONLY_TEXT, restore_readonly, ALWAYS_RUN },
+    { "readonly/clear-out", "bdrv_clear_dirty_bitmap", READONLY_TEXT, clear_readonly_out,
+      ALWAYS_RUN },
+    { "readonly/restore", "bdrv_restore_dirty_bitmap", READONLY_TEXT, restore_readonly,
+      ALWAYS_RUN },
     { "readonly/guest-write", "bdrv_set_dirty", READONLY_TEXT, write_readonly, ALWAYS_RUN },
     { "range/set-past-end", "hbitmap_set", "last < hb->size", set_past_end, ALWAYS_RUN },
     { "range/set-negative", "hbitmap_set", "last < hb->size", set_negative, ALWAYS_RUN },
-    { "range/set-negative-length", "hbitmap_set", "last < hb->size", set_negative_length, ALWAYS_RUN },
+    { "range/set-negative-length", "hbitmap_set", "last < hb->size", set_negative_length,
+      ALWAYS_RUN },
     { "range/write-past-end", "hbitmap_set", "last < hb->size", write_past_end, ALWAYS_RUN },
-    { "range/reset-unaligned", "hbitmap_reset", "QEMU_IS_ALIGNED(start, gran)", reset_unaligned, ALWAYS_RUN },
+    { "range/reset-unaligned", "hbitmap_reset", "QEMU_IS_ALIGNED(start, gran)", reset_unaligned,
+      ALWAYS_RUN },
     { "range/reset-unaligned-length", "hbitmap_reset",
-      "QEMU_IS_ALIGNED(count, gran) || (start + count == hb->orig_size)", reset_unaligned_length, ALWAYS_RUN },
+      "QEMU_IS_ALIGNED(count, gran) || (start + count == hb->orig_size)", reset_unaligned_length,
+      ALWAYS_RUN },
     { "range/get-past-end", "hbitmap_get", "pos < hb->size", get_past_end, ALWAYS_RUN },
     { "range/get-negative", "hbitmap_get", "pos < hb->size", get_negative, ALWAYS_RUN },
-    { "range/next_dirty", "hbitmap_next_dirty", "start >= 0 && count >= 0", next_dirty_negative, ALWAYS_RUN },
-    { "range/next_zero", "hbitmap_next_zero", "start >= 0 && count >= 0", next_zero_negative, ALWAYS_RUN },
-    { "range/next_dirty_area", "hbitmap_next_dirty_area", "start >= 0 && end >= 0 && max_dirty_count > 0", area_max,
+    { "range/next_dirty", "hbitmap_next_dirty", "start >= 0 && count >= 0", next_dirty_negative,
       ALWAYS_RUN },
-    { "range/status", "hbitmap_status", "start + count <= hb->orig_size", status_past_end, ALWAYS_RUN },
+    { "range/next_zero", "hbitmap_next_zero", "start >= 0 && count >= 0", next_zero_negative,
+      ALWAYS_RUN },
+    { "range/next_dirty_area", "hbitmap_next_dirty_area",
+      "start >= 0 && end >= 0 && max_dirty_count > 0", area_max, ALWAYS_RUN },
+    { "range/status", "hbitmap_status", "start + count <= hb->orig_size", status_past_end,
+      ALWAYS_RUN },
     { "release/busy", RELEASE, BUSY_TEXT, release_busy, ALWAYS_RUN },
     { "release/successor", RELEASE, SUCCESSOR_TEXT, release_successor, ALWAYS_RUN },
     { "release/iterator", RELEASE, ITERATORS_TEXT, release_iterator, ALWAYS_RUN },
     { "release/named-busy", RELEASE, BUSY_TEXT, release_named_busy, ALWAYS_RUN },
     { "successor/abdicate-iterator", RELEASE, ITERATORS_TEXT, abdicate_iterator, ALWAYS_RUN },
     { "successor/reclaim-busy", RELEASE, BUSY_TEXT, reclaim_busy_successor, ALWAYS_RUN },
-    { "successor/reclaim-iterator", RELEASE, ITERATORS_TEXT, reclaim_iterator_on_successor, ALWAYS_RUN },
-    { "successor/reclaim-successor", RELEASE, SUCCESSOR_TEXT, reclaim_successor_of_successor, ALWAYS_RUN },
-    { "successor/reclaim-size", "hbitmap_merge", "b->orig_size == result->orig_size", reclaim_other_size, ALWAYS_RUN },
+    { "successor/reclaim-iterator", RELEASE, ITERATORS_TEXT, reclaim_iterator_on_successor,
+      ALWAYS_RUN },
+    { "successor/reclaim-successor", RELEASE, SUCCESSOR_TEXT, reclaim_successor_of_successor,
+      ALWAYS_RUN },
+    { "successor/reclaim-size", "hbitmap_merge", "b->orig_size == result->orig_size",
+      reclaim_other_size, ALWAYS_RUN },
     { "successor/enable-none", "bdrv_dirty_bitmap_enable_successor", "bitmap->successor != NULL",
       enable_successor_none, DIFF_NULL_ARGUMENT },
     { "truncate/busy", TRUNCATE, BUSY_TEXT, truncate_busy, ALWAYS_RUN },
@@ -398,23 +417,27 @@ static const AbortCase cases[] = {
     { "iter/no-items", "hbitmap_iter_init", "pos < hb->size", iter_no_items, ALWAYS_RUN },
     { "iter/set-past-end", "hbitmap_iter_init", "pos < hb->size", set_iter_past_end, ALWAYS_RUN },
     { "iter/set-negative", "hbitmap_iter_init", "pos < hb->size", set_iter_negative, ALWAYS_RUN },
-    { "set_inconsistent", "bdrv_dirty_bitmap_set_inconsistent", "bitmap->persistent == true", set_inconsistent,
-      ALWAYS_RUN },
+    { "set_inconsistent", "bdrv_dirty_bitmap_set_inconsistent", "bitmap->persistent == true",
+      set_inconsistent, ALWAYS_RUN },
     { "serialize/coverage", "bdrv_dirty_bitmap_serialization_coverage",
-      "QEMU_IS_ALIGNED(limit, bdrv_dirty_bitmap_serialization_align(bitmap))", coverage, ALWAYS_RUN },
-    { "serialize/part", "serialization_chunk", "(start & (gran - 1)) == 0", serialize_start, ALWAYS_RUN },
-    { "serialize/deserialize_part", "serialization_chunk", "(last >> hb->granularity) < hb->size", deserialize_end,
+      "QEMU_IS_ALIGNED(limit, bdrv_dirty_bitmap_serialization_align(bitmap))", coverage,
       ALWAYS_RUN },
+    { "serialize/part", "serialization_chunk", "(start & (gran - 1)) == 0", serialize_start,
+      ALWAYS_RUN },
+    { "serialize/deserialize_part", "serialization_chunk", "(last >> hb->granularity) < hb->size",
+      deserialize_end, ALWAYS_RUN },
     { "serialize/deserialize_ones", "serialization_chunk", "(last >> hb->granularity) < hb->size",
       deserialize_ones_end, ALWAYS_RUN },
-    { "serialize/deserialize_zeroes", "serialization_chunk", "(count & (gran - 1)) == 0", deserialize_zeroes_count,
+    { "serialize/deserialize_zeroes", "serialization_chunk", "(count & (gran - 1)) == 0",
+      deserialize_zeroes_count, ALWAYS_RUN },
+    { "serialize/size", "serialization_chunk", "(last >> hb->granularity) < hb->size",
+      serialization_size_end, ALWAYS_RUN },
+    { "merge_internal/readonly", MERGE, "!bdrv_dirty_bitmap_readonly(dest)", merge_readonly,
       ALWAYS_RUN },
-    { "serialize/size", "serialization_chunk", "(last >> hb->granularity) < hb->size", serialization_size_end,
-      ALWAYS_RUN },
-    { "merge_internal/readonly", MERGE, "!bdrv_dirty_bitmap_readonly(dest)", merge_readonly, ALWAYS_RUN },
-    { "merge_internal/inconsistent", MERGE, "!bdrv_dirty_bitmap_inconsistent(dest)", merge_inconsistent, ALWAYS_RUN },
-    { "merge_internal/src-inconsistent", MERGE, "!bdrv_dirty_bitmap_inconsistent(src)", merge_src_inconsistent,
-      ALWAYS_RUN },
+    { "merge_internal/inconsistent", MERGE, "!bdrv_dirty_bitmap_inconsistent(dest)",
+      merge_inconsistent, ALWAYS_RUN },
+    { "merge_internal/src-inconsistent", MERGE, "!bdrv_dirty_bitmap_inconsistent(src)",
+      merge_src_inconsistent, ALWAYS_RUN },
 };
 
 /* The stand-alone host's own rule. */

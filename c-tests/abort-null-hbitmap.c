@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* NULL for each argument of the HBitmap functions that needs an object or memory. QEMU's C crashes on most. */
+/*
+ * NULL for each argument of the HBitmap functions that needs an object or memory. QEMU's C crashes
+ * on most.
+ */
 #include "abort-case.h"
 
 static HBitmapIter iter;

@@ -61,7 +61,10 @@ static const ChunkViolation violations[] = {
     { "last-far", 512, UINT64_MAX - 1023, LAST_TEXT, ALWAYS_RUN },
     { "count", 0, 500, COUNT_TEXT, ALWAYS_RUN },
     { "count-second", 512, 513, COUNT_TEXT, ALWAYS_RUN },
-    /* The end wraps round to a number before the start. (The size of such a part is returned: see hbitmap-serialize.c.) */
+    /*
+     * The end wraps round to a number before the start. (The size of such a part is returned: see
+     * hbitmap-serialize.c.)
+     */
     { "wraps", 1024, UINT64_MAX - 511, LAST_TEXT, DIFF_UNDEFINED_IN_C },
 };
 
@@ -106,8 +109,10 @@ static void align_63(void)
 }
 
 static const AbortCase align_cases[] = {
-    { "align/granularity-58", "hbitmap_serialization_align", "hbitmap_is_serializable(hb)", align_58, ALWAYS_RUN },
-    { "align/granularity-63", "hbitmap_serialization_align", "hbitmap_is_serializable(hb)", align_63, ALWAYS_RUN },
+    { "align/granularity-58", "hbitmap_serialization_align", "hbitmap_is_serializable(hb)",
+      align_58, ALWAYS_RUN },
+    { "align/granularity-63", "hbitmap_serialization_align", "hbitmap_is_serializable(hb)",
+      align_63, ALWAYS_RUN },
 };
 
 void add_hbitmap_serialize_aborts(void)
@@ -118,12 +123,14 @@ void add_hbitmap_serialize_aborts(void)
         for (size_t v = 0; v <= G_N_ELEMENTS(violations); v++) {
             const ChunkViolation *violation = v < G_N_ELEMENTS(violations) ? &violations[v] : NULL;
 
-            if (violation && violation->skipped_on_qemu == DIFF_UNDEFINED_IN_C && functions[f].call == size_of) {
+            if (violation && violation->skipped_on_qemu == DIFF_UNDEFINED_IN_C &&
+                functions[f].call == size_of) {
                 continue;
             }
             next->call = functions[f].call;
             next->violation = violation;
-            next->c.name = g_strdup_printf("%s/%s", functions[f].name, violation ? violation->name : "granularity-58");
+            next->c.name = g_strdup_printf("%s/%s", functions[f].name,
+                                           violation ? violation->name : "granularity-58");
             next->c.function = violation ? "serialization_chunk" : "hbitmap_serialization_align";
             next->c.condition = violation ? violation->condition : "hbitmap_is_serializable(hb)";
             next->c.body = violate;

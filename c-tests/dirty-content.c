@@ -134,7 +134,10 @@ static void searches(void)
     node_discard(bs);
 }
 
-/* A disk that ends within a bit: the states of its ranges add up to its length, in C's own code as well. */
+/*
+ * A disk that ends within a bit: the states of its ranges add up to its length, in C's own code as
+ * well.
+ */
 static void status_at_the_end(void)
 {
     static const int64_t tails[] = { 1, 511, 512, 513, 65535, 65536 };

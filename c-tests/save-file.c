@@ -57,7 +57,8 @@ static void expect_same(BdrvDirtyBitmap *one, BdrvDirtyBitmap *other)
     g_assert_cmpuint(bdrv_dirty_bitmap_granularity(one), ==, bdrv_dirty_bitmap_granularity(other));
     g_assert_cmpint(bdrv_dirty_bitmap_size(one), ==, bdrv_dirty_bitmap_size(other));
     g_assert_cmpint(bdrv_dirty_bitmap_enabled(one), ==, bdrv_dirty_bitmap_enabled(other));
-    g_assert_cmpint(bdrv_dirty_bitmap_get_persistence(one), ==, bdrv_dirty_bitmap_get_persistence(other));
+    g_assert_cmpint(bdrv_dirty_bitmap_get_persistence(one), ==,
+                    bdrv_dirty_bitmap_get_persistence(other));
 }
 
 static void through_a_file(gconstpointer state)
@@ -248,7 +249,9 @@ static void wrong_states(void)
 
     bdrv_dirty_bitmap_set_busy(bitmap, true);
     g_assert_false(qdb_bitmap_save(bitmap, fd, &err));
-    expect_error(&err, "Bitmap 'monday' is currently in use by another operation and cannot be used", NULL);
+    expect_error(&err,
+                 "Bitmap 'monday' is currently in use by another operation and cannot be used",
+                 NULL);
     bdrv_dirty_bitmap_set_busy(bitmap, false);
     bdrv_dirty_bitmap_set_inconsistent(bitmap);
     g_assert_false(qdb_bitmap_save(bitmap, fd, &err));
@@ -285,7 +288,8 @@ static void what_is_refused(void)
     g_assert_true(qdb_bitmap_save(bitmap, fd, &error_abort));
     end = lseek(fd, 0, SEEK_CUR);
     expect_not_loaded(bs, fd, "Bitmap already exists: monday");
-    expect_not_loaded(longer, fd, "the stored bitmap is for a disk of 104858600 bytes, this one has 104858601");
+    expect_not_loaded(longer, fd,
+                      "the stored bitmap is for a disk of 104858600 bytes, this one has 104858601");
     expect_not_loaded(gone, fd, "could not get length of device: No medium found");
     bdrv_release_dirty_bitmap(bitmap);
 
@@ -317,7 +321,7 @@ static void what_is_refused(void)
     node_discard(gone);
 }
 
-/* tests/stored.bitmap was written by the Rust API, and this library writes it again, byte by byte. */
+/* tests/stored.bitmap was written by the Rust API; this library writes it again, byte by byte. */
 static void the_sample(void)
 {
     const char *tests = g_getenv("QDB_TESTS");
@@ -353,7 +357,8 @@ static void the_sample(void)
 void add_save_tests(void)
 {
     g_test_add_data_func("/save/file", GUINT_TO_POINTER(0), through_a_file);
-    g_test_add_data_func("/save/file/persistent", GUINT_TO_POINTER(STATE_PERSISTENT), through_a_file);
+    g_test_add_data_func("/save/file/persistent", GUINT_TO_POINTER(STATE_PERSISTENT),
+                         through_a_file);
     g_test_add_data_func("/save/file/disabled", GUINT_TO_POINTER(STATE_DISABLED), through_a_file);
     g_test_add_func("/save/no-name", without_a_name);
     g_test_add_func("/save/pipe", through_a_pipe);

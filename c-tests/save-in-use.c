@@ -15,10 +15,11 @@
 static int stored_bitmap(char *path)
 {
     BlockDriverState *bs = qdb_node_new(MIB, 0, NULL);
+    BdrvDirtyBitmap *bitmap = bitmap_new(bs, "b", GRANULARITY, 1, STATE_PERSISTENT);
     int fd = mkstemp(path);
 
     g_assert_cmpint(fd, >=, 0);
-    g_assert_true(qdb_bitmap_save(bitmap_new(bs, "b", GRANULARITY, 1, STATE_PERSISTENT), fd, &error_abort));
+    g_assert_true(qdb_bitmap_save(bitmap, fd, &error_abort));
     g_assert_cmpint(lseek(fd, 0, SEEK_SET), ==, 0);
     node_discard(bs);
     return fd;

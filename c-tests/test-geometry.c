@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * qdb_check_geometry and qdb_check_hbitmap_geometry: what they accept can be made, and what they refuse aborts
- * or is refused by the functions that make it.
+ * qdb_check_geometry and qdb_check_hbitmap_geometry: what they accept can be made, and what they
+ * refuse aborts or is refused by the functions that make it.
  */
 #include "node.h"
 
@@ -19,7 +19,8 @@ static void make_dirty_bitmap(void *opaque)
 {
     const struct geometry *geometry = opaque;
     BlockDriverState *bs = qdb_node_new(geometry->size, 0, NULL);
-    BdrvDirtyBitmap *bitmap = bdrv_create_dirty_bitmap(bs, (uint32_t)geometry->granularity, NULL, &error_fatal);
+    uint32_t granularity = (uint32_t)geometry->granularity;
+    BdrvDirtyBitmap *bitmap = bdrv_create_dirty_bitmap(bs, granularity, NULL, &error_fatal);
 
     g_assert_cmpint(bdrv_dirty_bitmap_size(bitmap), ==, geometry->size);
     /* A number that C cut off is another number. */
@@ -49,9 +50,9 @@ static bool can_be_made(void (*make)(void *), struct geometry *geometry)
 }
 
 static const int64_t sizes[] = {
-    0, 1, 511, 512, 513, MIB, MIB + 1, GIB, INT64_C(1) << 41, (INT64_C(1) << 41) + 1, (INT64_C(1) << 50) - 1,
-    INT64_C(1) << 50, (INT64_C(1) << 50) + 1, (INT64_C(1) << 50) + 512, INT64_C(1) << 56, INT64_C(1) << 57,
-    INT64_MAX - 512, INT64_MAX, INT64_MIN, -1, -ENOMEDIUM,
+    0, 1, 511, 512, 513, MIB, MIB + 1, GIB, INT64_C(1) << 41, (INT64_C(1) << 41) + 1,
+    (INT64_C(1) << 50) - 1, INT64_C(1) << 50, (INT64_C(1) << 50) + 1, (INT64_C(1) << 50) + 512,
+    INT64_C(1) << 56, INT64_C(1) << 57, INT64_MAX - 512, INT64_MAX, INT64_MIN, -1, -ENOMEDIUM,
 };
 
 static void dirty_bitmaps(void)
@@ -103,7 +104,8 @@ static void texts(void)
     g_assert_false(qdb_check_geometry(MIB, 1000, &err));
     expect_error(&err, "granularity 1000 is not a power of two from 512 to 2147483648", NULL);
     g_assert_false(qdb_check_geometry(INT64_MAX, 512, &err));
-    expect_error(&err, "size 9223372036854775807 at granularity 512 is more than a bitmap can have", NULL);
+    expect_error(&err, "size 9223372036854775807 at granularity 512 is more than a bitmap can have",
+                 NULL);
     g_assert_false(qdb_check_geometry(-1, 65536, &err));
     expect_error(&err, "size -1 is negative", NULL);
     g_assert_false(qdb_check_hbitmap_geometry(0, 64, &err));
@@ -121,7 +123,10 @@ static void check_with_little_memory(void *opaque)
     setrlimit(RLIMIT_AS, &limit);
     g_assert_true(qdb_check_geometry(GIB * 4096, 512, NULL));
     g_assert_false(qdb_check_geometry(GIB * 4096 * 16, 512, &err));
-    expect_error(&err, "a bitmap of size 70368744177664 at granularity 512 needs 18253615104 bytes of memory", NULL);
+    expect_error(&err,
+                 "a bitmap of size 70368744177664 at granularity 512 needs 18253615104 bytes of "
+                 "memory",
+                 NULL);
 }
 
 static void no_memory(void)

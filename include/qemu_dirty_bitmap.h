@@ -6,19 +6,23 @@
  *
  * Rules for all functions:
  *
- * - A NULL argument that is not said to be allowed aborts with a message on stderr that names the function and the argument. So do
- *   all arguments that are said to abort here; the message is that of QEMU's assertion.
- * - `Error **errp` may be NULL (the error is dropped), the address of an `Error *` that is NULL (it receives the error, to be freed
- *   with qdb_error_free()), or &error_abort or &error_fatal (an error ends the process, with its message on stderr).
+ * - A NULL argument that is not said to be allowed aborts with a message on stderr that names the
+ *   function and the argument. So do all arguments that are said to abort here; the message is that
+ *   of QEMU's assertion.
+ * - `Error **errp` may be NULL (the error is dropped), the address of an `Error *` that is NULL (it
+ *   receives the error, to be freed with qdb_error_free()), or &error_abort or &error_fatal (an
+ *   error ends the process, with its message on stderr).
  * - An HBitmap is used by one thread at a time, or read by several.
- * - A block node has one lock for all its dirty bitmaps. "Lock: held" means that the caller took it with bdrv_dirty_bitmap_lock();
- *   "taken here" that the caller must not hold it. "The big lock is held" means, outside of QEMU, that calls so marked on one node
- *   are not made by two threads at once.
+ * - A block node has one lock for all its dirty bitmaps. "Lock: held" means that the caller took it
+ *   with bdrv_dirty_bitmap_lock(); "taken here" that the caller must not hold it. "The big lock is
+ *   held" means, outside of QEMU, that calls so marked on one node are not made by two threads at
+ *   once.
  * - Items, offsets and lengths of dirty bitmaps are bytes of the disk.
  *
- * In a file that includes QEMU's own headers, define QEMU_DIRTY_BITMAP_WITH_QEMU_HEADERS before this header: it then leaves out what
- * QEMU defines differently (types with a body, macros, and functions whose return type changed between versions) and what the
- * library does not have inside QEMU.
+ * In a file that includes QEMU's own headers, define QEMU_DIRTY_BITMAP_WITH_QEMU_HEADERS before
+ * this header: it then leaves out what QEMU defines differently (types with a body, macros, and
+ * functions whose return type changed between versions) and what the library does not have inside
+ * QEMU.
  */
 
 
@@ -53,14 +57,19 @@ typedef struct BlockDirtyInfoList BlockDirtyInfoList;
 #define BDRV_BITMAP_DEFAULT (BDRV_BITMAP_BUSY | BDRV_BITMAP_RO | BDRV_BITMAP_INCONSISTENT)
 /** Refuse a busy or an inconsistent bitmap. */
 #define BDRV_BITMAP_ALLOW_RO (BDRV_BITMAP_BUSY | BDRV_BITMAP_INCONSISTENT)
-/** All bitmaps of a node, newest first; `bitmap` must not be released in the loop. Lock: as bdrv_dirty_bitmap_first(). */
+/**
+ * All bitmaps of a node, newest first; `bitmap` must not be released in the loop. Lock: as
+ * bdrv_dirty_bitmap_first().
+ */
 #define FOR_EACH_DIRTY_BITMAP(bs, bitmap) \
     for (bitmap = bdrv_dirty_bitmap_first(bs); bitmap; bitmap = bdrv_dirty_bitmap_next(bitmap))
 
 /**
- * A position in an HBitmap, kept by the caller (usually on the stack) and set up by hbitmap_iter_init().
+ * A position in an HBitmap, kept by the caller (usually on the stack) and set up by
+ * hbitmap_iter_init().
  *
- * The members are the library's own. It needs no clean-up; it must not be used after its HBitmap was freed.
+ * The members are the library's own. It needs no clean-up; it must not be used after its HBitmap
+ * was freed.
  */
 struct HBitmapIter {
     const HBitmap *hb;
@@ -168,7 +177,11 @@ typedef struct QdbDriver {
      * Whether one more bitmap of this name and granularity (bytes) could be stored; on false it
      * sets `errp`. Asked by bdrv_co_can_store_new_dirty_bitmap().
      */
-    bool (*can_store)(BlockDriverState *bs, const char *name, uint32_t granularity, void *opaque, Error **errp);
+    bool (*can_store)(BlockDriverState *bs,
+                      const char *name,
+                      uint32_t granularity,
+                      void *opaque,
+                      Error **errp);
     /**
      * Removes the stored bitmap of this name. 0, or a negative errno with `errp` set. Absence of
      * the bitmap is not an error. Called by bdrv_co_remove_persistent_dirty_bitmap().
@@ -317,7 +330,11 @@ void hbitmap_serialize_part(const HBitmap *hb, uint8_t *buf, uint64_t start, uin
  *
  * Aborts as hbitmap_serialization_size(). QEMU: util/hbitmap.c.
  */
-void hbitmap_deserialize_part(HBitmap *hb, uint8_t *buf, uint64_t start, uint64_t count, bool finish);
+void hbitmap_deserialize_part(HBitmap *hb,
+                              uint8_t *buf,
+                              uint64_t start,
+                              uint64_t count,
+                              bool finish);
 
 /**
  * Makes a part clean; arguments and aborts as hbitmap_deserialize_part(). QEMU: util/hbitmap.c.
@@ -746,7 +763,9 @@ void bdrv_restore_dirty_bitmap(BdrvDirtyBitmap *bitmap, HBitmap *backup);
  * Aborts if the part is not aligned so, or ends past the end. Lock: taken here. QEMU:
  * block/dirty-bitmap.c.
  */
-uint64_t bdrv_dirty_bitmap_serialization_size(const BdrvDirtyBitmap *bitmap, uint64_t offset, uint64_t bytes);
+uint64_t bdrv_dirty_bitmap_serialization_size(const BdrvDirtyBitmap *bitmap,
+                                              uint64_t offset,
+                                              uint64_t bytes);
 
 /**
  * The bytes of the disk that serialised parts start at and end at a multiple of: 64 granularity
@@ -764,7 +783,8 @@ uint64_t bdrv_dirty_bitmap_serialization_align(const BdrvDirtyBitmap *bitmap);
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
-uint64_t bdrv_dirty_bitmap_serialization_coverage(int serialized_chunk_size, const BdrvDirtyBitmap *bitmap);
+uint64_t bdrv_dirty_bitmap_serialization_coverage(int serialized_chunk_size,
+                                                  const BdrvDirtyBitmap *bitmap);
 
 /**
  * Writes a part of a bitmap to memory, in the format of hbitmap_serialize_part().
@@ -994,7 +1014,10 @@ bool bdrv_dirty_bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap,
  * Aborts on arguments out of range. Lock: taken here, unless the calling thread holds it. QEMU:
  * block/dirty-bitmap.c (10.0; 7.2 returned false for a dirty run that ends inside the range).
  */
-bool bdrv_dirty_bitmap_status(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes, int64_t *count);
+bool bdrv_dirty_bitmap_status(BdrvDirtyBitmap *bitmap,
+                              int64_t offset,
+                              int64_t bytes,
+                              int64_t *count);
 
 #if defined(QDB_OWN_DECLARATIONS)
 /**

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Runs `examples/incremental_backup.rs`: a chain of backups over several runs, what goes wrong, and
-//! what must not get lost then.
+//! Runs `examples/incremental_backup.rs`: a chain of backups over several runs, what goes wrong,
+//! and what must not get lost then.
 
 #[path = "../examples/incremental_backup.rs"]
 #[allow(dead_code)] // Its main().

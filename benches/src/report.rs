@@ -86,8 +86,8 @@ fn measured_rows<'a>(
 fn machine(measured: &Rows) -> String {
     let machine = &measured.machine;
     format!(
-        "{} · Linux {} · {} · {} · QEMU {} · {} · medians by {}\n\n\
-         The machine's limits over 32 MiB: memcpy {}, OR of two arrays with a popcount {}. \
+        "{} · Linux {} ·\n{} · {} ·\nQEMU {} · {} · medians by {}\n\n\
+         The machine's limits over 32 MiB: memcpy {}, OR of two arrays with a popcount {}.\n\
          A loop's call of a function that does nothing: {}.\n",
         machine.cpu,
         machine.kernel,
@@ -166,7 +166,9 @@ fn plain(known: &[Row], measured: &Rows, table: Table) -> String {
 /// Beside vm-memory's `AtomicBitmap`.
 fn embed_table(known: &[Row], measured: &Rows) -> String {
     let mut text = String::from(
-        "| operation | id | QEMU C | `AtomicBitmap` | this library | `AtomicBitmap` ÷ this library |\n| --- | --- | --- | --- | --- | --- |\n",
+        "| operation | id | QEMU C | `AtomicBitmap` | this library | \
+         `AtomicBitmap` ÷ this library |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
     );
     for (row, result) in measured_rows(known, measured, Table::Embed) {
         let Some(atomic_ns) = result.atomic_ns else { continue };

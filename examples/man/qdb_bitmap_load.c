@@ -10,9 +10,10 @@ int main(void)
     char file[] = "/tmp/backup.bitmap.XXXXXX";
     int fd = mkstemp(file);
     BlockDriverState *disk = qdb_node_new(1 << 30, 0, "disk");
+    BdrvDirtyBitmap *bitmap = bdrv_create_dirty_bitmap(disk, 65536, "backup", &error_fatal);
     Error *err = NULL;
 
-    qdb_bitmap_save(bdrv_create_dirty_bitmap(disk, 65536, "backup", &error_fatal), fd, &error_fatal);
+    qdb_bitmap_save(bitmap, fd, &error_fatal);
     bdrv_release_named_dirty_bitmaps(disk);
 
     lseek(fd, 0, SEEK_SET);

@@ -59,7 +59,8 @@ pub enum Error {
     },
     /// Bitmaps of different sizes can't be merged.
     #[error(
-        "Bitmaps are of different sizes (destination size is {dest}, source size is {src}) and can't be merged"
+        "Bitmaps are of different sizes (destination size is {dest}, source size is {src}) and \
+         can't be merged"
     )]
     SizeMismatch {
         /// Items of the bitmap that would have been changed.

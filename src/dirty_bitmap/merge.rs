@@ -36,7 +36,10 @@ impl BdrvDirtyBitmap {
         let (own, other) = (self.size(), src.size());
         let merged = if own == other { self.merge_internal(src, &mut pair, backup) } else { None };
         merged.ok_or_else(|| {
-            let text = format!("Bitmaps are of different sizes (destination size is {own}, source size is {other}) and can't be merged");
+            let text = format!(
+                "Bitmaps are of different sizes (destination size is {own}, source size is \
+                 {other}) and can't be merged"
+            );
             Failure::new(FUNCTION, &[text.as_bytes()])
         })
     }

@@ -183,9 +183,8 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
         }
         Op::ResetScattered(a, n) if size > 0 => {
             for i in 0..u32::from(n) {
-                let start =
-                    position(a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(65)), size) / unit
-                        * unit;
+                let seed = a.wrapping_mul(2654435761).wrapping_add(i.wrapping_mul(65));
+                let start = position(seed, size) / unit * unit;
                 let bit = (start >> model.granularity) as usize;
                 assert_eq!(hb.reset(start, unit), model.bits[bit]);
                 model.bits[bit] = false;
@@ -277,7 +276,8 @@ fn apply(op: &Op, pair: &mut [(HBitmap, Model); 2]) {
             loop {
                 if step == 3 {
                     let start = position(a, size) / unit * unit;
-                    let count = (position(b, size - start) / unit * unit).max(unit).min(size - start);
+                    let left = size - start;
+                    let count = (position(b, left) / unit * unit).max(unit).min(left);
                     if count % unit == 0 || start + count == size {
                         hb.reset(start, count);
                         let range = model.range(start, count);
@@ -448,7 +448,8 @@ fn discard<T>(_: T) {}
 
 /// The text of the panic that `call` ends with.
 ///
-/// Out of line: Rust 1.85 for s390x does not restore all registers of a caller that it is inlined in.
+/// Out of line: Rust 1.85 for s390x does not restore all registers of a caller that it is inlined
+/// in.
 #[inline(never)]
 fn message(call: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(call)).expect_err("the call did not panic");

@@ -25,7 +25,8 @@ impl Model {
         }
     }
 
-    #[allow(clippy::suspicious_operation_groupings)] // It compares neighbours, and the last with the size.
+    // It compares neighbours, and the last with the size.
+    #[allow(clippy::suspicious_operation_groupings)]
     pub fn within(&self, range: &Range<u64>) -> Result<(), Error> {
         if range.start <= range.end && range.end <= self.size {
             return Ok(());

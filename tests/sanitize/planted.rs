@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Faults that a build with checks has to find. tests/library/test_sanitizers.py adds them to a copy of the library.
+// Faults that a build with checks has to find. tests/library/test_sanitizers.py adds them to a copy
+// of the library.
 
 /// Overflows for the largest number.
 #[unsafe(no_mangle)]

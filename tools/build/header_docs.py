@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 # A documentation comment at the start of a line (those of members are indented) and what it is
 # about.
 COMMENT = re.compile(
-    r"^/\*\*(?P<text>.*?)\*/\n(?P<declaration>.*?)(?=^/\*\*|^#if|^#endif|^typedef struct \w+ \w+;|\Z)",
+    r"^/\*\*(?P<text>.*?)\*/\n(?P<declaration>.*?)"
+    r"(?=^/\*\*|^#if|^#endif|^typedef struct \w+ \w+;|\Z)",
     re.M | re.S,
 )
 OVERVIEW = re.compile(r"^/\*\n(?P<text>.*?)^ \*/\n", re.M | re.S)

@@ -33,9 +33,11 @@ FAMILIES = [
         r"hbitmap_iter_\w+",
         r"hbitmap_merge",
         r"hbitmap_(is_serializable|serial\w+|deserial\w+|sha256)",
-        r"bdrv_(create_dirty_bitmap|release\w+|find_dirty_bitmap|dirty_bitmap_(first|next|name|size|granularity|truncate)"
+        r"bdrv_(create_dirty_bitmap|release\w+|find_dirty_bitmap"
+        r"|dirty_bitmap_(first|next|name|size|granularity|truncate)"
         r"|get_default\w+|has_named_bitmaps|query\w+)",
-        r"bdrv_(set_dirty|(set|reset)_dirty_bitmap(_locked)?|clear_dirty_bitmap|restore_dirty_bitmap|get_dirty_count)",
+        r"bdrv_(set_dirty|(set|reset)_dirty_bitmap(_locked)?|clear_dirty_bitmap"
+        r"|restore_dirty_bitmap|get_dirty_count)",
         r"bdrv_dirty_bitmap_(lock|unlock)",
         r"bdrv_dirty_bitmap_(next_\w+|status|get|get_locked)",
         r"bdrv_(dirty_iter_\w+|set_dirty_iter)",
@@ -43,9 +45,10 @@ FAMILIES = [
         r"bdrv_(dirty_bitmap_(\w+_successor|abdicate)|reclaim_\w+)",
         r"bdrv_dirty_bitmap_(serial\w+|deserial\w+|sha256)",
         r"bdrv_(enable|disable)_dirty_bitmap(_locked)?",
-        r"bdrv_(dirty_bitmap_(enabled|check|readonly|inconsistent|set_busy|set_inconsistent|set_readonly)|has_readonly_bitmaps)",
-        r"bdrv_(dirty_bitmap_(get_persistence|set_persistence|skip_store)|\w+_persistent_dirty_bitmap|\w*can_store\w+"
-        r"|supports\w+)",
+        r"bdrv_(dirty_bitmap_(enabled|check|readonly|inconsistent|set_busy|set_inconsistent"
+        r"|set_readonly)|has_readonly_bitmaps)",
+        r"bdrv_(dirty_bitmap_(get_persistence|set_persistence|skip_store)"
+        r"|\w+_persistent_dirty_bitmap|\w*can_store\w+|supports\w+)",
         r"qdb_bitmap_\w+",
         r"qdb_check_\w+",
         r"qdb_(node_\w+|version|dirty_info\w+)",
@@ -167,7 +170,8 @@ def split_off(texts: list[str]) -> tuple[list[str], str, str]:
     kept = []
     for text in texts:
         match = re.search(
-            r"(?:^|(?<=\. ))(?:Lock: (?P<lock>.*?))?(?:(?:^|(?<=\. )|(?<=\.))\s*QEMU: (?P<qemu>.*))?$",
+            r"(?:^|(?<=\. ))(?:Lock: (?P<lock>.*?))?"
+            r"(?:(?:^|(?<=\. )|(?<=\.))\s*QEMU: (?P<qemu>.*))?$",
             text,
         )
         if match and match["lock"]:
@@ -228,7 +232,8 @@ def overview_page(
     writer.lines.append(f"{OVERVIEW} \\- dirty bitmaps of QEMU: HBitmap and BdrvDirtyBitmap")
     writer.section("SYNOPSIS")
     writer.code(
-        "#include <qemu_dirty_bitmap.h>\n\ncc program.c $(pkg-config --cflags --libs qemu_dirty_bitmap)"
+        "#include <qemu_dirty_bitmap.h>\n\n"
+        "cc program.c $(pkg-config --cflags --libs qemu_dirty_bitmap)"
     )
     writer.section("DESCRIPTION")
     # The line that says that the header is generated is not about the library.

@@ -39,22 +39,25 @@ INTRODUCTION = """\
 <!-- Written by tools/generate. Do not edit. -->
 # Each function of QEMU's headers
 
-QEMU's headers are `include/qemu/hbitmap.h`, `include/block/dirty-bitmap.h`, and what `include/block/block_int-io.h`,
-`block_int-global-state.h` and `block-io.h` declare of `block/dirty-bitmap.c`. `tests/qemu/test_abi.py` proves with the compiler that names, types and
+QEMU's headers are `include/qemu/hbitmap.h`, `include/block/dirty-bitmap.h`, and what
+`include/block/block_int-io.h`, `block_int-global-state.h` and `block-io.h` declare of
+`block/dirty-bitmap.c`. `tests/qemu/test_abi.py` proves with the compiler that names, types and
 constants agree.
 
-- **7.2**, **10.0**, **10.2**: *yes*: declared, and defined in one of the two C files; *yes, changed*: its type is not that of the version before;
-  *generated*: declared, and QEMU's build generates it around a `bdrv_co_` function; *private*: static in the C file;
-  *declared*: declared, and defined nowhere; *–*: not there.
-- **implemented**: the file of this library that defines it; where there is a second one, that is the C glue that defines it inside QEMU.
+- **7.2**, **10.0**, **10.2**: *yes*: declared, and defined in one of the two C files; *yes,
+  changed*: its type is not that of the version before; *generated*: declared, and QEMU's build
+  generates it around a `bdrv_co_` function; *private*: static in the C file; *declared*: declared,
+  and defined nowhere; *–*: not there.
+- **implemented**: the file of this library that defines it; where there is a second one, that is
+  the C glue that defines it inside QEMU.
 - **C tests**: the files in `c-tests/` that call it.
-- **callers**: the files of QEMU that call it, directly or through `FOR_EACH_DIRTY_BITMAP`, without the two replaced files themselves. With
-  a version, only there.
+- **callers**: the files of QEMU that call it, directly or through `FOR_EACH_DIRTY_BITMAP`, without
+  the two replaced files themselves. With a version, only there.
 """
 
 SAME = """\
-All other functions have one type in all three versions and in this library: the one in `include/qemu_dirty_bitmap.h`. (How parameters are
-called does not count.)"""
+All other functions have one type in all three versions and in this library: the one in
+`include/qemu_dirty_bitmap.h`. (How parameters are called does not count.)"""
 
 
 Versions = dict[str, "Version"]

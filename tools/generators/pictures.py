@@ -99,7 +99,8 @@ def picture(found: list[Row]) -> str:
         lines += [
             f'<text class="end" x="{LEFT - 10}" y="{y + 15}">{escape(name)}</text>',
             f'<rect class="bar" x="{LEFT}" y="{y}" width="{width}" height="20" rx="2"/>',
-            f'<text x="{LEFT + max(width, same - LEFT) + 8}" y="{y + 15}">{ratio}×: {stock} → {ours}</text>',
+            f'<text x="{LEFT + max(width, same - LEFT) + 8}" y="{y + 15}">'
+            f"{ratio}×: {stock} → {ours}</text>",
         ]
     lines += [
         f'<path class="same" d="M{same} 18V{height - 8}"/>',

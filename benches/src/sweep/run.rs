@@ -68,7 +68,8 @@ pub fn run(
                 }
                 Some(Err(error)) => failures.push(format!("{id}: {error}")),
                 None => failures.push(format!(
-                    "{id}: not measured, because this cell or an earlier one of its row ended the process"
+                    "{id}: not measured, because this cell or an earlier one of its row ended the \
+                     process"
                 )),
             }
         }

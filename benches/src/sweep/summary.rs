@@ -109,7 +109,7 @@ pub fn markdown(rows: &[Row], sweep: &Sweep) -> String {
     let cells = measured(rows, &sweep.cells);
     let machine = &sweep.machine;
     let mut text = format!(
-        "{} · Linux {} · {} · QEMU {} · {}\n\n{}\n\nThe worst twenty:\n\n",
+        "{} · Linux {} ·\n{} · QEMU {} · {}\n\n{}\n\nThe worst twenty:\n\n",
         machine.cpu,
         machine.kernel,
         machine.rustc,

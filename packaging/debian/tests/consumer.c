@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A program that uses the installed library, as C and as C++: a disk of 1 GiB, a few writes, what is dirty then.
+ * A program that uses the installed library, as C and as C++: a disk of 1 GiB, a few writes, what
+ * is dirty then.
  *
  * Its argument is the version that the library should say it has.
  */
@@ -26,9 +27,11 @@ static void check_areas(BdrvDirtyBitmap *bitmap)
 
     expect(bdrv_get_dirty_count(bitmap) == 3 * 64 * KIB, "not three dirty units");
     bdrv_dirty_bitmap_lock(bitmap);
-    expect(bdrv_dirty_bitmap_next_dirty_area(bitmap, 0, INT64_MAX, INT64_MAX, &start, &count), "no dirty area");
+    expect(bdrv_dirty_bitmap_next_dirty_area(bitmap, 0, INT64_MAX, INT64_MAX, &start, &count),
+           "no dirty area");
     expect(start == 64 * KIB && count == 128 * KIB, "the first dirty area is another");
-    expect(bdrv_dirty_bitmap_next_dirty(bitmap, start + count, INT64_MAX) == 512 * KIB * KIB, "the second dirty area is another");
+    expect(bdrv_dirty_bitmap_next_dirty(bitmap, start + count, INT64_MAX) == 512 * KIB * KIB,
+           "the second dirty area is another");
     bdrv_dirty_bitmap_unlock(bitmap);
 }
 
@@ -37,7 +40,8 @@ static void check_error(BlockDriverState *node)
     Error *error = NULL;
 
     expect(!bdrv_create_dirty_bitmap(node, 65536, "writes", &error), "two bitmaps of one name");
-    expect(strcmp(qdb_error_message(error), "Bitmap already exists: writes") == 0, "another error message");
+    expect(strcmp(qdb_error_message(error), "Bitmap already exists: writes") == 0,
+           "another error message");
     qdb_error_free(error);
 }
 

@@ -7,8 +7,8 @@ use crate::hbitmap::geometry::{CHUNK_WORDS, SPAN_BITS, SPAN_SHIFT, SPAN_WORDS};
 use crate::hbitmap::words;
 
 impl Chunks {
-    /// Sets the bits `bits` of word `w`, of which `gained` (not 0) are clear, if its span is stored as
-    /// words. Returns whether it is.
+    /// Sets the bits `bits` of word `w`, of which `gained` (not 0) are clear, if its span is stored
+    /// as words. Returns whether it is.
     #[inline(always)]
     pub(in crate::hbitmap) fn set_stored(&mut self, w: usize, bits: u64, gained: u64) -> bool {
         let c = w / CHUNK_WORDS;

@@ -27,8 +27,9 @@ pub(super) struct Memory {
 impl Memory {
     /// Memory for `words` words and their headers, zeroed by calloc.
     ///
-    /// Words begin where a cache line does; in a large block, which glibc maps 16 bytes past a page,
-    /// where a page does. A span then lies in eight lines, not in nine, and never in two pages.
+    /// Words begin where a cache line does; in a large block, which glibc maps 16 bytes past a
+    /// page, where a page does. A span then lies in eight lines, not in nine, and never in two
+    /// pages.
     pub(super) fn new(words: usize) -> Self {
         let room = (2 * words.div_ceil(CHUNK_WORDS)).next_power_of_two();
         let len = room + words.div_ceil(2);

@@ -102,9 +102,9 @@ impl Chunks {
         self.memory.word(w) & stored_mask(header, w) | full
     }
 
-    /// The first clear bit of the chunk of bit `from`, from there on; `None` if all are set up to the
-    /// end of the chunk. If that is past `last()`, it may be any bit past that, up to the first one
-    /// past the end of the bitmap.
+    /// The first clear bit of the chunk of bit `from`, from there on; `None` if all are set up to
+    /// the end of the chunk. If that is past `last()`, it may be any bit past that, up to the first
+    /// one past the end of the bitmap.
     #[inline(always)]
     pub(super) fn next_clear(&self, from: u64, last: impl FnOnce() -> u64) -> Option<u64> {
         let w = (from / 64) as usize;

@@ -2,7 +2,7 @@
 //! Each kernel against its definition, bit by bit: as dispatched, and as portable code.
 
 use super::*;
-use crate::hbitmap::geometry::CHUNK_WORDS;
+use crate::hbitmap::geometry::{CHUNK_WORDS, SPAN_WORDS};
 use proptest::prelude::*;
 
 /// Words of which many are zero or all ones.
@@ -23,7 +23,7 @@ proptest! {
         prop_assert_eq!(portable::count_ones(&words), ones);
         for summary in [summarize(&words), portable::summarize(&words)] {
             prop_assert_eq!(summary.ones, ones);
-            for (span, mask) in words.chunks(super::super::geometry::SPAN_WORDS).zip(summary.words) {
+            for (span, mask) in words.chunks(SPAN_WORDS).zip(summary.words) {
                 prop_assert_eq!(nonzero(span), mask);
                 for i in 0..64 {
                     let nonzero = span.get(i).is_some_and(|&word| word != 0);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The inputs of docs/differences.md that one thread can give: each in a process of its own, because most of them end it.
+ * The inputs of docs/differences.md that one thread can give: each in a process of its own, because
+ * most of them end it.
  *
  *   faults CASE
  *
- * The same file is linked with QEMU's two C files and with the library. What a case finds out is printed on stdout.
+ * The same file is linked with QEMU's two C files and with the library. What a case finds out is
+ * printed on stdout.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -18,7 +20,8 @@
 #define GRANULE 65536
 #define SIZE (100 * GRANULE)
 
-static const uint8_t tail[16] = { [12] = 0xf0, 0xff, 0xff, 0xff }; /* bits 100 to 127, of a bitmap of 100 bits */
+/* Bits 100 to 127, of a bitmap of 100 bits. */
+static const uint8_t tail[16] = { [12] = 0xf0, 0xff, 0xff, 0xff };
 
 static BlockDriverState *node;
 
@@ -47,7 +50,10 @@ static void next_zero_of_a_negative_start(void)
 
 /* Merging */
 
-/* Two bitmaps, one with the first @unit items, one with the last, into a result of another granularity. */
+/*
+ * Two bitmaps, one with the first @unit items, one with the last, into a result of another
+ * granularity.
+ */
 static void merge_both_ends(int granularity, int of_result, uint64_t unit)
 {
     HBitmap *a = hbitmap_alloc(1 << 20, granularity), *b = hbitmap_alloc(1 << 20, granularity);
@@ -142,7 +148,10 @@ static void ones_past_the_end(void)
     print_items(hb);
 }
 
-/* The disk grows over the bits that stayed, a guest writes there, and the bitmap is merged as a backup does it. */
+/*
+ * The disk grows over the bits that stayed, a guest writes there, and the bitmap is merged as a
+ * backup does it.
+ */
 static void write_lost_after_bits_past_the_end(void)
 {
     BdrvDirtyBitmap *bitmap = bitmap_new("b"), *copy;
@@ -194,7 +203,8 @@ static void zeroes_around_the_end_of_numbers(void)
 
 static void coverage_of_a_large_chunk(void)
 {
-    printf("%" PRIu64 " bytes\n", bdrv_dirty_bitmap_serialization_coverage(1 << 28, bitmap_new("b")));
+    printf("%" PRIu64 " bytes\n",
+           bdrv_dirty_bitmap_serialization_coverage(1 << 28, bitmap_new("b")));
 }
 
 /* States */
@@ -245,7 +255,8 @@ static BdrvDirtyBitmap *first_of_two;
 static void tell_size(int number)
 {
     (void)number;
-    printf("aborted; the other bitmap has %" PRId64 " granules\n", bdrv_dirty_bitmap_size(first_of_two) / GRANULE);
+    printf("aborted; the other bitmap has %" PRId64 " granules\n",
+           bdrv_dirty_bitmap_size(first_of_two) / GRANULE);
     fflush(stdout);
     _exit(0);
 }

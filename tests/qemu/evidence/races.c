@@ -4,8 +4,8 @@
  *
  *   races CASE
  *
- * The same file is linked with QEMU's two C files (with ThreadSanitizer, if it is to report races) and with the library. A case
- * prints what came of it; one that hangs is ended by an alarm.
+ * The same file is linked with QEMU's two C files (with ThreadSanitizer, if it is to report races)
+ * and with the library. A case prints what came of it; one that hangs is ended by an alarm.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -53,7 +53,8 @@ static void *merge_often(void *opaque)
 
 static void crossed_merges(void)
 {
-    BlockDriverState *nodes[2] = { qdb_node_new(GRANULE, 0, "one"), qdb_node_new(GRANULE, 0, "two") };
+    BlockDriverState *nodes[2] = { qdb_node_new(GRANULE, 0, "one"),
+                                   qdb_node_new(GRANULE, 0, "two") };
     BdrvDirtyBitmap *bitmaps[2];
     Merger mergers[2];
     pthread_t threads[2];
