@@ -143,7 +143,7 @@ class Thread(Checker):
         # Not for the checker itself: these functions are part of it. -fno-builtin: they call C's,
         # whatever the size.
         flags = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fno-builtin"]
-        run(["gcc", *flags, "-c", source, "-o", made])
+        run(["gcc", *flags, f"-I{paths.INCLUDE}", "-c", source, "-o", made])
         return [made]
 
     def command(self, program: Path, label: str) -> list[object]:

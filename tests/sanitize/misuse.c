@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,38 @@
 
 #define SIZE (UINT64_C(1) << 22)
 
+static atomic_bool first_is_done;
+
+/* Its last bitmap leaves a node with something that is freed when no thread reads it any more. */
+static void use_node(void)
+{
+    BlockDriverState *node = qdb_node_new(SIZE, 0, NULL);
+
+    bdrv_release_dirty_bitmap(bdrv_create_dirty_bitmap(node, 512, NULL, &error_abort));
+    qdb_node_free(node);
+}
+
+static void *use_node_first(void *unused)
+{
+    use_node();
+    atomic_store_explicit(&first_is_done, true, memory_order_relaxed);
+    return unused;
+}
+
+/* Threads that share nothing, and that nothing of theirs brings into an order. */
+static void two_nodes(void)
+{
+    pthread_t other;
+
+    if (pthread_create(&other, NULL, use_node_first, NULL)) {
+        abort();
+    }
+    while (!atomic_load_explicit(&first_is_done, memory_order_relaxed)) {
+    }
+    use_node();
+    pthread_join(other, NULL);
+}
+
 /* What a program should do: the checker must not say anything about it. */
 static void none(void)
 {
@@ -21,6 +54,7 @@ static void none(void)
 
     hbitmap_set(bitmap, 0, SIZE / 2);
     hbitmap_free(bitmap);
+    two_nodes();
 }
 
 static void use_after_free(void)
