@@ -20,6 +20,7 @@ fn main() {
         ("assertion", "assertion.rs"),
         ("dirty_bitmap", "dirty_bitmap/mod.rs"),
         ("ffi", "ffi/mod.rs"),
+        ("format", "format/mod.rs"),
         ("hbitmap", "hbitmap/mod.rs"),
         ("host", "host/mod.rs"),
     ] {
