@@ -75,8 +75,9 @@ impl DirtyBitmap {
         &self.node
     }
 
-    /// The name; `None` if it was made without one, or gave it to its successor. One that a C program
-    /// stored may not be UTF-8: what is not, is U+FFFD here. QEMU: `bdrv_dirty_bitmap_name`.
+    /// The name; `None` if it was made without one, or gave it to its successor. One that a C
+    /// program stored may not be UTF-8: what is not, is U+FFFD here. QEMU:
+    /// `bdrv_dirty_bitmap_name`.
     #[must_use]
     pub fn name(&self) -> Option<String> {
         self.state.name().map(|name| name.to_string_lossy().into_owned())
