@@ -221,6 +221,10 @@ def archive(checker: Checker, host: str = "standalone", root: Path = paths.ROOT)
     cfg = ["--", "--cfg", "qdb_c_names"] + (["--cfg", 'qdb_host="qemu"'] if host == "qemu" else [])
     kept = checker.folder / f"{host}-{root.name}.a"
     with paths.lock(f"sanitize-{checker.name}"):
+        # cargo tells trees apart by nothing but the times of their files, so it would take the
+        # library of another one, planted faults included, for this one's.
+        clean = ["cargo", "clean", "--release", "--package", "qemu-dirty-bitmap"]
+        run([*clean, "--target", found[1]], env=env, cwd=root)
         run([*command, "--target", found[1], *cfg], env=env, cwd=root)
         shutil.copy(target / found[1] / "release" / "libqemu_dirty_bitmap.a", kept)
     names = output(["nm", kept], stderr=None)[1]
