@@ -35,7 +35,8 @@ def programs(
     shared = [oracle / "libqemu-dirty-bitmap-oracle.so", f"-Wl,-rpath,{oracle}"]
     run([*common, *shared, "-o", stock])
     system = ["-lpthread", "-lm", "-ldl", "-lgcc_s"]
-    run([*common, TESTS / "host.c", build.drop_in_object(), "-o", ours, *system])
+    host = [TESTS / "host.c", f"-I{TESTS}/qemu"]
+    run([*common, *host, build.drop_in_object(), "-o", ours, *system])
     return [stock, ours]
 
 
