@@ -4,7 +4,8 @@
 use std::ops::{Bound, Range, RangeBounds};
 
 use super::Error;
-use crate::hbitmap::{self as engine, MAX_BITS};
+use crate::format::geometry;
+use crate::hbitmap as engine;
 
 /// A run of items that are all dirty or all clean.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +85,7 @@ pub(super) fn buffer(
 
 /// log2 of a granularity, which is a power of two from `min` to `max`.
 pub(super) fn granularity_log2(granularity: u64, min: u64, max: u64) -> Result<u32, Error> {
-    if !granularity.is_power_of_two() || granularity < min || granularity > max {
+    if !geometry::is_granularity(granularity, min, max) {
         return Err(Error::Granularity { granularity, min, max });
     }
     Ok(granularity.trailing_zeros())
@@ -92,7 +93,7 @@ pub(super) fn granularity_log2(granularity: u64, min: u64, max: u64) -> Result<u
 
 /// Checks that a bitmap can have this many items. `granularity` is a power of two.
 pub(super) fn size(size: u64, granularity: u64) -> Result<(), Error> {
-    if size > i64::MAX as u64 || size.div_ceil(granularity) > MAX_BITS {
+    if !geometry::is_size(size, granularity) {
         return Err(Error::TooLarge { size, granularity });
     }
     Ok(())

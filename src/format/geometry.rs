@@ -45,18 +45,27 @@ pub enum GeometryError {
     },
 }
 
+/// Whether a granularity is a power of two from `min` to `max`.
+pub(crate) fn is_granularity(granularity: u64, min: u64, max: u64) -> bool {
+    granularity.is_power_of_two() && (min..=max).contains(&granularity)
+}
+
+/// Whether a bitmap can have this many items. `granularity` is a power of two.
+pub(crate) fn is_size(size: u64, granularity: u64) -> bool {
+    size <= i64::MAX as u64 && size.div_ceil(granularity) <= MAX_BITS
+}
+
 /// Checks that a bitmap can have this size and this granularity, of which log2 is in `allowed`.
 pub(crate) fn check(
     size: u64,
     granularity: u64,
     allowed: RangeInclusive<u32>,
 ) -> Result<(), GeometryError> {
-    let log2 = granularity.trailing_zeros();
-    if !granularity.is_power_of_two() || !allowed.contains(&log2) {
-        let (min, max) = (1 << allowed.start(), 1 << allowed.end());
+    let (min, max) = (1 << allowed.start(), 1 << allowed.end());
+    if !is_granularity(granularity, min, max) {
         return Err(GeometryError::Granularity { granularity, min, max });
     }
-    if size > i64::MAX as u64 || size.div_ceil(granularity) > MAX_BITS {
+    if !is_size(size, granularity) {
         return Err(GeometryError::TooLarge { size, granularity });
     }
     Ok(())

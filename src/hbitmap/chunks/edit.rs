@@ -60,6 +60,7 @@ impl Chunks {
             self.close_if_empty(c, s);
         } else if header.has_array() {
             let first = (w % CHUNK_WORDS) as u64 * 64;
+            // Of several bits most are not there. One is looked for when it is removed.
             let bits = if bits.is_power_of_two() { bits } else { bits & self.word(w) };
             ones_of(bits).for_each(|i| header.array_remove(first + i as u64));
             *self.memory.header_mut(c) = header.0;
