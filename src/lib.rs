@@ -85,29 +85,30 @@ compile_error!("32-bit hosts are not supported (QEMU dropped them too)");
 #[cfg(not(qdb_host = "qemu"))]
 mod api;
 mod assertion;
+mod dirty_bitmap;
+#[cfg(any(qdb_c_names, qdb_internals))]
+mod ffi;
 #[cfg(not(qdb_host = "qemu"))]
 mod format;
+mod hbitmap;
+mod host;
 
-/// Declares the modules that are public for the fuzzers alone.
-macro_rules! internal {
-    ($($(#[$attribute:meta])* mod $name:ident;)*) => {
-        $(
-            $(#[$attribute])*
-            #[cfg(qdb_internals)]
-            pub mod $name;
-            $(#[$attribute])*
-            #[cfg(not(qdb_internals))]
-            mod $name;
-        )*
-    };
-}
-
-internal! {
-    mod dirty_bitmap;
-    #[cfg(any(qdb_c_names, qdb_internals))]
-    mod ffi;
-    mod hbitmap;
-    mod host;
+/// What is public for the fuzzers alone.
+#[cfg(qdb_internals)]
+#[allow(missing_docs)]
+pub mod internals {
+    pub mod dirty_bitmap {
+        pub use crate::dirty_bitmap::*;
+    }
+    pub mod ffi {
+        pub use crate::ffi::*;
+    }
+    pub mod hbitmap {
+        pub use crate::hbitmap::*;
+    }
+    pub mod host {
+        pub use crate::host::*;
+    }
 }
 
 #[cfg(not(qdb_host = "qemu"))]

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use qemu_dirty_bitmap::ffi;
+use qemu_dirty_bitmap::internals::ffi;
 
 /// An opaque `HBitmap *`, `BlockDriverState *`, `BdrvDirtyBitmap *`, `BdrvDirtyBitmapIter *`,
 /// `BlockDirtyInfoList *` or `Error *`.

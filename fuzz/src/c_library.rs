@@ -4,9 +4,9 @@
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::{null, null_mut};
 
-use qemu_dirty_bitmap::dirty_bitmap::BdrvDirtyBitmap;
-use qemu_dirty_bitmap::hbitmap::HBitmap;
-use qemu_dirty_bitmap::host::BlockDirtyInfoList;
+use qemu_dirty_bitmap::internals::dirty_bitmap::BdrvDirtyBitmap;
+use qemu_dirty_bitmap::internals::hbitmap::HBitmap;
+use qemu_dirty_bitmap::internals::host::BlockDirtyInfoList;
 
 use crate::api::{Api, HBitmapIter, Handle};
 use crate::call::{

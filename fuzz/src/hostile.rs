@@ -3,7 +3,7 @@
 
 use std::ptr::{null, null_mut};
 
-use qemu_dirty_bitmap::hbitmap::HBitmap;
+use qemu_dirty_bitmap::internals::hbitmap::HBitmap;
 
 use crate::api::{Api, HBitmapIter, Handle};
 use crate::position::Shape;

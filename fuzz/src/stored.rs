@@ -8,7 +8,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::{null, null_mut};
 
-use qemu_dirty_bitmap::ffi::{dirty_bitmap, error, node, save};
+use qemu_dirty_bitmap::internals::ffi::{dirty_bitmap, error, node, save};
 use qemu_dirty_bitmap::{HBitmap, LoadError, Node};
 use sha2::{Digest, Sha256};
 

@@ -2,15 +2,15 @@
 //! The beginning and the end of a bitmap.
 
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 
 use parking_lot::Mutex;
 
 use super::flags::Flags;
 use super::list::Link;
 use super::locked_cell::LockedCell;
-use super::{find, lock_node, BdrvDirtyBitmap, Locked, MAX_NAME_SIZE};
+use super::{BdrvDirtyBitmap, Locked, MAX_NAME_SIZE, find, lock_node};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
 use crate::host::{BitmapName, BlockDriverState, CurrentHost, Failure, Host};

@@ -8,9 +8,9 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use super::BdrvDirtyBitmap;
 use super::locked_cell::ContentAccess;
 use super::write_filter::WriteFilter;
-use super::BdrvDirtyBitmap;
 use crate::host::{BlockDriverState, CurrentHost, Host};
 
 /// A bitmap of the node is read-only.

@@ -2,8 +2,8 @@
 //! Iterators over the dirty bytes of a bitmap.
 
 use std::ptr;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;

@@ -5,8 +5,8 @@
 //! is there as long as there is a bitmap.
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::head::{Head, NodeBitmaps};
 use super::{BdrvDirtyBitmap, Locked};
@@ -163,7 +163,9 @@ impl Locked<'_> {
             head.set_bitmaps(ptr::null_mut());
             // SAFETY: the word's pointers come from Box::into_raw; this one was just taken out of
             // it, so nobody finds it any more.
-            unsafe { CurrentHost::retire(bitmaps); }
+            unsafe {
+                CurrentHost::retire(bitmaps);
+            }
         }
         // SAFETY: the bitmap was in this node's list, so the pointer that led to it came from
         // `Arc::into_raw`; it was just replaced, so its reference is taken back once.

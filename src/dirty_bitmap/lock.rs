@@ -6,10 +6,10 @@ use std::ops::{Deref, DerefMut};
 use std::ptr;
 use std::sync::atomic::Ordering;
 
+use super::BdrvDirtyBitmap;
 use super::list::ListAccess;
 use super::locked_cell::{ContentAccess, LockedCell};
 use super::write_filter::Announced;
-use super::BdrvDirtyBitmap;
 use crate::assertion::fail;
 use crate::host::{BlockDriverState, CurrentHost, Host};
 

@@ -5,10 +5,10 @@ use std::ffi::CStr;
 use std::ptr;
 
 use super::write_filter::Change;
-use super::{lock_pair, BdrvDirtyBitmap, BitmapCheckFlags, PairLocked};
+use super::{BdrvDirtyBitmap, BitmapCheckFlags, PairLocked, lock_pair};
 use crate::assertion::abi_assert;
 use crate::hbitmap::HBitmap;
-use crate::host::{sizes_match, trace, Failure};
+use crate::host::{Failure, sizes_match, trace};
 
 /// Whether a merge gives back what the destination recorded before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -61,7 +61,7 @@ use crate::host::{BitmapName, BlockDriverState, NodeHandle};
 pub use flags::BitmapCheckFlags;
 pub use iter::BdrvDirtyBitmapIter;
 pub use list::ListAccess;
-pub use lock::{lock_node, lock_pair, Locked, NodeGuard, PairLocked};
+pub use lock::{Locked, NodeGuard, PairLocked, lock_node, lock_pair};
 pub use merge::{Backup, Merged};
 pub use node::{
     default_granularity, find, has_named, has_readonly, record_write, release_named, set_dirty,

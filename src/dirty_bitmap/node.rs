@@ -2,12 +2,12 @@
 //! Calls that concern all bitmaps of a node.
 
 use std::ffi::CStr;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::head::Head;
-use super::write_filter::{is_recorded, Change};
-use super::{lock_node, BdrvDirtyBitmap, ListAccess, Locked};
+use super::write_filter::{Change, is_recorded};
+use super::{BdrvDirtyBitmap, ListAccess, Locked, lock_node};
 use crate::assertion::abi_assert;
 use crate::host::{BlockDriverState, CurrentHost, Host, trace};
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::create::length;
 use super::write_filter::Change;
-use super::{lock_node, BdrvDirtyBitmap, BitmapCheckFlags, Locked};
+use super::{BdrvDirtyBitmap, BitmapCheckFlags, Locked, lock_node};
 use crate::assertion::abi_assert;
-use crate::host::{trace, Failure};
+use crate::host::{Failure, trace};
 
 impl BdrvDirtyBitmap {
     /// The bitmap that records in this one's place.

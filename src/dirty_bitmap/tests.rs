@@ -7,10 +7,10 @@ mod successor;
 mod write_filter;
 
 use std::ffi::{CStr, CString};
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{lock_node, release_named, BdrvDirtyBitmap, ListAccess};
+use super::{BdrvDirtyBitmap, ListAccess, lock_node, release_named};
 use crate::host::{BlockDriverState, NodeHandle};
 
 /// The granularity of bitmaps in these tests, in bytes.

@@ -22,9 +22,9 @@
 //! filter, and between a cleaning and what follows it, is a full memory barrier each.
 //! docs/architecture.md says more; models/ tries the orders.
 
-use std::alloc::{alloc_zeroed, Layout};
+use std::alloc::{Layout, alloc_zeroed};
 use std::ptr;
-use std::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::head::Head;
 use super::locked_cell::ContentAccess;

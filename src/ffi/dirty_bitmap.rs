@@ -11,8 +11,8 @@ use super::hbitmap::{buffer, buffer_mut, hexadecimal};
 use super::{object, object_mut, optional_string, range, store};
 use crate::assertion::{abi_assert, assertion_failed, null_argument};
 use crate::dirty_bitmap::{
-    self, lock, lock_node, lock_pair, Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter, ListAccess,
-    Locked, Merged, PairLocked,
+    self, Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter, ListAccess, Locked, Merged, PairLocked,
+    lock, lock_node, lock_pair,
 };
 use crate::hbitmap::HBitmap;
 use crate::host::{BlockDirtyInfoList, BlockDriverState, CurrentHost, Error, Host};
@@ -358,7 +358,9 @@ pub unsafe extern "C" fn bdrv_query_dirty_bitmaps(
     let mut tail = &raw mut list;
     for info in dirty_bitmap::query(&guard) {
         // SAFETY: `tail` points to `list` or to the `next` of its last entry, which are NULL.
-        unsafe { CurrentHost::append_info(&mut tail, &info); }
+        unsafe {
+            CurrentHost::append_info(&mut tail, &info);
+        }
     }
     list
 }
@@ -1000,11 +1002,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_merge_internal(
 
 /// What a C caller's `backup` asks for.
 fn backup_wanted(backup: *mut *mut HBitmap) -> Backup {
-    if backup.is_null() {
-        Backup::None
-    } else {
-        Backup::Keep
-    }
+    if backup.is_null() { Backup::None } else { Backup::Keep }
 }
 
 /// Gives the old content of a merge to the caller. Whether there was a merge.
@@ -1015,7 +1013,9 @@ unsafe fn hand_out(merged: Option<Merged>, backup: *mut *mut HBitmap) -> bool {
     if let Some(Some(old)) = merged {
         // SAFETY: a backup is kept only for a `backup` that is not NULL, and so is writable as the
         // caller promises.
-        unsafe { backup.write(Box::into_raw(old)); }
+        unsafe {
+            backup.write(Box::into_raw(old));
+        }
         return true;
     }
     merged.is_some()

@@ -4,7 +4,7 @@
 
 #![allow(clippy::missing_safety_doc)] // One set of rules for all of them: see the parent module.
 
-use std::ffi::{c_char, c_int, CStr};
+use std::ffi::{CStr, c_char, c_int};
 
 use super::object;
 use crate::host::{BlockDriverState, CurrentHost, Error, Failure, Host};
@@ -55,7 +55,9 @@ pub unsafe extern "C" fn bdrv_co_can_store_new_dirty_bitmap(
     let failure =
         Failure::new(c"bdrv_co_can_store_new_dirty_bitmap", &parts).with_os_errno(os_errno);
     // SAFETY: `errp` is NULL or writable, by the rules for all C functions.
-    unsafe { CurrentHost::report(errp, &failure); }
+    unsafe {
+        CurrentHost::report(errp, &failure);
+    }
     false
 }
 

@@ -16,7 +16,9 @@ pub(super) unsafe fn or_report<T>(result: Result<T, Failure>, errp: *mut *mut Er
         Ok(value) => Some(value),
         Err(failure) => {
             // SAFETY: as the caller promises.
-            unsafe { CurrentHost::report(errp, &failure); }
+            unsafe {
+                CurrentHost::report(errp, &failure);
+            }
             // QEMU sets errno when a node's length can't be read, whether or not anybody takes the
             // error.
             if failure.os_errno() != 0 {
@@ -48,7 +50,7 @@ pub use readers::*;
 
 #[cfg(not(qdb_host = "qemu"))]
 mod readers {
-    use std::ffi::{c_char, CStr};
+    use std::ffi::{CStr, c_char};
     use std::ptr;
 
     use crate::assertion::null_argument;

@@ -4,7 +4,7 @@
 #![allow(clippy::missing_safety_doc)] // One set of rules for all of them: see the parent module.
 
 use std::ffi::{c_char, c_int};
-use std::mem::{offset_of, MaybeUninit};
+use std::mem::{MaybeUninit, offset_of};
 use std::{ptr, slice};
 
 use static_assertions::const_assert_eq;
@@ -12,7 +12,7 @@ use static_assertions::const_assert_eq;
 use super::{object, object_mut, range, store};
 use crate::assertion::{abi_assert, null_argument};
 use crate::hbitmap::{Cursor, HBitmap};
-use crate::host::{copy_string, sizes_match, trace, Error};
+use crate::host::{Error, copy_string, sizes_match, trace};
 
 /// A position in an HBitmap, as C keeps it. What is in it concerns this library alone; size and
 /// alignment are QEMU's, and C's own idea of the members (in cbindgen.toml) covers the same bytes.

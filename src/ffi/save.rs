@@ -3,7 +3,7 @@
 
 #![allow(clippy::missing_safety_doc)] // One set of rules for all of them: see the parent module.
 
-use std::ffi::{c_int, CStr};
+use std::ffi::{CStr, c_int};
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
@@ -13,9 +13,9 @@ use std::ptr;
 use super::error::or_report;
 use super::object;
 use crate::dirty_bitmap::{BdrvDirtyBitmap, BitmapCheckFlags};
-use crate::format::dirty::{save, Loaded, NotLoaded};
+use crate::format::dirty::{Loaded, NotLoaded, save};
 use crate::format::geometry;
-use crate::format::{mark_in_use, LoadError};
+use crate::format::{LoadError, mark_in_use};
 use crate::host::{BlockDriverState, Error, Failure};
 
 /// Writes a bitmap to a file or a stream, in the format of docs/format.md: its name, size,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Iteration over dirty bits, safe while the bitmap changes.
 
-use super::geometry::{above, CHUNK_WORDS, SPAN_WORDS};
 use super::HBitmap;
+use super::geometry::{CHUNK_WORDS, SPAN_WORDS, above};
 use crate::assertion::abi_assert;
 
 /// A position in a bitmap's sequence of dirty bits. It borrows nothing: the bitmap is given to each

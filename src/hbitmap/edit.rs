@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Set and reset: single bits by the shortest way, ranges by whole chunks where they can.
 
-use super::geometry::{mask, CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS};
 use super::HBitmap;
+use super::geometry::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, mask};
 use crate::assertion::abi_assert;
 
 impl HBitmap {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Union of bitmaps of the same granularity; `rescale` does the others.
 
-use super::geometry::ones_of;
 use super::HBitmap;
+use super::geometry::ones_of;
 use crate::assertion::abi_assert;
 use std::cmp::Ordering;
 

@@ -153,11 +153,7 @@ impl HBitmap {
     #[inline]
     fn word(&self, w: u64) -> u64 {
         let is_inside = w < self.bits().div_ceil(64);
-        if is_inside {
-            self.chunks.word(w as usize)
-        } else {
-            0
-        }
+        if is_inside { self.chunks.word(w as usize) } else { 0 }
     }
 
     /// Continues the generations of `old`, which this bitmap replaces, so that a cursor on `old`

@@ -5,7 +5,7 @@
 //! word or a span is converted by a kernel at once.
 
 use super::geometry::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_WORDS, SPAN_BITS, SPAN_SHIFT, SPAN_WORDS};
-use super::{words, HBitmap};
+use super::{HBitmap, words};
 
 /// A run of so many bits is one range, wherever it is.
 const LONG_RUN: u64 = 512;

@@ -2,7 +2,7 @@
 //! Truncation, to a smaller or a larger size.
 
 use super::geometry::CHUNK_SHIFT;
-use super::{bits_for, HBitmap};
+use super::{HBitmap, bits_for};
 
 impl HBitmap {
     /// Makes the bitmap cover `size` items (at most `i64::MAX`). Bits that lie wholly past the new

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The next dirty or clean item, dirty areas, and runs of one state.
 
-use super::geometry::{CHUNK_BITS, CHUNK_SHIFT};
 use super::HBitmap;
+use super::geometry::{CHUNK_BITS, CHUNK_SHIFT};
 use crate::assertion::abi_assert;
 
 impl HBitmap {

@@ -2,7 +2,7 @@
 //! Bytes in and out: a plain sequence of bits in little-endian words, on every host.
 
 use super::geometry::CHUNK_WORDS;
-use super::{words, HBitmap};
+use super::{HBitmap, words};
 use crate::assertion::abi_assert;
 use sha2::{Digest, Sha256};
 use std::ops::Range;

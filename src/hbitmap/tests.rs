@@ -6,7 +6,7 @@ mod small_geometry;
 
 use super::*;
 use proptest::prelude::*;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The plainest bitmap there is: one `bool` for each bit.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Memory that C frees: it comes from malloc, never from Rust's allocator.
 
-use std::ffi::{c_char, CStr};
+use std::ffi::{CStr, c_char};
 
 use crate::assertion::fail;
 
@@ -17,7 +17,9 @@ pub(super) fn allocate<T>(value: T) -> *mut T {
     }
     // SAFETY: malloc's memory is large enough, aligned for all types up to 16 bytes of alignment,
     // and nobody else's.
-    unsafe { memory.write(value); }
+    unsafe {
+        memory.write(value);
+    }
     memory
 }
 

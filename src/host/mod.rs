@@ -26,12 +26,11 @@ pub use failure::Failure;
 #[cfg(qdb_host = "qemu")]
 pub use qemu::{BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, Qemu as CurrentHost};
 #[cfg(not(qdb_host = "qemu"))]
-pub(crate) use standalone::{free_error, free_info_list, report_message};
-#[cfg(not(qdb_host = "qemu"))]
 pub use standalone::{
-    BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, QdbDriver,
-    Standalone as CurrentHost,
+    BlockDirtyInfoList, BlockDriverState, Error, NodeHandle, QdbDriver, Standalone as CurrentHost,
 };
+#[cfg(not(qdb_host = "qemu"))]
+pub(crate) use standalone::{free_error, free_info_list, report_message};
 
 /// The host: block nodes, their locks and lists, errors, tracing.
 ///

@@ -4,7 +4,7 @@
 //!
 //! The C side is `qemu/glue` in this repository; the declarations here and there must agree.
 
-use std::ffi::{c_char, c_int, c_ulong, c_void, CStr};
+use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
 use std::marker::{PhantomData, PhantomPinned};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
@@ -168,7 +168,9 @@ impl Host for Qemu {
     fn read_section() -> ReadSection {
         // SAFETY: callers of the library are threads that QEMU has registered with its RCU: those
         // that run its AioContexts.
-        unsafe { qdb_host_read_lock(); }
+        unsafe {
+            qdb_host_read_lock();
+        }
         ReadSection(PhantomData)
     }
 

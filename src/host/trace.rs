@@ -4,8 +4,8 @@
 
 use std::ptr;
 
-use crate::hbitmap::{Cursor, HBitmap};
 use super::{CurrentHost, Host};
+use crate::hbitmap::{Cursor, HBitmap};
 
 /// The address that events know a bitmap by.
 fn address(bitmap: &HBitmap) -> *const () {

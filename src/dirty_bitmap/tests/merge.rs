@@ -4,10 +4,8 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::{asserts, bitmap, clean, dirty, node, set, LENGTH, UNIT};
-use crate::dirty_bitmap::{
-    lock_pair, truncate, Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter,
-};
+use super::{LENGTH, UNIT, asserts, bitmap, clean, dirty, node, set};
+use crate::dirty_bitmap::{Backup, BdrvDirtyBitmap, BdrvDirtyBitmapIter, lock_pair, truncate};
 
 /// Brings a bitmap into the states of the flags 1 (busy), 2 (read-only), 4 (inconsistent).
 fn enter(bitmap: &BdrvDirtyBitmap, states: u32) {

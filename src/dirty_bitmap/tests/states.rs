@@ -3,10 +3,10 @@
 
 use std::ffi::CString;
 
-use super::{asserts, bitmap, clean, dirty, names, node, set, text, LENGTH, UNIT};
+use super::{LENGTH, UNIT, asserts, bitmap, clean, dirty, names, node, set, text};
 use crate::dirty_bitmap::{
-    self, default_granularity, find, has_named, has_readonly, lock_node, query, set_dirty,
-    truncate, BdrvDirtyBitmap, BdrvDirtyBitmapIter, BitmapCheckFlags, ListAccess,
+    self, BdrvDirtyBitmap, BdrvDirtyBitmapIter, BitmapCheckFlags, ListAccess, default_granularity,
+    find, has_named, has_readonly, lock_node, query, set_dirty, truncate,
 };
 use crate::host::BlockDriverState;
 

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{asserts, bitmap, clean, dirty, names, node, set, UNIT};
+use super::{UNIT, asserts, bitmap, clean, dirty, names, node, set};
+use crate::dirty_bitmap::{BdrvDirtyBitmapIter, set_dirty};
 use proptest::prelude::*;
-use crate::dirty_bitmap::{set_dirty, BdrvDirtyBitmapIter};
 
 #[test]
 fn parent_is_frozen_and_successor_records() {

@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{asserts, panic_of};
-use crate::dirty_bitmap::{
-    has_readonly, lock_node, set_dirty, truncate, Backup, BdrvDirtyBitmap,
-};
+use crate::dirty_bitmap::{Backup, BdrvDirtyBitmap, has_readonly, lock_node, set_dirty, truncate};
 use crate::host::{BlockDriverState, NodeHandle};
 
 /// Bytes of a node, at most: small, so that writes meet.

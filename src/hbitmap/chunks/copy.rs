@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Whole chunks and runs of words: union, bytes in and out, a new size.
 
-use super::{resize_list, Chunks, Header};
-use crate::hbitmap::geometry::{mask, ones_of, ARRAY_LEN, CHUNK_BITS};
+use super::{Chunks, Header, resize_list};
+use crate::hbitmap::geometry::{ARRAY_LEN, CHUNK_BITS, mask, ones_of};
 use crate::hbitmap::geometry::{CHUNK_SPANS, CHUNK_WORDS, SPAN_SHIFT, SPAN_WORDS};
 use crate::hbitmap::words;
 

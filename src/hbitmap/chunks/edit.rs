@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Changes of bits, words and ranges within a chunk.
 
-use super::{Chunks, Header, ALL_SPANS, ALL_WORDS};
-use crate::hbitmap::geometry::{mask, ones_of, ARRAY_LEN, CHUNK_BITS, CHUNK_SPANS};
+use super::{ALL_SPANS, ALL_WORDS, Chunks, Header};
+use crate::hbitmap::geometry::{ARRAY_LEN, CHUNK_BITS, CHUNK_SPANS, mask, ones_of};
 use crate::hbitmap::geometry::{CHUNK_WORDS, SPAN_BITS, SPAN_SHIFT, SPAN_WORDS};
 use crate::hbitmap::words;
 

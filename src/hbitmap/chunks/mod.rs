@@ -22,12 +22,12 @@ mod edit;
 mod header;
 mod memory;
 
-use super::geometry::{above, CHUNK_BITS, CHUNK_SHIFT, CHUNK_SPANS, CHUNK_WORDS, SPAN_SHIFT};
+use super::geometry::{CHUNK_BITS, CHUNK_SHIFT, CHUNK_SPANS, CHUNK_WORDS, SPAN_SHIFT, above};
 use super::geometry::{SPAN_BITS, SPAN_WORDS};
 use super::words;
 use header::Header;
-pub(super) use memory::resize_list;
 use memory::Memory;
+pub(super) use memory::resize_list;
 use std::ops::Range;
 
 /// All spans of a chunk.
@@ -153,11 +153,7 @@ impl Chunks {
     /// that many bits.
     #[inline]
     pub(super) fn array_slot(&self, c: usize, slot: u32) -> Option<u64> {
-        if c < self.len() {
-            self.header(c).array_slot(slot as usize)
-        } else {
-            None
-        }
+        if c < self.len() { self.header(c).array_slot(slot as usize) } else { None }
     }
 
     /// The slot of the first bit at or after `from` in the array of chunk `c`.

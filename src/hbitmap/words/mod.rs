@@ -11,7 +11,7 @@ mod rescale;
 mod tests;
 
 pub(in crate::hbitmap) use portable::{
-    first_clear, from_little_endian, nonzero, to_little_endian, Summary,
+    Summary, first_clear, from_little_endian, nonzero, to_little_endian,
 };
 
 /// Defines `$name`, which runs `$body` compiled for AVX2 if the processor has it.

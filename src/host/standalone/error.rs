@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Error objects, with the rules of QEMU's `Error **errp`.
 
-use std::ffi::{c_char, CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::io::Write;
 use std::ptr;
 use std::sync::atomic::AtomicPtr;

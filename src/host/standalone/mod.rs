@@ -16,8 +16,8 @@ use crate::assertion::fail;
 
 pub use error::Error;
 pub(crate) use error::{free_error, report_message};
-pub(crate) use info::free_info_list;
 pub use info::BlockDirtyInfoList;
+pub(crate) use info::free_info_list;
 pub use node::{BlockDriverState, NodeHandle, QdbDriver};
 
 /// The stand-alone host.
@@ -113,8 +113,8 @@ impl Host for Standalone {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
 
@@ -129,7 +129,9 @@ mod tests {
     fn retire_one() -> Arc<AtomicBool> {
         let gone = Arc::new(AtomicBool::new(false));
         // SAFETY: nobody else has the object.
-        unsafe { Standalone::retire(Box::into_raw(Box::new(Object(Arc::clone(&gone))))); }
+        unsafe {
+            Standalone::retire(Box::into_raw(Box::new(Object(Arc::clone(&gone)))));
+        }
         gone
     }
 

@@ -2,8 +2,8 @@
 //! The calls that change a bitmap: which there are, what they do to it, and what the model
 //! says.
 
-use super::shape::{atoms, Content, Shape};
 use super::HBitmap;
+use super::shape::{Content, Shape, atoms};
 
 /// A call that changes a bitmap. Atoms and words are the first and the last one.
 #[derive(Clone, Copy, Debug)]

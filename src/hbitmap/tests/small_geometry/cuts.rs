@@ -3,7 +3,7 @@
 //! taken back.
 
 use super::walk::Walk;
-use super::{agree, HBitmap};
+use super::{HBitmap, agree};
 
 /// Cuts each state of the largest size at each position, extends it again, and fills it.
 pub(super) fn on_each_state(walk: &mut Walk) {

@@ -3,7 +3,7 @@
 
 use super::shape::{Content, Shape};
 use super::walk::Walk;
-use super::{agree, HBitmap};
+use super::{HBitmap, agree};
 
 /// Merges any two states: in place, and to a third bitmap, which has been the union of two
 /// others.

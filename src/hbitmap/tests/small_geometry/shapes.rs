@@ -3,7 +3,7 @@
 
 use super::shape::Shape;
 use super::walk::Walk;
-use super::{cursors, cuts, merges, reads, Total, ARRAY_LEN, CHUNK_BITS};
+use super::{ARRAY_LEN, CHUNK_BITS, Total, cursors, cuts, merges, reads};
 
 /// Bits of a chunk.
 const C: u64 = CHUNK_BITS;

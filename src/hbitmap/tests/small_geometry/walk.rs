@@ -3,7 +3,7 @@
 
 use super::call::{Call, Partners};
 use super::shape::{Content, Shape};
-use super::{stores, HBitmap};
+use super::{HBitmap, stores};
 use std::collections::{HashMap, HashSet};
 
 /// What tells one state from another.
