@@ -9,6 +9,6 @@ ENVIRONMENT = {"RUSTFLAGS": "--cfg qdb_tiny"}
 TARGET = str(paths.cache("tiny"))
 COMMAND = ["cargo", "test", "--locked", "--profile", PROFILE, "--lib", TEST]
 COMMAND += ["--target-dir", TARGET, "--", "--nocapture"]
-MUTANT_OPTIONS = ["--profile", PROFILE, "--", "--lib", TEST]
+MUTANT_OPTIONS = ["--profile", PROFILE, "--cargo-arg=--lib", "--", TEST]
 # How the test says what it has gone through.
 SUM = r"^\d+ states, \d+ calls$"
