@@ -71,9 +71,8 @@ def test_readme_is_short() -> None:
 
 def is_run(command: str) -> bool:
     """Whether a command of docs/testing.md is a stage of tools/test."""
-    if found := re.fullmatch(r"tests/qemu/test_(\w+)\.py", command):
-        return f'"{found[1]}"' in TESTS or f'"{command}"' in TESTS
-    return f'"{command.rstrip("/")}"' in TESTS
+    subject = re.sub(r"^tests/qemu/test_(\w+)\.py$", r"\1", command)
+    return bool(re.search(rf'["\s](?:{subject}|{command.rstrip("/")})["\s/]', TESTS))
 
 
 def test_what_ci_runs() -> None:

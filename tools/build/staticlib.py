@@ -7,27 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 
-HOSTS = {
-    "standalone": ["--cfg", "qdb_c_names"],
-    "qemu": ["--cfg", "qdb_c_names", "--cfg", 'qdb_host="qemu"'],
-}
-
-
-def archive_of(messages: Iterable[str]) -> str | None:
-    """The archive in cargo's messages. Everything a person should read goes to stderr."""
-    archive = None
-    for line in messages:
-        message = json.loads(line)
-        if message["reason"] == "compiler-message":
-            sys.stderr.write(message["message"]["rendered"])
-        elif (
-            message["reason"] == "compiler-artifact"
-            and message["target"]["name"] == "qemu_dirty_bitmap"
-        ):
-            archive = next((name for name in message["filenames"] if name.endswith(".a")), archive)
-    return archive
+C_NAMES = ["--cfg", "qdb_c_names"]
+HOSTS = {"standalone": C_NAMES, "qemu": [*C_NAMES, "--cfg", 'qdb_host="qemu"']}
 
 
 def main() -> int:
@@ -36,18 +18,15 @@ def main() -> int:
     parser.add_argument("--manifest", required=True, help="Cargo.toml of the library")
     parser.add_argument("--host", required=True, choices=HOSTS)
     parser.add_argument("--profile", required=True)
-    parser.add_argument(
-        "--target-dir", required=True, help="cargo's own directory, inside the build directory"
-    )
-    parser.add_argument(
-        "--target", help="Rust's name of the machine to build for, if it is not this one"
-    )
+    parser.add_argument("--target-dir", required=True, help="cargo's own, in the build directory")
+    parser.add_argument("--target", help="Rust's name of the machine, if it is not this one")
     parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
 
     command = [arguments.cargo, "rustc", "--locked", "--lib", "--crate-type", "staticlib"]
     command += ["--manifest-path", arguments.manifest, "--profile", arguments.profile]
     command += ["--target-dir", arguments.target_dir]
+    # What a person should read goes to stderr.
     command += ["--message-format", "json-render-diagnostics"]
     command += ["--target", arguments.target] if arguments.target else []
     # After the dashes, the cfg reach the compiler whatever RUSTFLAGS and cargo's configuration say.
@@ -55,13 +34,14 @@ def main() -> int:
     # nanosecond, and moved with each change of any other function: each starts a line now.
     command += ["--", *HOSTS[arguments.host], "-Cllvm-args=-align-all-functions=6"]
     environment = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as cargo:
-        assert cargo.stdout
-        archive = archive_of(cargo.stdout)
-    if cargo.returncode != 0 or archive is None:
+    cargo = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+    made = [json.loads(line) for line in cargo.stdout.splitlines()]
+    files = [file for one in made for file in one.get("filenames", [])]
+    archives = [file for file in files if file.endswith("/libqemu_dirty_bitmap.a")]
+    if cargo.returncode != 0 or not archives:
         return cargo.returncode or 1
     # The archive keeps its time stamp, so that nothing is linked again if cargo had nothing to do.
-    shutil.copy2(archive, arguments.output)
+    shutil.copy2(archives[0], arguments.output)
     return 0
 
 

@@ -11,32 +11,11 @@ from qdb_tools import bench_fleecing, nbd_extents
 from qdb_tools.build import Build
 from qdb_tools.machine import Daemon
 from qdb_tools.process import run
-from qdb_tools.qcow2 import Image, Stored
+from qdb_tools.qcow2 import AUTO, Image, Stored
 
-TIB, GIB, MIB = 1 << 40, 1 << 30, 1 << 20
+TIB, GIB = 1 << 40, 1 << 30
+FORTY_PERCENT, ONE_PERCENT = 102, 3  # of 256
 LIMIT = 300  # seconds
-
-
-def at_random(size: int, share: int, seed: int) -> bytes:
-    """Bits of a disk of `size` at 64 KiB, `share` of 256 of them set at random."""
-    rng, length = random.Random(seed), size // 65536 // 8
-    if share < 8:
-        bits = bytearray(length)
-        for _ in range(length * 8 * share // 256):
-            bits[rng.randrange(length)] |= 1 << rng.randrange(8)
-        return bytes(bits)
-    # Bit by bit over the whole array at once: and, or of random words give any binary fraction.
-    number = 0
-    for place in range(8):
-        word = rng.getrandbits(length * 8)
-        number = number | word if share >> place & 1 else number & word
-    return number.to_bytes(length, "little")
-
-
-FORTY_PERCENT = 102  # of 256
-ONE_PERCENT = 3  # of 256
-
-
 Prepare = Callable[[Path], None]
 Measure = Callable[[Build, Path], float]
 
@@ -50,77 +29,46 @@ class Row:
     once: bool = False  # takes minutes: one round, whatever was asked for
 
 
-def write(path: Path, size: int, *bitmaps: Stored) -> None:
-    Image(size, bitmaps=list(bitmaps)).lay_out().write(path)
+def at_random(size: int, share: int, seed: int) -> bytes:
+    """Bits of a disk of `size` at 64 KiB, `share` of 256 of them set at random."""
+    rng, bits = random.Random(seed), size // 65536
+    # Bit by bit over the whole array at once: and, or of random words give any binary fraction.
+    number = 0
+    for place in range(8):
+        word = rng.getrandbits(bits)
+        number = number | word if share >> place & 1 else number & word
+    return number.to_bytes(bits // 8, "little")
 
 
-def timed(build: Build, folder: Path, program: str, *words: str) -> float:
+def disk(size: int, *shares: int, flags: int = AUTO) -> Prepare:
+    """An image with bitmaps 0, 1 and so on, each with so many of its bits set."""
+
+    def prepare(folder: Path) -> None:
+        bitmaps = [
+            Stored(name=b"%d" % i, flags=flags, bits=at_random(size, share, i))
+            for i, share in enumerate(shares)
+        ]
+        Image(size, bitmaps=bitmaps).lay_out().write(folder / "disk.qcow2")
+
+    return prepare
+
+
+def seconds(build: Build, folder: Path, line: str) -> float:
+    program, *words = line.split()
     begun = time.monotonic()
     run(["timeout", LIMIT, build.program(program), *words], cwd=folder)
     return time.monotonic() - begun
 
 
-def pair_of(first: int, second: int) -> Prepare:
-    def prepare(folder: Path) -> None:
-        write(
-            folder / "disk.qcow2",
-            16 * TIB,
-            Stored(name=b"a", bits=at_random(16 * TIB, first, 1)),
-            Stored(name=b"b", bits=at_random(16 * TIB, second, 2)),
-        )
-
-    return prepare
+def command(line: str) -> Measure:
+    return lambda build, folder: seconds(build, folder, line)
 
 
-def ten_bitmaps(folder: Path) -> None:
-    bitmaps = [
-        Stored(name=b"%d" % i, bits=at_random(16 * TIB, FORTY_PERCENT if i % 2 else ONE_PERCENT, i))
-        for i in range(10)
-    ]
-    write(folder / "disk.qcow2", 16 * TIB, *bitmaps)
-
-
-def merge(build: Build, folder: Path) -> float:
-    return timed(build, folder, "qemu-img", "bitmap", "--merge", "a", "disk.qcow2", "b")
-
-
-def clear(build: Build, folder: Path) -> float:
-    return timed(build, folder, "qemu-img", "bitmap", "--clear", "disk.qcow2", "a")
-
-
-def open_and_close(build: Build, folder: Path) -> float:
-    return timed(build, folder, "qemu-io", "-f", "qcow2", "-c", "quit", "disk.qcow2")
-
-
-def open_to_read(build: Build, folder: Path) -> float:
-    return timed(build, folder, "qemu-io", "-r", "-f", "qcow2", "-c", "quit", "disk.qcow2")
-
-
-def empty_disk(count: int) -> Prepare:
-    def prepare(folder: Path) -> None:
-        write(
-            folder / "disk.qcow2",
-            GIB,
-            *[Stored(name=b"%d" % i, granularity_bits=16) for i in range(count)],
-        )
-
-    return prepare
-
-
-def bench_writes(build: Build, folder: Path) -> float:
+def writes(build: Build, folder: Path) -> float:
+    line = "qemu-img bench -w -f qcow2 -s 4096 -d 32 -t unsafe -c {} -S {} disk.qcow2"
     # The first pass allocates clusters; what is timed writes over them.
-    words = ["bench", "-w", "-f", "qcow2", "-s", "4096", "-d", "32", "-t", "unsafe", "disk.qcow2"]
-    timed(build, folder, "qemu-img", *words[:2], "-c", "16384", "-S", "65536", *words[2:])
-    return timed(build, folder, "qemu-img", *words[:2], "-c", "100000", "-S", "77824", *words[2:])
-
-
-def exported(size: int, share: int) -> Prepare:
-    def prepare(folder: Path) -> None:
-        write(
-            folder / "disk.qcow2", size, Stored(name=b"a", flags=0, bits=at_random(size, share, 3))
-        )
-
-    return prepare
+    seconds(build, folder, line.format(16384, 65536))
+    return seconds(build, folder, line.format(100000, 77824))
 
 
 def over_nbd(read: Measure) -> Measure:
@@ -129,11 +77,9 @@ def over_nbd(read: Measure) -> Measure:
     def measure(build: Build, folder: Path) -> float:
         with Daemon(build.program("storage-daemon/qemu-storage-daemon"), folder, LIMIT) as daemon:
             file = {"driver": "file", "filename": "disk.qcow2", "read-only": True}
-            node = {"driver": "qcow2", "node_name": "disk", "read_only": True, "file": file}
-            daemon.command("blockdev-add", **node)
-            addr = {"type": "unix", "data": {"path": "sock"}}
-            daemon.command("nbd-server-start", addr=addr)
-            export = {"id": "e", "type": "nbd", "node_name": "disk", "name": "e", "bitmaps": ["a"]}
+            daemon.command("blockdev-add", driver="qcow2", node_name="n", read_only=True, file=file)
+            daemon.command("nbd-server-start", addr={"type": "unix", "data": {"path": "sock"}})
+            export = {"id": "e", "type": "nbd", "node_name": "n", "name": "e", "bitmaps": ["0"]}
             daemon.command("block-export-add", **export)
             took = read(build, folder)
             daemon.quit()
@@ -144,7 +90,7 @@ def over_nbd(read: Measure) -> Measure:
 
 def all_extents(size: int) -> Measure:
     def read(_: Build, folder: Path) -> float:
-        client = nbd_extents.Client(folder / "sock", "e", "qemu:dirty-bitmap:a")
+        client = nbd_extents.Client(folder / "sock", "e", "qemu:dirty-bitmap:0")
         begun = time.monotonic()
         client.extents(size)
         took = time.monotonic() - begun
@@ -154,67 +100,41 @@ def all_extents(size: int) -> Measure:
     return over_nbd(read)
 
 
-def map_it(build: Build, folder: Path) -> float:
-    options = (
-        "driver=nbd,server.type=unix,server.path=sock,export=e,x-dirty-bitmap=qemu:dirty-bitmap:a"
-    )
-    return timed(build, folder, "qemu-img", "map", "--output=json", "--image-opts", options)
-
-
-def thin_disk(tebibytes: int) -> Prepare:
-    return lambda folder: bench_fleecing.thin_disk(folder / "disk.qcow2", tebibytes * TIB)
-
-
 def fleecing(tebibytes: int) -> Row:
-    name = "`qemu-img map` of the old content, fleecing, {} TiB with data in each GiB"
-    measure = bench_fleecing.map_old_content
-    return Row(name.format(tebibytes), thin_disk(tebibytes), measure, once=tebibytes > 1)
+    def prepare(folder: Path) -> None:
+        bench_fleecing.thin_disk(folder / "disk.qcow2", tebibytes * TIB)
+
+    name = f"`qemu-img map` of the old content, fleecing, {tebibytes} TiB with data in each GiB"
+    return Row(name, prepare, bench_fleecing.map_old_content, once=tebibytes > 1)
 
 
+def writing(bitmaps: int) -> Row:
+    name = f"`qemu-img bench -w`, 100,000 writes of 4 KiB, bitmaps that record: {bitmaps}"
+    return Row(name, disk(GIB, *[0] * bitmaps), writes, fresh=True)
+
+
+MERGE = command("qemu-img bitmap --merge 0 disk.qcow2 1")
+CLEAR = command("qemu-img bitmap --clear disk.qcow2 0")
+OPEN = command("qemu-io -f qcow2 -c quit disk.qcow2")
+OPEN_TO_READ = command("qemu-io -r -f qcow2 -c quit disk.qcow2")
+BITMAP = "driver=nbd,server.type=unix,server.path=sock,export=e,x-dirty-bitmap=qemu:dirty-bitmap:0"
+MAP = over_nbd(command(f"qemu-img map --output=json --image-opts {BITMAP}"))
+
+MUCH_AND_LITTLE = disk(16 * TIB, FORTY_PERCENT, ONE_PERCENT)
+LITTLE_AND_MUCH = disk(16 * TIB, ONE_PERCENT, FORTY_PERCENT)
+TEN = disk(16 * TIB, *[ONE_PERCENT, FORTY_PERCENT] * 5)
+BIG = disk(16 * TIB, ONE_PERCENT, flags=0)
+DENSE, SMALL = (disk(size, FORTY_PERCENT, flags=0) for size in (TIB, 4 * GIB))
+CLEARED = "`qemu-img bitmap --clear`, 16 TiB, two bitmaps, 40 % and 1 %"
 ROWS = [
     *map(fleecing, (1, 4)),
-    Row(
-        "`qemu-img bitmap --merge`, 16 TiB, 40 % into 1 %",
-        pair_of(FORTY_PERCENT, ONE_PERCENT),
-        merge,
-        fresh=True,
-    ),
-    Row(
-        "`qemu-img bitmap --merge`, 16 TiB, 1 % into 40 %",
-        pair_of(ONE_PERCENT, FORTY_PERCENT),
-        merge,
-        fresh=True,
-    ),
-    Row(
-        "`qemu-img bitmap --clear`, 16 TiB, two bitmaps, 40 % and 1 %",
-        pair_of(FORTY_PERCENT, ONE_PERCENT),
-        clear,
-        fresh=True,
-    ),
-    Row("open and close, 16 TiB, 10 stored bitmaps", ten_bitmaps, open_and_close, fresh=True),
-    Row("the same, read-only", ten_bitmaps, open_to_read),
-    *(
-        Row(
-            f"`qemu-img bench -w`, 100,000 writes of 4 KiB, bitmaps that record: {bitmaps}",
-            empty_disk(bitmaps),
-            bench_writes,
-            fresh=True,
-        )
-        for bitmaps in (0, 1, 16, 50)
-    ),
-    Row(
-        "all of a bitmap over NBD, 1 TiB, 40 % at random",
-        exported(TIB, FORTY_PERCENT),
-        all_extents(TIB),
-    ),
-    Row(
-        "all of a bitmap over NBD, 16 TiB, 1 % at random",
-        exported(16 * TIB, ONE_PERCENT),
-        all_extents(16 * TIB),
-    ),
-    Row(
-        "`qemu-img map` of a bitmap over NBD, 4 GiB, 40 % at random",
-        exported(4 * GIB, FORTY_PERCENT),
-        over_nbd(map_it),
-    ),
+    Row("`qemu-img bitmap --merge`, 16 TiB, 40 % into 1 %", MUCH_AND_LITTLE, MERGE, fresh=True),
+    Row("`qemu-img bitmap --merge`, 16 TiB, 1 % into 40 %", LITTLE_AND_MUCH, MERGE, fresh=True),
+    Row(CLEARED, MUCH_AND_LITTLE, CLEAR, fresh=True),
+    Row("open and close, 16 TiB, 10 stored bitmaps", TEN, OPEN, fresh=True),
+    Row("the same, read-only", TEN, OPEN_TO_READ),
+    *map(writing, (0, 1, 16, 50)),
+    Row("all of a bitmap over NBD, 1 TiB, 40 % at random", DENSE, all_extents(TIB)),
+    Row("all of a bitmap over NBD, 16 TiB, 1 % at random", BIG, all_extents(16 * TIB)),
+    Row("`qemu-img map` of a bitmap over NBD, 4 GiB, 40 % at random", SMALL, MAP),
 ]
