@@ -58,13 +58,7 @@ def library(*targets: str, folder: Path = paths.BUILD, options: Words = ()) -> P
 
 
 def drop_in_object(variant: variants.Variant = variants.PLAIN) -> Path:
-    """The object, up to date. QDB_OBJECT names one to take as it is."""
-    if not os.environ.get("QDB_OBJECT"):
-        return library(OBJECT, folder=variant.library, options=variant.library_options()) / OBJECT
-    given = Path(os.environ["QDB_OBJECT"]).resolve()
-    if not given.is_file():
-        raise Failure(f"QDB_OBJECT={given}: no such file")
-    return given
+    return library(OBJECT, folder=variant.library, options=variant.library_options) / OBJECT
 
 
 class Build:

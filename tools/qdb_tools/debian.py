@@ -19,16 +19,18 @@ from qdb_tools.process import output, run
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 RELEASES = "bullseye bookworm trixie forky sid oldstable stable testing unstable".split()
+# apt's own user may not be able to enter the cache folder.
 CONFIGURATION = """\
-Dir::Etc::sourcelist "{folder}/sources.list";
-Dir::Etc::sourceparts "{folder}/none";
-Dir::Etc::preferencesparts "{folder}/none";
-Dir::State "{folder}";
-Dir::State::status "{folder}/status";
-Dir::State::lists "{folder}/lists";
-Dir::Cache "{folder}";
-Dir::Cache::archives "{folder}/archives";
+Dir::Etc::sourcelist "{0}/sources.list";
+Dir::Etc::sourceparts "{0}/none";
+Dir::Etc::preferencesparts "{0}/none";
+Dir::State "{0}";
+Dir::State::status "{0}/status";
+Dir::State::lists "{0}/lists";
+Dir::Cache "{0}";
+Dir::Cache::archives "{0}/archives";
 Acquire::Languages "none";
+APT::Sandbox::User "root";
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -88,14 +90,8 @@ class PrivateApt:
         kind = "deb" if architectures else "deb-src"
         source = f"{kind} [signed-by={KEYRING}] {mirror()} {suite} main\n"
         (self.folder / "sources.list").write_text(source)
-        text = CONFIGURATION.format(folder=self.folder)
-        if architectures:
-            listed = " ".join(f'"{name}";' for name in architectures)
-            text += f'APT::Architecture "{architectures[0]}";\nAPT::Architectures {{ {listed} }};\n'
-        if os.geteuid() == 0:
-            # apt's own user may not be able to enter the cache folder.
-            text += 'APT::Sandbox::User "root";\n'
-        (self.folder / "apt.conf").write_text(text)
+        known = "".join(f'APT::Architectures:: "{name}";\n' for name in architectures)
+        (self.folder / "apt.conf").write_text(CONFIGURATION.format(self.folder) + known)
 
     def run(self, program: str, *words: str, **options: Any) -> str:
         return run([program, "-c", self.folder / "apt.conf", *words], **options)

@@ -23,6 +23,11 @@ class Variant:
     versions: Sequence[str] = tuple(paths.SUITES)
     finds_firmware: bool = False  # where Debian's packages have it
     library: Path = paths.BUILD  # where its drop-in object is made
+    library_options: Words = ()  # what meson is told of that
+
+    def need(self) -> None:
+        """Sees to it that there is what the build takes from this machine."""
+        debian.need(self.packages.split(), f"building QEMU {self.about}")
 
     def prepare(self, tree: Path) -> None:
         """Puts into a copy of QEMU's source what the build wants beside it."""
@@ -32,10 +37,6 @@ class Variant:
 
     def environment(self) -> dict[str, str]:
         return venv.environment()
-
-    def library_options(self) -> Words:
-        """What meson is told of the library."""
-        return []
 
     def targets(self, usual: Sequence[str], folder: Path) -> list[str]:
         return list(usual)
@@ -90,6 +91,7 @@ class Debian(Variant):
 class Cross(Variant):
     """For another machine: the tools and the unit tests, as Debian's cross compiler makes them."""
 
+    PACKAGES = "dpkg-dev gcc-{0}-linux-gnu libc6-dev-{1}-cross qemu-user debian-archive-keyring"
     # Debian's packages of that architecture, unpacked in the cache: nothing foreign is installed.
     SYSROOT = "libglib2.0-0 libglib2.0-dev libpcre2-8-0 libpcre2-dev zlib1g zlib1g-dev"
     OPTIONS = (
@@ -98,21 +100,32 @@ class Cross(Variant):
     )
     TARGETS = "qemu-img qemu-io qemu-nbd storage-daemon/qemu-storage-daemon tests/unit/test-hbitmap"
 
-    def __init__(self, machine: str, architecture: str, endian: str) -> None:
-        self.machine, self.architecture, self.endian = machine, architecture, endian
-        self.triplet = triplet = f"{machine}-linux-gnu"
-        packages = f"gcc-{triplet} libc6-dev-{architecture}-cross qemu-user debian-archive-keyring"
-        about = f"cross-built for {machine}, run by qemu-user"
-        super().__init__(about, self.OPTIONS.format(triplet), packages)
-        self.library = paths.cache() / f"library-{machine}"
-        self.sysroot = paths.cache() / f"sysroot-{machine}"
-        self.libraries = f"{self.sysroot}/usr/lib/{triplet}"
-        self.search = f"{self.libraries}:{self.sysroot}/lib/{triplet}"
+    def __init__(self, machine: str, architecture: str) -> None:
+        self.machine, self.architecture = machine, architecture
+        self.triplet, cache = f"{machine}-linux-gnu", paths.cache()
+        about, options = f"cross-built for {machine}, run by qemu-user", self.OPTIONS
+        super().__init__(
+            about, options.format(self.triplet), self.PACKAGES.format(machine, architecture)
+        )
+        self.library, self.sysroot = cache / f"library-{machine}", cache / f"sysroot-{machine}"
+        self.cross_file = cache / f"cross-{machine}.ini"
+        self.library_options = ["--cross-file", self.cross_file, "-Dlibrary=false"]
+        self.libraries = f"{self.sysroot}/usr/lib/{self.triplet}"
+        self.search = f"{self.libraries}:{self.sysroot}/lib/{self.triplet}"
 
-    def prepare(self, tree: Path) -> None:
-        stamp = self.sysroot / "wanted"
-        if paths.says(stamp, self.SYSROOT):
-            return
+    def need(self) -> None:
+        super().need()
+        target = f"{self.machine}-unknown-linux-gnu"
+        printed = run(["rustc", "--print", "target-libdir", "--target", target])
+        if not Path(printed.strip()).is_dir():
+            run(["rustup", "target", "add", target])
+        describe = ["meson", "env2mfile", "--cross", "--debarch", self.architecture]
+        run([*describe, "-o", self.cross_file], env=venv.environment())
+        with paths.lock(self.sysroot.name):
+            if not paths.says(self.sysroot / "wanted", self.SYSROOT):
+                self.fetch_sysroot()
+
+    def fetch_sysroot(self) -> None:
         log.step(f"fetching GLib for {self.machine}")
         shutil.rmtree(self.sysroot, ignore_errors=True)
         self.sysroot.mkdir()
@@ -121,7 +134,7 @@ class Cross(Variant):
         apt.run("apt-get", "update")
         for package in self.SYSROOT.split():
             apt.unpack(f"{package}:{self.architecture}", "", self.sysroot)
-        stamp.write_text(self.SYSROOT)
+        (self.sysroot / "wanted").write_text(self.SYSROOT)
 
     def flags(self, tree: Path, usual: Sequence[str]) -> list[str]:
         compiled = f"--extra-cflags=-I{self.sysroot}/usr/include"
@@ -132,24 +145,6 @@ class Cross(Variant):
         found = f"{self.libraries}/pkgconfig:{self.sysroot}/usr/share/pkgconfig"
         more = {"PKG_CONFIG_SYSROOT_DIR": str(self.sysroot), "PKG_CONFIG_LIBDIR": found}
         return venv.environment() | {"PKG_CONFIG": "pkg-config"} | more
-
-    def library_options(self) -> Words:
-        target = f"{self.machine}-unknown-linux-gnu"
-        printed = run(["rustc", "--print", "target-libdir", "--target", target])
-        if not Path(printed.strip()).is_dir():
-            run(["rustup", "target", "add", target])
-        cross = paths.cache() / f"cross-{self.machine}.ini"
-        cross.write_text(f"""\
-[binaries]
-c = '{self.triplet}-gcc'
-ar = '{self.triplet}-ar'
-[host_machine]
-system = 'linux'
-cpu_family = '{self.machine}'
-cpu = '{self.machine}'
-endian = '{self.endian}'
-""")
-        return ["--cross-file", cross, f"-Dcargo_target={target}", "-Dlibrary=false"]
 
     def targets(self, usual: Sequence[str], folder: Path) -> list[str]:
         return self.TARGETS.split()
@@ -168,8 +163,8 @@ VARIANTS = {
     "asan": Variant("with clang's AddressSanitizer", ASAN, "clang libclang-rt-14-dev"),
     "lto": Variant("with link-time optimisation", "--enable-lto"),
     "rust": Rust("with QEMU's own Rust devices", "--enable-rust", "bindgen clang", ["10.2"]),
-    "cross-s390x": Cross("s390x", "s390x", "big"),
-    "cross-aarch64": Cross("aarch64", "arm64", "little"),
+    "cross-s390x": Cross("s390x", "s390x"),
+    "cross-aarch64": Cross("aarch64", "arm64"),
 }
 
 
@@ -177,5 +172,5 @@ def get(name: str, version: str) -> Variant:
     variant = VARIANTS[name]
     if version not in variant.versions:
         raise Failure(f"--as {name} is for QEMU {', '.join(variant.versions)}")
-    debian.need(variant.packages.split(), f"building QEMU {variant.about}")
+    variant.need()
     return variant
