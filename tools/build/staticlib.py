@@ -14,15 +14,10 @@ HOSTS = {"standalone": C_NAMES, "qemu": [*C_NAMES, "--cfg", 'qdb_host="qemu"']}
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cargo", required=True)
-    parser.add_argument("--manifest", required=True, help="Cargo.toml of the library")
-    parser.add_argument("--host", required=True, choices=HOSTS)
-    parser.add_argument("--profile", required=True)
-    parser.add_argument("--target-dir", required=True, help="cargo's own, in the build directory")
+    for name in ("cargo", "manifest", "host", "profile", "target-dir", "output"):
+        parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--target", help="Rust's name of the machine, if it is not this one")
-    parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
-
     command = [arguments.cargo, "rustc", "--locked", "--lib", "--crate-type", "staticlib"]
     command += ["--manifest-path", arguments.manifest, "--profile", arguments.profile]
     command += ["--target-dir", arguments.target_dir]

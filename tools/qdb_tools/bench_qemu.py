@@ -65,13 +65,6 @@ def rows(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(text: str) -> None:
-    document = pictures.DOCUMENT
-    document.write_text(pictures.with_block(document.read_text(), document, text))
-    for path, made in pictures.make().items():
-        path.write_text(made or "")
-
-
 def main() -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("tools/bench --qemu", description=__doc__, formatter_class=raw)
@@ -106,7 +99,10 @@ def main() -> int:
         text += "\nA guest's write, without a guest and a disk:\n\n" + rows(writes)
     print(text, end="")
     if args.write:
-        write(text)
+        document = pictures.DOCUMENT
+        document.write_text(pictures.with_block(document.read_text(), document, text))
+        for path, made in pictures.make().items():
+            path.write_text(made or "")
     print(f"{len(programs) + len(writes)} rows measured")
     return 0
 

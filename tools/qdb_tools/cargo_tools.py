@@ -23,8 +23,3 @@ def folder(*names: str) -> Path:
             log.step(name)
             run(["cargo", "install", "--debug", "--locked", "--root", root, name], env=env)
     return root / "bin"
-
-
-def environment(*names: str) -> dict[str, str]:
-    """PATH, for a command that starts them through cargo."""
-    return {"PATH": f"{folder(*names)}:{os.environ['PATH']}"}

@@ -96,21 +96,6 @@ class PrivateApt:
     def run(self, program: str, *words: str, **options: Any) -> str:
         return run([program, "-c", self.folder / "apt.conf", *words], **options)
 
-    def versions(self, package: str) -> list[str]:
-        """The versions of a source package in the suite, newest first."""
-        self.run("apt-get", "update")
-        listed = self.run("apt-cache", "showsrc", "--only-source", package)
-        found = set(re.findall(r"^Version: (\S+)$", listed, re.M))
-        return sorted(
-            found, key=lambda name: list(map(int, re.findall(r"\d+", name))), reverse=True
-        )
-
-    def download(self, package: str, version: str, folder: Path) -> Path:
-        """Downloads a source package, checked by apt; returns its .dsc."""
-        only = ["--download-only", "--only-source"]
-        self.run("apt-get", "source", *only, f"{package}={version}", cwd=folder)
-        return next(folder.glob(f"{package}_*.dsc"))
-
     def unpack(self, package: str, version: str, folder: Path) -> None:
         """Downloads a binary package (NAME or NAME:ARCHITECTURE), checked by apt, and unpacks it
         into `folder`."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from qdb_tools import debian, log, paths
 from qdb_tools.log import Failure
-from qdb_tools.process import run
 
 
 def version_of(tree: Path) -> str:
@@ -50,21 +49,22 @@ def fetch(version: str, final: Path) -> None:
     debian.need(["dpkg-dev", "debian-archive-keyring"], "unpacking a Debian source package")
     log.step(f"fetching QEMU {version}: Debian's source package from {suite}")
     apt = debian.PrivateApt(paths.cache() / "apt", suite)
-    there = apt.versions("qemu")
-    wanted = re.compile(rf"(\d+:)?{re.escape(version)}[.+-](?!.*~)")
-    if not (newest := next(filter(wanted.match, there), "")):
+    apt.run("apt-get", "update")
+    listed = apt.run("apt-cache", "showsrc", "--only-source", "qemu")
+    there = sorted(set(re.findall(r"^Version: (\S+)$", listed, re.M)))
+    matching = re.compile(rf"(\d+:)?{re.escape(version)}[.+-](?!.*~)")
+    if not (wanted := list(filter(matching.match, there))):
         raise Failure(
             f"Debian's {suite} has no QEMU {version} any more "
             f"(it has {', '.join(there) or 'none'}).\n"
             "Set QEMU_SRC to the folder of a QEMU source tree of that version."
         )
+    newest = max(wanted, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+    log.note(f"qemu {newest}")
     work = final.with_name(f"{version}.new")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    log.note(f"qemu {newest}")
-    dsc = apt.download("qemu", newest, work)
-    upstream = re.sub(r"^\d+:|-[^-]*$", "", newest)
-    run(["dpkg-source", "-x", dsc.name, f"qemu-{upstream}"], cwd=work)
+    apt.run("apt-get", "source", "--only-source", f"qemu={newest}", cwd=work)
     for archive in work.glob("*.tar.*"):
         archive.unlink()
     work.rename(final)
