@@ -91,7 +91,7 @@ class Debian(Variant):
 class Cross(Variant):
     """For another machine: the tools and the unit tests, as Debian's cross compiler makes them."""
 
-    PACKAGES = "dpkg-dev gcc-{0}-linux-gnu libc6-dev-{1}-cross qemu-user debian-archive-keyring"
+    PACKAGES = "dpkg-dev gcc-{} libc6-dev-{}-cross qemu-user debian-archive-keyring"
     # Debian's packages of that architecture, unpacked in the cache: nothing foreign is installed.
     SYSROOT = "libglib2.0-0 libglib2.0-dev libpcre2-8-0 libpcre2-dev zlib1g zlib1g-dev"
     OPTIONS = (
@@ -103,10 +103,9 @@ class Cross(Variant):
     def __init__(self, machine: str, architecture: str) -> None:
         self.machine, self.architecture = machine, architecture
         self.triplet, cache = f"{machine}-linux-gnu", paths.cache()
-        about, options = f"cross-built for {machine}, run by qemu-user", self.OPTIONS
-        super().__init__(
-            about, options.format(self.triplet), self.PACKAGES.format(machine, architecture)
-        )
+        about, packages = f"cross-built for {machine}, run by qemu-user", self.PACKAGES
+        options = self.OPTIONS.format(self.triplet)
+        super().__init__(about, options, packages.format(self.triplet, architecture))
         self.library, self.sysroot = cache / f"library-{machine}", cache / f"sysroot-{machine}"
         self.cross_file = cache / f"cross-{machine}.ini"
         self.library_options = ["--cross-file", self.cross_file, "-Dlibrary=false"]
@@ -122,19 +121,16 @@ class Cross(Variant):
         describe = ["meson", "env2mfile", "--cross", "--debarch", self.architecture]
         run([*describe, "-o", self.cross_file], env=venv.environment())
         with paths.lock(self.sysroot.name):
-            if not paths.says(self.sysroot / "wanted", self.SYSROOT):
-                self.fetch_sysroot()
-
-    def fetch_sysroot(self) -> None:
-        log.step(f"fetching GLib for {self.machine}")
-        shutil.rmtree(self.sysroot, ignore_errors=True)
-        self.sysroot.mkdir()
-        folder = paths.cache() / f"apt-cross-{self.architecture}"
-        apt = debian.PrivateApt(folder, "bookworm", ["amd64", self.architecture])
-        apt.run("apt-get", "update")
-        for package in self.SYSROOT.split():
-            apt.unpack(f"{package}:{self.architecture}", "", self.sysroot)
-        (self.sysroot / "wanted").write_text(self.SYSROOT)
+            if paths.says(self.sysroot / "wanted", self.SYSROOT):
+                return
+            log.step(f"fetching GLib for {self.machine}")
+            shutil.rmtree(self.sysroot, ignore_errors=True)
+            folder = paths.cache() / f"apt-cross-{self.architecture}"
+            apt = debian.PrivateApt(folder, "bookworm", ["amd64", self.architecture])
+            apt.run("apt-get", "update")
+            for package in self.SYSROOT.split():
+                apt.unpack(f"{package}:{self.architecture}", "", self.sysroot)
+            (self.sysroot / "wanted").write_text(self.SYSROOT)
 
     def flags(self, tree: Path, usual: Sequence[str]) -> list[str]:
         compiled = f"--extra-cflags=-I{self.sysroot}/usr/include"
