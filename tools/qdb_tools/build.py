@@ -105,7 +105,6 @@ def copy_tree(origin: Path, copy: Path) -> None:
     new = copy.with_name(f"{copy.name}.new")
     for old in (new, copy):
         shutil.rmtree(old, ignore_errors=True)
-    stamp.unlink(missing_ok=True)
     shutil.copytree(origin, new, symlinks=True, ignore=shutil.ignore_patterns(".git"))
     new.rename(copy)
     stamp.write_text(wanted)

@@ -51,8 +51,7 @@ def need(packages: Sequence[str], what_for: str) -> None:
     install = [*apt, "install", "-y", "--no-install-recommends", *missing]
     if os.geteuid() != 0:
         command = f"sudo apt-get install --no-install-recommends {' '.join(missing)}"
-        why = f"{what_for} needs packages that are not installed. Install them"
-        raise Failure(f"{why}:\n    {command}")
+        raise Failure(f"{what_for} needs packages that are not installed:\n    {command}")
     log.step(f"installing {' '.join(missing)} ({what_for})")
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     if output(install, env=env)[0] != 0:
