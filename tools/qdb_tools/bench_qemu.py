@@ -18,17 +18,17 @@ from qdb_tools.bench_rows import Row
 from qdb_tools.build import Build
 from qdb_tools.process import run
 
-Results = list[tuple[str, list[list[float]]]]
+Pairs = list[list[float]]  # [seconds of stock, seconds of the drop-in] of each round
+Results = list[tuple[str, Pairs]]
 SPACE = 1 << 30  # bytes: the largest image, and a copy
 
 
-def in_turn(row: Row, builds: list[Build], rounds: int, folder: Path) -> list[list[float]]:
-    """[seconds of stock, seconds of the drop-in] of each round; who is first changes."""
-    original = folder / "original"
+def in_turn(row: Row, builds: list[Build], rounds: int, folder: Path) -> Pairs:
+    """Measures a row; who is first changes."""
+    original = work = folder / "original"
     original.mkdir()
     row.prepare(original)
-    work = original
-    found: list[list[float]] = []
+    found: Pairs = []
     # The first round warms the caches.
     warm = 0 if row.once else 1
     for number in range(1 if row.once else rounds + warm):
@@ -38,12 +38,10 @@ def in_turn(row: Row, builds: list[Build], rounds: int, folder: Path) -> list[li
                 work = folder / "copy"
                 shutil.rmtree(work, ignore_errors=True)
                 work.mkdir()
-                run(["cp", "--sparse=always", original / "disk.qcow2", work / "disk.qcow2"])
+                run(["cp", "--sparse=always", original / "disk.qcow2", work])
             pair[side] = row.measure(builds[side], work)
         if number >= warm:
             found.append(pair)
-    for used in (original, folder / "copy"):
-        shutil.rmtree(used, ignore_errors=True)
     return found
 
 
@@ -54,71 +52,58 @@ def shown(seconds: float) -> str:
     return f"{seconds * 1e9:.1f} ns"
 
 
+def compared(pairs: Pairs) -> tuple[str, str, str]:
+    stock, ours = map(statistics.median, zip(*pairs))
+    return shown(stock), shown(ours), f"{stock / ours:.2f}"
+
+
 def rows(results: Results) -> str:
     lines = ["| operation | stock | drop-in | stock ÷ drop-in |", "| --- | --- | --- | --- |"]
     for name, pairs in results:
-        stock, ours = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
-        lines.append(f"| {name} | {shown(stock)} | {shown(ours)} | **{stock / ours:.2f}** |")
+        stock, ours, ratio = compared(pairs)
+        lines.append(f"| {name} | {stock} | {ours} | **{ratio}** |")
     return "\n".join(lines) + "\n"
 
 
-def table(version: str, rounds: int, programs: Results, writes: Results) -> str:
-    text = f"QEMU {version}, medians of {rounds} rounds; what takes minutes, once.\n"
+def main() -> int:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("tools/bench --qemu", description=__doc__, formatter_class=raw)
+    parser.add_argument("version", nargs="?", default=paths.DEFAULT, choices=paths.SUITES)
+    parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
+    only = 'rows whose name contains this, or "a guest\'s write"'
+    parser.add_argument("--only", default="", help=only)
+    as_built = "take the builds in the cache as they are"
+    parser.add_argument("--as-built", action="store_true", help=as_built)
+    where = "put the table into docs/performance.md and README.md"
+    parser.add_argument("--write", action="store_true", help=where)
+    args = parser.parse_args()
+    if args.write and args.only:
+        parser.error("--write wants all rows")
+    targets = [*build.PROGRAMS, bench_writes.TEST]
+    builds = [
+        Build(args.version, stock) if args.as_built else build.build(args.version, stock, targets)
+        for stock in (True, False)
+    ]
+    programs: Results = []
+    for row in [row for row in bench_rows.ROWS if args.only in row.name]:
+        log.step(row.name)
+        with paths.fast_folder(SPACE) as folder:
+            programs.append((row.name, in_turn(row, builds, args.rounds, Path(folder))))
+        log.note("stock {}, drop-in {}, {}".format(*compared(programs[-1][1])))
+    wanted = args.only in "a guest's write"
+    writes = bench_writes.measure(builds, args.rounds) if wanted else []
+    text = f"QEMU {args.version}, medians of {args.rounds} rounds; what takes minutes, once.\n"
     if programs:
         text += "\n" + rows(programs)
     if writes:
         text += "\nA guest's write, without a guest and a disk:\n\n" + rows(writes)
-    return text
-
-
-def write(text: str) -> None:
-    document = pictures.DOCUMENT
-    document.write_text(pictures.with_block(document.read_text(), document, text))
-    for path, made in pictures.make().items():
-        path.write_text(made or "")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="tools/bench --qemu",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("version", nargs="?", default=paths.DEFAULT, choices=paths.SUITES)
-    parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
-    parser.add_argument(
-        "--only", default="", help='rows whose name contains this, or "a guest\'s write"'
-    )
-    parser.add_argument(
-        "--as-built", action="store_true", help="take the builds in the cache as they are"
-    )
-    parser.add_argument(
-        "--write", action="store_true", help="put the table into docs/performance.md and README.md"
-    )
-    args = parser.parse_args()
-    if args.write and args.only:
-        parser.error("--write wants all rows")
-    if args.as_built:
-        builds = [Build(args.version, stock) for stock in (True, False)]
-    else:
-        targets = [*build.PROGRAMS, bench_writes.TEST]
-        builds = [build.build(args.version, stock, targets) for stock in (True, False)]
-    results: Results = []
-    for row in bench_rows.ROWS:
-        if args.only not in row.name:
-            continue
-        log.step(row.name)
-        with paths.fast_folder(SPACE) as folder:
-            results.append((row.name, in_turn(row, builds, args.rounds, Path(folder))))
-        stock, ours = (statistics.median(pair[side] for pair in results[-1][1]) for side in (0, 1))
-        log.note(f"stock {shown(stock)}, drop-in {shown(ours)}, {stock / ours:.2f}")
-    wanted = args.only in "a guest's write"
-    writes = bench_writes.measure(builds, args.rounds) if wanted else []
-    text = table(args.version, args.rounds, results, writes)
     print(text, end="")
     if args.write:
-        write(text)
-    print(f"{len(results) + len(writes)} rows measured")
+        document = pictures.DOCUMENT
+        document.write_text(pictures.with_block(document.read_text(), document, text))
+        for path, made in pictures.make().items():
+            path.write_text(made or "")
+    print(f"{len(programs) + len(writes)} rows measured")
     return 0
 
 

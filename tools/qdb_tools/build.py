@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The library's drop-in object, and a QEMU built on it or as QEMU has it (stock), in the cache."""
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -13,62 +14,26 @@ from qdb_tools import debian, log, paths, source, variants, venv
 from qdb_tools.log import Failure
 from qdb_tools.process import Words, run, watch
 
-PACKAGES = [
-    "gcc",
-    "make",
-    "ninja-build",
-    "pkg-config",
-    "flex",
-    "bison",
-    "python3-venv",
-    "libglib2.0-dev",
-    "libpixman-1-dev",
-    "libfdt-dev",
-    "zlib1g-dev",
-    "libzstd-dev",
-    "seabios",
-    "ipxe-qemu",
-    "qemu-system-data",
-]
-FLAGS = [
-    "--target-list=x86_64-softmmu",
-    "--without-default-features",
-    "--enable-kvm",
-    "--disable-tcg",
-    "--enable-tools",
-    "--enable-fdt=system",
-    "--disable-install-blobs",
-    "--disable-docs",
-    "--disable-werror",
-    # Two tests that read bitmaps want these.
-    "--enable-zstd",
-    "--enable-parallels",
-]
+LIBRARY_NEEDS = "gcc ninja-build pkg-config libglib2.0-dev".split()
+PACKAGES = (
+    "gcc make ninja-build pkg-config flex bison python3-venv libglib2.0-dev libpixman-1-dev "
+    "libfdt-dev zlib1g-dev libzstd-dev seabios ipxe-qemu qemu-system-data"
+).split()
+# Two tests that read bitmaps want zstd and parallels.
+FLAGS = (
+    "--target-list=x86_64-softmmu --without-default-features --enable-kvm --disable-tcg "
+    "--enable-tools --enable-fdt=system --disable-install-blobs --disable-docs --disable-werror "
+    "--enable-zstd --enable-parallels"
+).split()
 MORE_FLAGS = {"7.2": [], "10.0": ["--disable-rust"], "10.2": ["--disable-rust"]}
-
-PROGRAMS = [
-    "qemu-system-x86_64",
-    "qemu-img",
-    "qemu-io",
-    "qemu-nbd",
-    "storage-daemon/qemu-storage-daemon",
-]
-UNIT_TESTS = [
-    "test-hbitmap",
-    "test-bdrv-drain",
-    "test-bdrv-graph-mod",
-    "test-block-backend",
-    "test-block-iothread",
-    "test-blockjob",
-    "test-blockjob-txn",
-    "test-write-threshold",
-]
-
+TOOLS = "qemu-img qemu-io qemu-nbd storage-daemon/qemu-storage-daemon".split()
+PROGRAMS = ["qemu-system-x86_64", *TOOLS]
+UNIT_TESTS = (
+    "test-hbitmap test-bdrv-drain test-bdrv-graph-mod test-block-backend test-block-iothread "
+    "test-blockjob test-blockjob-txn test-write-threshold"
+).split()
 # The firmware that a Debian source package of QEMU does not have, from Debian's packages.
-FIRMWARE = ["/usr/share/seabios/*", "/usr/lib/ipxe/qemu/*", "/usr/share/qemu/*.bin"]
-
-
-LIBRARY_NEEDS = ["gcc", "ninja-build", "pkg-config", "libglib2.0-dev"]
+FIRMWARE = "usr/share/seabios/* usr/lib/ipxe/qemu/* usr/share/qemu/*.bin".split()
 OBJECT = "qemu-dirty-bitmap.o"
 
 
@@ -93,13 +58,7 @@ def library(*targets: str, folder: Path = paths.BUILD, options: Words = ()) -> P
 
 
 def drop_in_object(variant: variants.Variant = variants.PLAIN) -> Path:
-    """The object, up to date. QDB_OBJECT names one to take as it is."""
-    if not os.environ.get("QDB_OBJECT"):
-        return library(OBJECT, folder=variant.library, options=variant.library_options()) / OBJECT
-    given = Path(os.environ["QDB_OBJECT"]).resolve()
-    if not given.is_file():
-        raise Failure(f"QDB_OBJECT={given}: no such file")
-    return given
+    return library(OBJECT, folder=variant.library, options=variant.library_options) / OBJECT
 
 
 class Build:
@@ -109,8 +68,7 @@ class Build:
         self.version, self.stock = version, stock
         self.variant = variants.get(variant, version) if variant else variants.PLAIN
         self.label = f"{version}-{'stock' if stock else 'dropin'}{variant and f'-{variant}'}"
-        tree = source.users_tree()
-        if tree:
+        if tree := source.users_tree():
             # One build for each tree that users bring along.
             self.label += "-" + hashlib.sha256(str(tree).encode()).hexdigest()[:8]
         self.folder = paths.cache() / "build" / self.label
@@ -130,62 +88,53 @@ def fingerprint(tree: Path) -> str:
     """Changes when a file of the tree does."""
     found = hashlib.sha256()
     for folder, folders, files in os.walk(tree):
-        folders[:] = sorted(f for f in folders if f != ".git")
-        for name in sorted(files):
-            path = os.path.join(folder, name)
+        folders[:] = sorted(set(folders) - {".git"})
+        for path in sorted(os.path.join(folder, name) for name in files):
             stat = os.lstat(path)
-            found.update(
-                f"{os.path.relpath(path, tree)} {stat.st_size} {stat.st_mtime_ns}\n".encode()
-            )
+            entry = f"{os.path.relpath(path, tree)} {stat.st_size} {stat.st_mtime_ns}\n"
+            found.update(entry.encode())
     return found.hexdigest()
 
 
 def copy_tree(origin: Path, copy: Path) -> None:
     """A copy of the source to apply the drop-in to; the source itself stays as it is."""
-    stamp = copy.with_name(copy.name + ".from")
-    now = f"{origin} {fingerprint(origin)}"
-    if copy.is_dir() and stamp.is_file() and stamp.read_text() == now:
+    stamp, wanted = copy.with_name(f"{copy.name}.from"), f"{origin} {fingerprint(origin)}"
+    if copy.is_dir() and paths.says(stamp, wanted):
         return
     log.step(f"copying {origin}")
-    new = copy.with_name(copy.name + ".new")
+    new = copy.with_name(f"{copy.name}.new")
     for old in (new, copy):
         shutil.rmtree(old, ignore_errors=True)
-    stamp.unlink(missing_ok=True)
     shutil.copytree(origin, new, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-    os.rename(new, copy)
-    stamp.write_text(now)
+    new.rename(copy)
+    stamp.write_text(wanted)
 
 
 def configure(build: Build, tree: Path) -> None:
-    flags = build.variant.flags(tree, [*FLAGS, *MORE_FLAGS[build.version]])
+    flags = build.variant.flags(tree, FLAGS + MORE_FLAGS[build.version])
     command = [str(tree / "configure"), *flags]
-    stamp = build.folder / "configured-with"
-    if (
-        (build.folder / "build.ninja").is_file()
-        and stamp.is_file()
-        and stamp.read_text() == "\n".join(command)
-    ):
+    stamp, wanted = build.folder / "configured-with", "\n".join(command)
+    if (build.folder / "build.ninja").is_file() and paths.says(stamp, wanted):
         return
     shutil.rmtree(build.folder, ignore_errors=True)
     build.folder.mkdir(parents=True)
     log.step(f"configuring QEMU {build.label}")
     env = build.variant.environment()
     watch(command, build.folder / "configure.log", "configure", cwd=build.folder, env=env)
-    stamp.write_text("\n".join(command))
+    stamp.write_text(wanted)
 
 
 def link_firmware(build: Build) -> None:
+    bundle = build.folder / "qemu-bundle"
     if build.variant.finds_firmware:
         # A folder for an installation to come, in which QEMU would look alone.
-        shutil.rmtree(build.folder / "qemu-bundle", ignore_errors=True)
+        shutil.rmtree(bundle, ignore_errors=True)
         return
-    place = build.folder / "qemu-bundle" / "usr" / "local" / "share" / "qemu"
+    place = bundle / "usr/local/share/qemu"
     place.mkdir(parents=True, exist_ok=True)
-    for pattern in FIRMWARE:
-        for file in Path("/").glob(pattern[1:]):
-            link = place / file.name
-            if not link.is_symlink() and not link.exists():
-                link.symlink_to(file)
+    for file in [file for pattern in FIRMWARE for file in Path("/").glob(pattern)]:
+        with contextlib.suppress(FileExistsError):
+            (place / file.name).symlink_to(file)
 
 
 def build(
@@ -196,13 +145,13 @@ def build(
         raise Failure(f"the QEMU build is for x86_64 hosts; this is {platform.machine()}")
     debian.need(PACKAGES, "building QEMU")
     result = Build(version, stock, variant)
-    origin = tree = source.get(version)
+    tree = source.get(version)
     compiled = None if stock else drop_in_object(result.variant)
     with paths.lock(result.label):
         if compiled:
+            paths.cache("tree")
+            copy_tree(tree, result.tree)
             tree = result.tree
-            tree.parent.mkdir(parents=True, exist_ok=True)
-            copy_tree(origin, tree)
             result.variant.prepare(tree)
             done = run([sys.executable, paths.DROPIN, "apply", tree, "--object", compiled])
             if "nothing to change" not in done:
@@ -212,8 +161,7 @@ def build(
         usual = [*PROGRAMS, *(f"tests/unit/{name}" for name in UNIT_TESTS)]
         names = targets or result.variant.targets(usual, result.folder)
         log.step(f"building QEMU {result.label}")
-        ninja = ["ninja", "-C", result.folder, *names]
-        env = result.variant.environment()
+        ninja, env = ["ninja", "-C", result.folder, *names], result.variant.environment()
         watch(ninja, result.folder / "ninja.log", f"QEMU {result.label}", env=env)
         link_firmware(result)
     return result

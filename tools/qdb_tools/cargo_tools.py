@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Cargo's companions, built once into the cache.
-
-Cargo-hack, cargo-deny, cargo-mutants and so on.
-"""
+"""Cargo's companions, such as cargo-hack and cargo-mutants, built once into the cache."""
 
 import os
 from pathlib import Path
@@ -22,13 +19,7 @@ def folder(*names: str) -> Path:
     root = paths.cache("cargo-tools")
     env = clean_environment() | {"CARGO_PROFILE_DEV_DEBUG": "0"}
     with paths.lock("cargo-tools"):
-        for name in names:
-            if not (root / "bin" / name).is_file():
-                log.step(name)
-                run(["cargo", "install", "--debug", "--locked", "--root", root, name], env=env)
+        for name in [name for name in names if not (root / "bin" / name).is_file()]:
+            log.step(name)
+            run(["cargo", "install", "--debug", "--locked", "--root", root, name], env=env)
     return root / "bin"
-
-
-def environment(*names: str) -> dict[str, str]:
-    """PATH, for a command that starts them through cargo."""
-    return {"PATH": f"{folder(*names)}:{os.environ['PATH']}"}

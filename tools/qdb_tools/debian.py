@@ -18,48 +18,43 @@ from qdb_tools.log import Failure
 from qdb_tools.process import output, run
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-RELEASES = {
-    "bullseye",
-    "bookworm",
-    "trixie",
-    "forky",
-    "sid",
-    "oldstable",
-    "stable",
-    "testing",
-    "unstable",
-}
+RELEASES = "bullseye bookworm trixie forky sid oldstable stable testing unstable".split()
+# apt's own user may not be able to enter the cache folder.
+CONFIGURATION = """\
+Dir::Etc::sourcelist "{0}/sources.list";
+Dir::Etc::sourceparts "{0}/none";
+Dir::Etc::preferencesparts "{0}/none";
+Dir::State "{0}";
+Dir::State::status "{0}/status";
+Dir::State::lists "{0}/lists";
+Dir::Cache "{0}";
+Dir::Cache::archives "{0}/archives";
+Acquire::Languages "none";
+APT::Sandbox::User "root";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+"""
 
 
 def need(packages: Sequence[str], what_for: str) -> None:
     """Sees to it that Debian packages are installed; asks the user if it can't be done here."""
     if not shutil.which("dpkg-query"):
         raise Failure(f"{what_for} needs Debian (12 or later): there is no dpkg-query here")
-    listed = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${binary:Package} ${db:Status-Status}\n", *packages],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    there = {
-        line.split()[0].split(":")[0] for line in listed.splitlines() if line.endswith(" installed")
-    }
+    query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages]
+    there = re.findall(r"^(\S+) installed$", output(query)[1], re.M)
     missing = [package for package in packages if package not in there]
     if not missing:
         return
-    if os.geteuid() != 0:
-        raise Failure(
-            f"{what_for} needs packages that are not installed. Install them:\n"
-            f"    sudo apt-get install --no-install-recommends {' '.join(missing)}"
-        )
-    log.step(f"installing {' '.join(missing)} ({what_for})")
-    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     # Another apt may be at work.
     apt = ["apt-get", "-o", "DPkg::Lock::Timeout=600"]
     install = [*apt, "install", "-y", "--no-install-recommends", *missing]
-    try:
-        run(install, env=env)
-    except Failure:
+    if os.geteuid() != 0:
+        command = f"sudo apt-get install --no-install-recommends {' '.join(missing)}"
+        raise Failure(f"{what_for} needs packages that are not installed:\n    {command}")
+    log.step(f"installing {' '.join(missing)} ({what_for})")
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    if output(install, env=env)[0] != 0:
         # A fresh machine has no package lists yet, an old one has lists that are too old.
         run(["apt-get", "update"], env=env)
         run(install, env=env)
@@ -87,75 +82,18 @@ class PrivateApt:
     binary packages of some architectures."""
 
     def __init__(self, folder: Path, suite: str, architectures: Sequence[str] = ()) -> None:
-        self.folder, self.suite = folder / suite, suite
-        kind = "deb" if architectures else "deb-src"
+        self.folder = folder / suite
         for name in ("lists/partial", "archives/partial", "none"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
-        (self.folder / "sources.list").write_text(
-            f"{kind} [signed-by={KEYRING}] {mirror()} {suite} main\n"
-        )
-        (self.folder / "apt.conf").write_text(f"""\
-Dir::Etc::sourcelist "{self.folder}/sources.list";
-Dir::Etc::sourceparts "{self.folder}/none";
-Dir::Etc::preferencesparts "{self.folder}/none";
-Dir::State "{self.folder}";
-Dir::State::status "{self.folder}/status";
-Dir::State::lists "{self.folder}/lists";
-Dir::Cache "{self.folder}";
-Dir::Cache::archives "{self.folder}/archives";
-Acquire::Languages "none";
-#clear APT::Update::Pre-Invoke;
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-""")
-        if architectures:
-            with (self.folder / "apt.conf").open("a") as conf:
-                listed = " ".join(f'"{name}";' for name in architectures)
-                conf.write(
-                    f'APT::Architecture "{architectures[0]}";\nAPT::Architectures {{ {listed} }};\n'
-                )
-        if os.geteuid() == 0:
-            # apt's own user may not be able to enter the cache folder.
-            with (self.folder / "apt.conf").open("a") as conf:
-                conf.write('APT::Sandbox::User "root";\n')
+        kind = "deb" if architectures else "deb-src"
+        source = f"{kind} [signed-by={KEYRING}] {mirror()} {suite} main\n"
+        (self.folder / "sources.list").write_text(source)
+        known = "".join(f'APT::Architectures:: "{name}";\n' for name in architectures)
+        (self.folder / "apt.conf").write_text(CONFIGURATION.format(self.folder) + known)
 
     def run(self, program: str, *words: str, **options: Any) -> str:
         return run([program, "-c", self.folder / "apt.conf", *words], **options)
-
-    def versions(self, package: str) -> list[str]:
-        """The versions of a source package in the suite, newest first."""
-        self.run("apt-get", "update")
-        found = re.findall(
-            r"^Version: (\S+)$",
-            self.run("apt-cache", "showsrc", "--only-source", package),
-            re.MULTILINE,
-        )
-        newest: list[str] = []
-        for version in dict.fromkeys(found):
-            place = 0
-            while (
-                place < len(newest)
-                and subprocess.run(
-                    ["dpkg", "--compare-versions", newest[place], "gt", version], check=False
-                ).returncode
-                == 0
-            ):
-                place += 1
-            newest.insert(place, version)
-        return newest
-
-    def download(self, package: str, version: str, folder: Path) -> Path:
-        """Downloads a source package, checked by apt; returns its .dsc."""
-        self.run(
-            "apt-get",
-            "source",
-            "--download-only",
-            "--only-source",
-            f"{package}={version}",
-            cwd=folder,
-        )
-        return next(folder.glob(f"{package}_*.dsc"))
 
     def unpack(self, package: str, version: str, folder: Path) -> None:
         """Downloads a binary package (NAME or NAME:ARCHITECTURE), checked by apt, and unpacks it

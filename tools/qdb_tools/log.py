@@ -29,7 +29,6 @@ def main(function: Callable[[], int]) -> None:
     try:
         sys.exit(function())
     except Failure as failure:
-        print(colour("FAILED: ", "1;31") + str(failure), file=sys.stderr)
-        sys.exit(1)
+        sys.exit(colour("FAILED: ", "1;31") + str(failure))
     except KeyboardInterrupt:
         sys.exit(130)

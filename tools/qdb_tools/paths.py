@@ -4,6 +4,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ INCLUDE = ROOT / "include"
 HEADER = INCLUDE / "qemu_dirty_bitmap.h"
 SYMBOLS = INCLUDE / "qemu_dirty_bitmap.symbols"
 DROPIN = ROOT / "qemu" / "dropin"
-
+MEMORY = Path("/dev/shm")
 # Each version and the Debian suite that has it.
 SUITES = {"7.2": "bookworm", "10.0": "trixie", "10.2": "sid"}
 DEFAULT = "10.0"
@@ -28,6 +29,11 @@ def cache(*parts: str) -> Path:
     folder = Path(os.environ.get("QDB_CACHE") or Path(base) / "qemu-dirty-bitmap").joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
+
+
+def says(stamp: Path, wanted: str) -> bool:
+    """Whether a folder's stamp, written when it is whole, tells that it is what is wanted."""
+    return stamp.is_file() and stamp.read_text() == wanted
 
 
 @contextlib.contextmanager
@@ -52,10 +58,5 @@ def scratch() -> Iterator[Path]:
 
 def fast_folder(needed: int) -> tempfile.TemporaryDirectory[str]:
     """A folder in memory where there is room for twice `needed` bytes: QEMU waits for disks."""
-    where = Path("/dev/shm")
-    try:
-        about = os.statvfs(where)
-        room = about.f_bavail * about.f_frsize >= 2 * needed and os.access(where, os.W_OK)
-    except OSError:
-        room = False
-    return tempfile.TemporaryDirectory(prefix="qdb-", dir=where if room else cache())
+    usable = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= 2 * needed
+    return tempfile.TemporaryDirectory(prefix="qdb-", dir=MEMORY if usable else cache())

@@ -4,7 +4,6 @@
 import re
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,9 @@ from qdb_tools import log
 from qdb_tools.log import Failure
 
 Words = Sequence[object]
-STEP = re.compile(r"^\[(\d+)/(\d+)\]")
+COMMON: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+COMMON |= {"text": True, "errors": "replace"}
+STEP = re.compile(r"^\[([1-9]\d*)/(\d+)\]")
 
 
 def words(command: Words) -> list[str]:
@@ -23,12 +24,11 @@ def words(command: Words) -> list[str]:
 
 def output(command: Words, **options: Any) -> tuple[int, str]:
     """Runs a program that may fail: its exit code, and what it says on stdout and stderr."""
-    options = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "text": True} | options
+    options = COMMON | {"stdout": subprocess.PIPE} | options
     if "input" in options:
         del options["stdin"]
-    options.setdefault("errors", "replace")
     try:
-        done = subprocess.run(words(command), stdout=subprocess.PIPE, check=False, **options)
+        done = subprocess.run(words(command), check=False, **options)
     except FileNotFoundError:
         raise Failure(f"{command[0]!s}: no such program") from None
     except subprocess.TimeoutExpired as late:
@@ -48,33 +48,20 @@ def watch(command: Words, log_file: Path, label: str, **options: Any) -> None:
     """Runs a long command; its output goes to a file, its progress ([12/345] lines) is shown."""
     log_file.parent.mkdir(parents=True, exist_ok=True)
     started = shown = time.monotonic()
-    last = ""  # nothing is said about a command that has nothing to do
-    with log_file.open("w") as file:
-        process = subprocess.Popen(
-            words(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            **options,
-        )
-        assert process.stdout
-        for line in process.stdout:
+    step = None  # nothing is said about a command that has nothing to do
+    with (
+        log_file.open("w") as file,
+        subprocess.Popen(words(command), stdout=subprocess.PIPE, **COMMON, **options) as process,
+    ):
+        for line in process.stdout or []:
             file.write(line)
-            now = time.monotonic()
-            if (found := STEP.match(line)) and found[1] != "0":
-                last = (
-                    f"{label}: {int(found[1]):,} of {int(found[2]):,} steps, {now - started:.0f} s"
-                )
-            if last and now - shown > 20:
-                shown = now
-                print(f"    {last}", file=sys.stderr, flush=True)
-        code = process.wait()
-    if code != 0:
-        end = "".join(log_file.read_text(errors="replace").splitlines(keepends=True)[-60:])
-        raise Failure(
-            f"{shlex.join(words(command))}\nended with {code}; log {log_file}, its end:\n{end}"
-        )
-    if last:
+            step = STEP.match(line) or step
+            if step and time.monotonic() - shown > 20:
+                shown = time.monotonic()
+                log.note(f"{label}: {step[1]} of {step[2]} steps, {shown - started:.0f} s")
+    if process.returncode != 0:
+        end = log_file.read_text(errors="replace")[-6000:]
+        failed = f"ended with {process.returncode}; log {log_file}, its end:\n{end}"
+        raise Failure(f"{shlex.join(words(command))}\n{failed}")
+    if step:
         log.note(f"{label}: done in {time.monotonic() - started:.0f} s")

@@ -8,15 +8,13 @@ from pathlib import Path
 
 from qdb_tools import debian, log, paths
 from qdb_tools.log import Failure
-from qdb_tools.process import run
 
 
 def version_of(tree: Path) -> str:
     """The release series of a QEMU tree, such as 10.0."""
-    file = tree / "VERSION"
-    if not file.is_file():
+    if not (tree / "VERSION").is_file():
         raise Failure(f"{tree} is not a QEMU source tree (no VERSION in it)")
-    return ".".join(file.read_text().strip().split(".")[:2])
+    return ".".join((tree / "VERSION").read_text().strip().split(".")[:2])
 
 
 def users_tree() -> Path | None:
@@ -35,39 +33,38 @@ def users_tree() -> Path | None:
 
 def get(version: str) -> Path:
     """The folder of the source of a QEMU version, fetched if it is not there."""
-    tree = users_tree()
-    if tree:
+    if tree := users_tree():
         if version_of(tree) != version:
             raise Failure(f"QEMU_SRC={tree} is QEMU {version_of(tree)}, and {version} is asked for")
         return tree
     final = paths.cache() / "source" / version
     with paths.lock("source"):
-        tree = next(final.glob("qemu-*/VERSION"), None)
-        return tree.parent if tree else fetch(version, final)
+        if not list(final.glob("qemu-*/VERSION")):
+            fetch(version, final)
+    return next(final.glob("qemu-*/VERSION")).parent
 
 
-def fetch(version: str, final: Path) -> Path:
+def fetch(version: str, final: Path) -> None:
     suite = paths.SUITES[version]
     debian.need(["dpkg-dev", "debian-archive-keyring"], "unpacking a Debian source package")
     log.step(f"fetching QEMU {version}: Debian's source package from {suite}")
     apt = debian.PrivateApt(paths.cache() / "apt", suite)
-    there = apt.versions("qemu")
-    wanted = re.compile(rf"(\d+:)?{re.escape(version)}[.+-](?!.*~)")
-    matching = [name for name in there if wanted.match(name)]
-    if not matching:
+    apt.run("apt-get", "update")
+    listed = apt.run("apt-cache", "showsrc", "--only-source", "qemu")
+    there = sorted(set(re.findall(r"^Version: (\S+)$", listed, re.M)))
+    matching = re.compile(rf"(\d+:)?{re.escape(version)}[.+-](?!.*~)")
+    if not (wanted := list(filter(matching.match, there))):
         raise Failure(
             f"Debian's {suite} has no QEMU {version} any more "
             f"(it has {', '.join(there) or 'none'}).\n"
             "Set QEMU_SRC to the folder of a QEMU source tree of that version."
         )
+    newest = max(wanted, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+    log.note(f"qemu {newest}")
     work = final.with_name(f"{version}.new")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    log.note(f"qemu {matching[0]}")
-    dsc = apt.download("qemu", matching[0], work)
-    upstream = re.sub(r"^\d+:|-[^-]*$", "", matching[0])
-    run(["dpkg-source", "-x", dsc.name, f"qemu-{upstream}"], cwd=work)
+    apt.run("apt-get", "source", "--only-source", f"qemu={newest}", cwd=work)
     for archive in work.glob("*.tar.*"):
         archive.unlink()
-    os.rename(work, final)
-    return final / f"qemu-{upstream}"
+    work.rename(final)

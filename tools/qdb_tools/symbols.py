@@ -4,23 +4,20 @@
 import re
 from pathlib import Path
 
-from qdb_tools.process import output, run
+from qdb_tools.process import run
 
 # Private functions of util/hbitmap.c and block/dirty-bitmap.c (all three versions).
 PRIVATE = {"hb_set_between", "hb_reset_between", "hb_count_between", "hb_set_elem", "hb_reset_elem"}
+UNITS = re.compile(r"DW_AT_name\s*:.*?(\S*/(?:util/hbitmap|block/dirty-bitmap)\.c)\s*$", re.M)
 # A function of the drop-in's glue.
 GLUE = "qdb_host_lock"
-UNITS = re.compile(
-    r"DW_AT_name\s*:.*?(\S*/(?:util/hbitmap|block/dirty-bitmap)\.c)\s*$", re.MULTILINE
-)
 
 
 def of_c(binary: Path) -> list[str]:
     """The traces of QEMU's two C files in a binary: private symbols, compilation units."""
-    names = set(re.findall(r" (\S+)$", run(["nm", binary]), re.MULTILINE))
-    found = sorted(PRIVATE & {name.split(".")[0] for name in names})
+    names = set(re.findall(r" ([^\s.]+)(?:\.\S*)?$", run(["nm", binary]), re.M))
     info = run(["readelf", "--debug-dump=info", "--dwarf-depth=1", "-W", binary])
-    return found + sorted(set(UNITS.findall(info)))
+    return sorted(PRIVATE & names) + sorted(set(UNITS.findall(info)))
 
 
 def has_library(binary: Path) -> bool:
@@ -29,7 +26,5 @@ def has_library(binary: Path) -> bool:
 
 def source_of(binary: Path, function: str) -> str:
     """The file and line where a function of a binary comes from, as its debug info tells."""
-    found = re.search(rf"^([0-9a-f]+) T {re.escape(function)}$", run(["nm", binary]), re.MULTILINE)
-    if not found:
-        return "not in it"
-    return output(["addr2line", "-e", binary, found[1]])[1].strip() or "unknown"
+    found = re.search(rf"^([0-9a-f]+) T {re.escape(function)}$", run(["nm", binary]), re.M)
+    return run(["addr2line", "-e", binary, found[1]]).strip() if found else "not in it"

@@ -11,30 +11,23 @@ from qdb_tools import debian, log, paths
 from qdb_tools.process import run
 
 # QEMU asks for meson 1.5 or later; later than 1.8 is not what its releases were built with.
-WANTED = [
-    "meson>=1.8,<1.9",
-    "pycotap",
-    "markdown-it-py",
-    "qemu.qmp==0.0.6",
-    "pytest==9.*",
-    "pytest-xdist==3.*",
-    "ruff==0.17.*",
-    "mypy==2.*",
-]
+WANTED = (
+    "meson>=1.8,<1.9 pycotap markdown-it-py qemu.qmp==0.0.6 pytest==9.* pytest-xdist==3.* "
+    "ruff==0.17.* mypy==2.*"
+).split()
 
 
 def folder(name: str = "python", wanted: Sequence[str] = WANTED) -> Path:
     """The environment's folder; it is made at the first call."""
     place = paths.cache() / name
-    stamp = place / "wanted"
     with paths.lock(name):
-        if not stamp.is_file() or stamp.read_text() != "\n".join(wanted):
+        if not paths.says(place / "wanted", "\n".join(wanted)):
             debian.need(["python3-venv"], "a private Python environment")
             log.step(f"making a private Python environment: {', '.join(wanted)}")
             shutil.rmtree(place, ignore_errors=True)
             run([sys.executable, "-m", "venv", place])
             run([place / "bin" / "pip", "install", "--quiet", *wanted])
-            stamp.write_text("\n".join(wanted))
+            (place / "wanted").write_text("\n".join(wanted))
     return place
 
 
