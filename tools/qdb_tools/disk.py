@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest's qcow2 disk with bitmaps (the node `disk`), in a machine that runs or in none."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qdb_tools import regions
+from qdb_tools.build import Build
+from qdb_tools.machine import Action, Machine, transaction
+from qdb_tools.process import output, run
+from qdb_tools.regions import Regions
+
+LIMIT = 150  # seconds that one program may run
+
+
+def on(kind: str, name: str, /, node: str = "disk", **more: Any) -> Action:
+    """An action of a transaction, or a command: what is done with a bitmap."""
+    return f"block-dirty-bitmap-{kind}", {"node": node, "name": name, **more}
+
+
+def merge(target: str, *sources: str | dict[str, str], node: str = "disk") -> Action:
+    return "block-dirty-bitmap-merge", {"node": node, "target": target, "bitmaps": sources}
+
+
+def backup(target: str, /, sync: str = "bitmap", job_id: str = "backup", **more: Any) -> Action:
+    job = {"device": "disk", "job_id": job_id, "target": target, "sync": sync}
+    return "blockdev-backup", job | more
+
+
+class Disk:
+    vm: Machine  # the last that was started
+
+    def __init__(self, build: Build, folder: Path, size: int) -> None:
+        self.build, self.folder, self.size = build, folder, size
+        folder.mkdir(parents=True)
+
+    def img(self, *words: object) -> str:
+        return run(["timeout", LIMIT, self.build.program("qemu-img"), *words])
+
+    def compare(self, one: object, other: object) -> str:
+        """What qemu-img says of an image against a raw file or an export."""
+        words = ["compare", "-f", "raw", "-F", "qcow2", one, other]
+        return output(["timeout", LIMIT, self.build.program("qemu-img"), *words])[1].strip()
+
+    def create(self, name: str, backing: Path | None = None) -> Path:
+        file = self.folder / f"{name}.qcow2"
+        words = ["-b", backing, "-F", "qcow2", file] if backing else [file, self.size]
+        self.img("create", "-q", "-f", "qcow2", *words)
+        return file
+
+    @contextlib.contextmanager
+    def start(self, file: Path, *more: str, build: Build | None = None) -> Iterator[Machine]:
+        """A machine with the disk; it quits at the end of the block, if it was not killed."""
+        disk = "driver=qcow2,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,"
+        disk += f"file.filename={file},file.discard=unmap,file.cache.no-flush=on"
+        words = ["-blockdev", disk, "-device", "virtio-blk-pci,id=vda,drive=disk,share-rw=on"]
+        program = (build or self.build).program("qemu-system-x86_64")
+        with Machine(program, *words, *more) as vm:
+            self.vm = vm
+            yield vm
+            if vm.process.poll() is None:
+                vm.quit()
+
+    def do(self, *actions: Action) -> None:
+        """A command, or several in a transaction."""
+        name, arguments = actions[0] if len(actions) == 1 else transaction(*actions)
+        self.vm.command(name, **arguments)
+
+    def target(self, name: str, backing: Path | None = None, **under: Any) -> Path:
+        """A node with a new image; `under` describes what is between node and file."""
+        path = self.create(name, backing)
+        file: dict[str, Any] = {"driver": "file", "filename": str(path)}
+        file = {**under, "image": file} if under else file
+        node = {"driver": "qcow2", "node_name": name, "file": file, "backing": None}
+        self.vm.command("blockdev-add", **node)
+        return path
+
+    def bitmaps(self) -> dict[str, dict[str, Any]]:
+        """The node's bitmaps, as QEMU lists them."""
+        nodes = self.vm.command("query-named-block-nodes", flat=True)
+        disk = next(node for node in nodes if node["node-name"] == "disk")
+        return {bitmap.get("name", ""): bitmap for bitmap in disk.get("dirty-bitmaps", [])}
+
+    def sha256(self, name: str) -> str:
+        answer = self.vm.command("x-debug-block-dirty-bitmap-sha256", node="disk", name=name)
+        return str(answer["sha256"])
+
+    def regions(self, export: str, bitmap: str) -> Regions:
+        program = self.build.program("qemu-img")
+        return regions.of_bitmap(program, self.vm.folder / "nbd", export, bitmap)
+
+    def read_over_nbd(self, name: str) -> Regions:
+        """The regions of a bitmap that may be in use: a copy of it is exported."""
+        granularity = self.bitmaps()[name]["granularity"]
+        self.do(on("add", "still", granularity=granularity, disabled=True), merge("still", name))
+        self.vm.export("disk", "still", bitmaps=["still"])
+        found = self.regions("still", "still")
+        self.vm.command("block-export-del", id="still")
+        self.vm.event("BLOCK_EXPORT_DELETED", id="still")
+        self.do(on("remove", "still"))
+        return found
