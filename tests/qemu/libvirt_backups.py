@@ -21,8 +21,8 @@ from typing import Any
 
 import libvirt  # type: ignore[import-not-found]  # Debian's python3-libvirt
 import libvirt_qemu  # type: ignore[import-not-found]
-from model import Bitmap, Content, Guest
 from qdb_tools import regions
+from qdb_tools.model import Bitmap, Content, Guest
 from qdb_tools.process import run, wait_until
 
 GRANULE = 64 << 10

@@ -4,7 +4,6 @@
 No guest runs: a qemu-io writes where the guest would, above the copy-before-write filter.
 """
 
-import random
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,23 +11,18 @@ from pathlib import Path
 from qdb_tools.bench_fleecing import DISK, OLD, put_filter
 from qdb_tools.build import Build
 from qdb_tools.machine import Daemon
+from qdb_tools.model import MIB, Guest
 from qdb_tools.process import output, run
 
-MIB = 1 << 20
 SIZE = 192 * MIB + 3 * 4096  # the last cluster is not whole
 WRITES = 1500
 GUEST = OLD.replace("old", "filter")
 
 
-def requests(seed: int, count: int, kinds: list[str]) -> str:
+def requests(seed: int, count: int, **kinds: bool) -> str:
     """Commands for qemu-io: requests that begin and end at any sector of the disk."""
-    rng = random.Random(seed)
-    lines = []
-    for _ in range(count):
-        start = rng.randrange(SIZE // 512) * 512
-        length = min(rng.randrange(1, 512) * 512, SIZE - start)
-        lines.append(f"{rng.choice(kinds).format(rng.randrange(1, 256))} {start} {length}\n")
-    return "".join(lines)
+    writes = Guest(seed).writes(count, range(SIZE), **kinds)
+    return "".join(f"{write.line}\n" for write in writes)
 
 
 def fleece(build: Build, folder: Path, vm: Daemon) -> list[str]:
@@ -43,7 +37,7 @@ def fleece(build: Build, folder: Path, vm: Daemon) -> list[str]:
     put_filter(vm, driver="qcow2", file={"driver": "file", "filename": "saved.qcow2"})
     maps = [run([img, "map", "--output=json", OLD], cwd=folder)]
     writes = folder / "writes"
-    writes.write_text(requests(2, WRITES, ["write -q -P {}", "write -q -z", "discard -q"]))
+    writes.write_text(requests(2, WRITES, discards=True))
     with writes.open() as source:
         guest = subprocess.Popen([*io, GUEST], cwd=folder, stdin=source, stdout=subprocess.DEVNULL)
         try:
@@ -72,7 +66,7 @@ def test_old_content_while_written(
         folder.mkdir()
         for name in DISK, "saved.qcow2":
             run([stock.program("qemu-img"), "create", "-f", "qcow2", folder / name, SIZE])
-        writes = requests(1, 150, ["write -q -P {}"])
+        writes = requests(1, 150, zeroes=False)
         run([stock.program("qemu-io"), "-f", "qcow2", folder / DISK], input=writes)
         vm = daemon(build, folder)
         found.append(fleece(build, folder, vm))

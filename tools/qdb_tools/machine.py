@@ -19,7 +19,6 @@ from qemu.qmp.legacy import QEMUMonitorProtocol
 from qdb_tools.log import Failure
 from qdb_tools.process import Words, words
 
-GUEST_DISK = "/machine/peripheral/vda/virtio-backend"  # of `-device virtio-blk-pci,id=vda,...`
 Action = tuple[str, dict[str, Any]]  # a command, or one of a transaction
 Limit = Callable[[], None]  # what a child calls before it becomes the program
 # That a QEMU ends is what many tests are about; what it said is in the Failure.
