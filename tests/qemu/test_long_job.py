@@ -59,6 +59,10 @@ class Job(Session):
         """Of the twenty, those that are not persistent are gone with their QEMU."""
         self.models = {name: m for name, m in self.models.items() if int(name[1:]) % 2 == 1}
 
+    def stop_recording(self) -> None:
+        for model in self.models.values():
+            model.recording = False
+
     def listed(self) -> list[dict[str, Any]]:
         """The bitmaps of the guest's disk, as query-block lists them: a fact."""
         disks = [b for b in self.vm.command("query-block") if "vda" in b.get("qdev", "")]
@@ -178,7 +182,8 @@ class Job(Session):
             self.mirror(8, "pivot", granularity=16 * K, copy_mode="background")
             before_pivot = self.moment()
             # The guest is on the mirror now, the old disk's bitmaps stay as they are.
-            self.load(self.shares(9, 10), models=[])
+            self.stop_recording()
+            self.load(self.shares(9, 10))
             self.as_modelled()
         assert self.compare(before_pivot, disk) == IDENTICAL
         assert self.compare(self.content.file, self.folder / "pivot.qcow2") == IDENTICAL
@@ -239,7 +244,9 @@ class Job(Session):
         job = backup("second", bitmap="inc", bitmap_mode="always", speed=SLOW)
         self.do(job)
         news, left = Bitmap(SIZE, inc.granularity), Bitmap(SIZE, inc.granularity)
-        self.load(self.shares(6, 20), "backup", [*self.models.values(), news])
+        self.models["news"] = news
+        self.load(self.shares(6, 20), "backup")
+        del self.models["news"]
 
         def progress() -> int:
             return int(self.vm.command("query-block-jobs")[0]["offset"])
@@ -381,11 +388,11 @@ class Job(Session):
             self.refused(merge("off", "kill", node="quiet"))
             vm.serve()
             vm.export("disk", "live", writable=True)
-            self.do(on("add", "young", granularity=64 * K, persistent=True))
-            del self.models["young"]
+            self.stop_recording()  # from here on the models are of the other disk
+            vm.command("block-dirty-bitmap-add", node="disk", name="young", persistent=True)
             self.target("half")
             self.do(backup("half", "incremental", bitmap="kill", speed=SLOW))
-            self.load(self.shares(41, 20), "backup", models=[])
+            self.load(self.shares(41, 20), "backup")
             self.facts.append(flags(b for name, b in self.bitmaps().items() if name))
             # What was not flushed may be lost, in any QEMU.
             vm.guest_io(GUEST_DISK, "flush")

@@ -156,19 +156,19 @@ class Session:
 
     # Writes
 
-    def record(self, writes: Sequence[Write], models: Sequence[Bitmap] | None = None) -> None:
-        for model in self.models.values() if models is None else models:
+    def record(self, writes: Sequence[Write]) -> None:
+        for model in self.models.values():
             model.record(writes)
         if self.content:
             self.content.apply(writes)
 
-    def write(self, writes: Sequence[Write], models: Sequence[Bitmap] | None = None) -> None:
-        """The guest writes; it is recorded in all models or in these."""
+    def write(self, writes: Sequence[Write]) -> None:
+        """The guest writes; it is recorded in all models."""
         for write in writes:
             self.vm.guest_io(GUEST_DISK, write.line)
-        self.record(writes, models)
+        self.record(writes)
 
-    def load(self, shares: Shares, job: str = "", models: Sequence[Bitmap] | None = None) -> None:
+    def load(self, shares: Shares, job: str = "") -> None:
         """Two qemu-io over NBD and the guest write at once, each in its own part of the disk.
 
         A `job` must be running from before the first write until after the last.
@@ -182,11 +182,11 @@ class Session:
                 command = ["timeout", LIMIT, program, "-f", "raw", "-d", "unmap", *lines, uri]
                 writers.append(subprocess.Popen(words(command), stdout=subprocess.PIPE, text=True))
                 stack.callback(writers[-1].kill)
-            self.write(shares[0], models)
+            self.write(shares[0])
             for writer in writers:
                 said, _ = writer.communicate()
                 assert writer.returncode == 0, said[-1000:]
         running = {running["device"] for running in self.vm.command("query-block-jobs")}
         assert not job or job in running, "the job ended before the writers"
         for share in shares[1:]:
-            self.record(share, models)
+            self.record(share)
