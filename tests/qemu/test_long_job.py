@@ -162,10 +162,14 @@ class Job(Session):
         first = (self.seed + seed) * 10
         return [Guest(first + i).writes(count, part) for i, part in enumerate(parts)]
 
-    def finish_backup(self, target: str) -> None:
+    def finish_backup(self, target: Path, then: Path) -> Path:
+        """The target, which must have what was on the disk then."""
         self.vm.command("block-job-set-speed", device="backup", speed=0)
         self.vm.finish_job("backup")
-        self.vm.command("blockdev-del", node_name=target)
+        self.vm.command("blockdev-del", node_name=target.stem)
+        assert self.compare(then, target) == IDENTICAL
+        self.as_modelled()
+        return target
 
     def backups_and_mirrors(self) -> None:
         disk, self.content = self.create("disk"), Content(self.folder / "content.raw", SIZE)
@@ -174,8 +178,8 @@ class Job(Session):
             vm.export("disk", "live", writable=True)
             self.write(Guest(self.seed + 1).writes(150, ALL))
             first = self.incremental_backup(self.full_backup())
-            self.failing_backup(first, 4, "cancelled")
-            self.failing_backup(first, 5, "reported")
+            self.failing_backup(first, 4, stays=True)
+            self.failing_backup(first, 5, stays=False)
             self.cancelled_backup(first)
             del self.models["inc"]
             self.mirror(7, "mirror", granularity=64 * K, copy_mode="write-blocking")
@@ -199,10 +203,7 @@ class Job(Session):
             backup("full", "top", speed=SLOW),
         )
         self.load(self.shares(2, 50), "backup")
-        self.finish_backup("full")
-        assert self.compare(then, full) == IDENTICAL
-        self.as_modelled()
-        return full
+        return self.finish_backup(full, then)
 
     def incremental_backup(self, full: Path) -> Path:
         then, first = self.moment(), self.target("first", full)
@@ -213,16 +214,13 @@ class Job(Session):
         self.refused(backup("first", "incremental", "second", bitmap="inc"))
         self.models["inc"].clear()
         self.load(self.shares(3, 50), "backup")
-        self.finish_backup("first")
-        assert self.compare(then, first) == IDENTICAL
-        self.as_modelled()
-        return first
+        return self.finish_backup(first, then)
 
-    def failing_backup(self, backing: Path, seed: int, then: str) -> None:
+    def failing_backup(self, backing: Path, seed: int, stays: bool) -> None:
         """The bitmap has what it had, and what was written while the job was there."""
         error = [{"event": "write_aio", "errno": 5}]
         self.target("bad", backing, driver="blkdebug", inject_error=error)
-        stays, inc = then == "cancelled", self.models["inc"]
+        inc = self.models["inc"]
         mode, on_error = ("on-success", "stop") if stays else ("never", "report")
         job = backup("bad", bitmap="inc", bitmap_mode=mode, speed=SLOW, on_target_error=on_error)
         self.do(job)
@@ -243,8 +241,8 @@ class Job(Session):
         inc, second = self.models["inc"], self.target("second", backing)
         job = backup("second", bitmap="inc", bitmap_mode="always", speed=SLOW)
         self.do(job)
-        news, left = Bitmap(SIZE, inc.granularity), Bitmap(SIZE, inc.granularity)
-        self.models["news"] = news
+        news = self.models["news"] = Bitmap(SIZE, inc.granularity)
+        left = Bitmap(SIZE, inc.granularity)
         self.load(self.shares(6, 20), "backup")
         del self.models["news"]
 
@@ -261,12 +259,9 @@ class Job(Session):
         assert news.within(left), "not all that was written meanwhile is dirty"
         assert left.within(inc), "something is dirty that was not written"
         assert news.count < left.count < inc.count, "it had copied nothing, or all"
-        then = self.moment()
         self.do(job)
-        self.finish_backup("second")
-        assert self.compare(then, second) == IDENTICAL
         inc.clear()
-        self.as_modelled({"inc": inc})
+        self.finish_backup(second, self.moment())
 
     def mirror(self, seed: int, name: str, **how: Any) -> None:
         file = self.folder / f"{name}.qcow2"
@@ -313,7 +308,7 @@ class Job(Session):
 
     def migration(self) -> None:
         guest, disk, waiting = Guest(self.seed + 30), self.create("migration"), "-incoming defer"
-        three, two = (self.start(disk, *waiting.split()) for _ in range(2))
+        two, three = (self.start(disk, *waiting.split()) for _ in range(2))
         with three as third, two as second, self.start(disk) as first:
             self.add_twenty()
             self.write(guest.writes(100, ALL, discards=True))
