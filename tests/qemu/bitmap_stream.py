@@ -11,25 +11,20 @@ EOS, ZEROES, BITMAP_NAME, DEVICE_NAME, START, COMPLETE, BITS = (1 << n for n in 
 ENABLED, PERSISTENT = 1, 2
 SECTOR = 512
 
-MACHINE = b"none"
-SECTION, FULL_END, FOOTER, CONFIGURATION, DESCRIPTION = 0x01, 0x00, 0x7E, 0x07, 0x06
+# Header of version 3, and the configuration section with the machine's name; then the section of
+# id 7, and what follows it: end of the whole, and an empty description.
+HEAD = b"QEVM\0\0\0\3" + b"\x07\0\0\0\4none" + b"\x01\0\0\0\7" + b"\x0cdirty-bitmap"
+FOOTER, TAIL = b"\x7e\0\0\0\7", b"\0\x06\0\0\0\2{}"
+Name = bytes | None
 
 
-def counted(text: bytes) -> bytes:
-    return bytes([len(text)]) + text
-
-
-def chunk(
-    flags: int, device: bytes | None = None, name: bytes | None = None, body: bytes = b""
-) -> bytes:
+def chunk(flags: int, device: Name = None, name: Name = None, body: bytes = b"") -> bytes:
     """A chunk; a given device or name sets its flag."""
     head = b""
-    if device is not None:
-        flags |= DEVICE_NAME
-        head += counted(device)
-    if name is not None:
-        flags |= BITMAP_NAME
-        head += counted(name)
+    for flag, text in (DEVICE_NAME, device), (BITMAP_NAME, name):
+        if text is not None:
+            flags |= flag
+            head += bytes([len(text)]) + text
     return bytes([flags]) + head + body
 
 
@@ -39,45 +34,22 @@ def start(
     return chunk(START, device, name, struct.pack(">IB", granularity, flags))
 
 
-def bits(
-    sector: int,
-    sectors: int,
-    data: bytes,
-    device: bytes | None = None,
-    name: bytes | None = None,
-    length: int | None = None,
-) -> bytes:
-    body = struct.pack(">QIQ", sector, sectors, len(data) if length is None else length) + data
-    return chunk(BITS, device, name, body)
+def bits(sector: int, sectors: int, data: bytes, *names: Name, length: int | None = None) -> bytes:
+    body = struct.pack(">QIQ", sector, sectors, len(data) if length is None else length)
+    device, name = names or (None, None)
+    return chunk(BITS, device, name, body + data)
 
 
-def zeroes(
-    sector: int, sectors: int, device: bytes | None = None, name: bytes | None = None
-) -> bytes:
-    return chunk(BITS | ZEROES, device, name, struct.pack(">QI", sector, sectors))
+def zeroes(sector: int, sectors: int) -> bytes:
+    return chunk(BITS | ZEROES, body=struct.pack(">QI", sector, sectors))
 
 
-def complete(device: bytes | None = None, name: bytes | None = None) -> bytes:
+def complete(device: Name = None, name: Name = None) -> bytes:
     return chunk(COMPLETE, device, name)
 
 
 def stream(
-    *chunks: bytes,
-    end: bytes = bytes([EOS]),
-    version: int = 1,
-    instance: int = 0,
-    footer: bool = True,
+    *chunks: bytes, end: bytes = b"\1", version: int = 1, instance: int = 0, footer: bool = True
 ) -> bytes:
-    section = 7
-    text = b"QEVM" + struct.pack(">I", 3)
-    text += bytes([CONFIGURATION]) + struct.pack(">I", len(MACHINE)) + MACHINE
-    text += (
-        bytes([SECTION])
-        + struct.pack(">I", section)
-        + counted(b"dirty-bitmap")
-        + struct.pack(">II", instance, version)
-    )
-    text += b"".join(chunks) + end
-    if footer:
-        text += bytes([FOOTER]) + struct.pack(">I", section)
-    return text + bytes([FULL_END, DESCRIPTION]) + struct.pack(">I", 2) + b"{}"
+    section = struct.pack(">II", instance, version) + b"".join(chunks) + end
+    return HEAD + section + FOOTER * footer + TAIL

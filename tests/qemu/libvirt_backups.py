@@ -8,109 +8,78 @@ guest is paused from its first moment on; what it writes is written through its 
 the monitor, and kept in a record beside, with which each backup is compared byte by byte.
 """
 
+import filecmp
 import json
 import os
-import random
-import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Debian's python3-libvirt and python3-libnbd.
-import libvirt  # type: ignore[import-not-found]
+import libvirt  # type: ignore[import-not-found]  # Debian's python3-libvirt
 import libvirt_qemu  # type: ignore[import-not-found]
-import nbd  # type: ignore[import-not-found]
+from qdb_tools import regions
+from qdb_tools.model import Bitmap, Content, Guest
+from qdb_tools.process import run, wait_until
 
 GRANULE = 64 << 10
 SIZES = {"vda": 48 << 20, "vdb": (16 << 20) + (40 << 10)}
-HMP = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+SESSION = "qemu:///session"
 BUILD, FOLDER = Path(sys.argv[1]), Path(sys.argv[2])
-facts: dict[str, Any] = {}
+XML = f"""
+<domain type='kvm'><name>guest</name><memory unit='MiB'>32</memory>
+  <os><type arch='x86_64'>hvm</type></os><features><acpi/></features>
+  <devices><emulator>{BUILD}/qemu-system-x86_64</emulator>DISKS<memballoon model='none'/></devices>
+</domain>"""
+facts: list[Any] = []  # what stock QEMU and the library must agree on, one after the other
 
 
-def fact(about: str, value: Any) -> None:
-    """What stock QEMU and the library must agree on."""
-    assert about not in facts, about
-    facts[about] = json.loads(json.dumps(value).replace(str(FOLDER), "FOLDER"))
-
-
-def check(about: str, got: Any, wanted: Any) -> None:
-    if isinstance(got, bytes):
-        assert got == wanted, f"{about}: not what was written"
-    assert got == wanted, f"{about}: got {str(got)[:500]}, wanted {str(wanted)[:500]}"
-    fact(about, len(got) if isinstance(got, bytes) else got)
-
-
-def wait_until(about: str, condition: Callable[[], bool], limit: int = 60) -> None:
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, f"{about}: not within {limit} s"
-        time.sleep(0.05)
-
-
-def run(*words: object) -> str:
-    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def extents(granules: Iterable[int], size: int) -> list[tuple[int, int]]:
-    """(start, length) in bytes of the runs among granules."""
-    found: list[tuple[int, int]] = []
-    for start in sorted(granule * GRANULE for granule in granules):
-        length = min(GRANULE, size - start)
-        if found and sum(found[-1]) == start:
-            found[-1] = (found[-1][0], found[-1][1] + length)
-        else:
-            found.append((start, length))
-    return found
+def fact(value: Any) -> None:
+    facts.append(json.loads(json.dumps(value).replace(str(FOLDER), "FOLDER")))
 
 
 class Disk:
     """A disk of the guest: its image, and the independent record of what was written."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.size = name, SIZES[name]
-        self.image = FOLDER / f"{name}.qcow2"
-        self.content = bytearray(self.size)
-        self.since: dict[str, set[int]] = {}  # granules written since each checkpoint
-        run("qemu-img", "create", "-q", "-f", "qcow2", self.image, self.size)
+    def __init__(self, number: int, name: str, size: int) -> None:
+        self.name, self.size, self.image = name, size, FOLDER / f"{name}.qcow2"
+        self.device = f"/machine/peripheral/virtio-disk{number}/virtio-backend"
+        self.content = Content(FOLDER / f"{name}.raw", size)
+        self.since: dict[str, Bitmap] = {}  # what was written since each checkpoint
+        self.writer = Guest(number)
+        run(["qemu-img", "create", "-q", "-f", "qcow2", self.image, size])
 
-    def record(self, offset: int, length: int, pattern: int) -> None:
-        self.content[offset : offset + length] = bytes([pattern]) * length
-        for granules in self.since.values():
-            granules |= set(range(offset // GRANULE, (offset + length - 1) // GRANULE + 1))
+    def holds(self, image: Path, content: Path) -> None:
+        """An image has this content, and this is a fact."""
+        raw = FOLDER / "raw"
+        run(["qemu-img", "convert", "-O", "raw", image, raw])
+        assert filecmp.cmp(raw, content, shallow=False), f"{image}: not what was written"
+        fact((image.name, raw.stat().st_size))
 
-    def dirty(self, checkpoint: str) -> list[tuple[int, int]]:
-        return extents(self.since[checkpoint], self.size)
+    def clusters(self, image: Path) -> list[tuple[int, int]]:
+        """What is in an image itself, and not in those below it, as regions of granules."""
+        found = Bitmap(self.size, GRANULE)
+        for area in json.loads(run(["qemu-img", "map", "--output=json", image])):
+            if area["depth"] == 0 and area["present"]:
+                found.add(area["start"], area["start"] + area["length"])
+        return found.regions()
 
 
-class Guest:
+class Domain:
     """A paused domain with two disks, and the private libvirtd that runs it."""
 
     def __init__(self) -> None:
-        self.random = random.Random(20)
-        self.disks = [Disk(name) for name in SIZES]
+        self.disks = [Disk(number, *item) for number, item in enumerate(SIZES.items())]
         self.start_libvirtd()
-        self.connection.defineXML(self.xml())
-        self.start()
-
-    def xml(self) -> str:
         disks = "".join(
             f"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
             f"<source file='{d.image}'/><target dev='{d.name}' bus='virtio'/></disk>"
             for d in self.disks
         )
-        return (
-            "<domain type='kvm'><name>guest</name><memory unit='MiB'>32</memory>"
-            "<os><type arch='x86_64'>hvm</type></os><features><acpi/></features>"
-            f"<devices><emulator>{BUILD}/qemu-system-x86_64</emulator>{disks}"
-            "<memballoon model='none'/></devices></domain>"
-        )
+        self.connection.defineXML(XML.replace("DISKS", disks))
+        self.start()
 
     def start_libvirtd(self) -> None:
         with (FOLDER / "libvirtd.log").open("a") as log:
@@ -119,7 +88,7 @@ class Guest:
 
     def connect(self) -> bool:
         try:
-            self.connection = libvirt.open("qemu:///session")
+            self.connection = libvirt.open(SESSION)
         except libvirt.libvirtError:
             return False
         return True
@@ -129,77 +98,61 @@ class Guest:
         self.libvirtd.send_signal(how)
         self.libvirtd.wait()
         self.start_libvirtd()
-        self.domain = self.connection.lookupByName("guest")
+
+    @property
+    def domain(self) -> libvirt.virDomain:
+        return self.connection.lookupByName("guest")
 
     def start(self) -> None:
-        self.domain = self.connection.lookupByName("guest")
         self.domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
 
-    def pid(self) -> int:
-        run_folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "libvirt" / "qemu" / "run"
-        return int((run_folder / "guest.pid").read_text())
-
     def kill(self) -> None:
-        os.kill(self.pid(), signal.SIGKILL)
+        pid = Path(os.environ["XDG_RUNTIME_DIR"]) / "libvirt/qemu/run/guest.pid"
+        os.kill(int(pid.read_text()), signal.SIGKILL)
         wait_until("libvirt saw the end", lambda: not self.domain.isActive())
 
     def stop(self) -> None:
         """QEMU ends in an orderly way, and stores the bitmaps."""
         self.domain.destroyFlags(libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
 
-    def monitor(self, line: str) -> str:
-        return str(libvirt_qemu.qemuMonitorCommand(self.domain, line, HMP))
-
     def guest_io(self, disk: Disk, line: str) -> None:
-        path = f"/machine/peripheral/virtio-disk{self.disks.index(disk)}/virtio-backend"
-        said = self.monitor(f'qemu-io -d {path} "{line}"')
+        hmp = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        line = f'qemu-io -d {disk.device} "{line}"'
+        said = libvirt_qemu.qemuMonitorCommand(self.domain, line, hmp)
         assert not said.strip(), said
 
-    def flush(self) -> None:
-        for disk in self.disks:
-            self.guest_io(disk, "flush")
-
     def write(self, count: int) -> None:
-        for _ in range(count):
-            disk = self.random.choice(self.disks)
-            length = 512 * self.random.choice([1, 8, 77, self.random.randint(1, 500)])
-            offset = 512 * self.random.randint(0, (disk.size - length) // 512)
-            pattern = self.random.randint(1, 255)
-            self.guest_io(disk, f"write -P {pattern} {offset} {length}")
-            disk.record(offset, length, pattern)
+        for disk in self.disks:
+            writes = disk.writer.writes(count // 2, range(disk.size), zeroes=False)
+            for write in writes:
+                self.guest_io(disk, write.line)
+            disk.content.apply(writes)
+            for bitmap in disk.since.values():
+                bitmap.record(writes)
 
-    def bitmaps(self) -> dict[str, Any]:
-        """The bitmaps of each disk as query-block lists them."""
-        answer = json.loads(
-            libvirt_qemu.qemuMonitorCommand(self.domain, '{"execute":"query-block"}', 0)
-        )
-        listed = {
-            b["qdev"].split("/")[3]: b["inserted"].get("dirty-bitmaps", [])
-            for b in answer["return"]
-        }
-        return {
-            disk: sorted(found, key=lambda b: str(b.get("name"))) for disk, found in listed.items()
-        }
+    def tell_bitmaps(self) -> None:
+        """The bitmaps of each disk, as query-block lists them, are a fact."""
+        query = '{"execute":"query-block"}'
+        for b in json.loads(libvirt_qemu.qemuMonitorCommand(self.domain, query, 0))["return"]:
+            bitmaps = b["inserted"].get("dirty-bitmaps", [])
+            fact((b["qdev"], sorted(bitmaps, key=lambda bitmap: str(bitmap.get("name")))))
 
     # Checkpoints and backups
 
     def checkpoints(self) -> list[str]:
-        return sorted(c.getName() for c in self.domain.listAllCheckpoints())
+        fact(sorted(checkpoint.getName() for checkpoint in self.domain.listAllCheckpoints()))
+        return list(facts[-1])
 
-    @staticmethod
-    def checkpoint_xml(name: str) -> str:
-        return f"<domaincheckpoint><name>{name}</name></domaincheckpoint>"
-
-    def count_from(self, checkpoint: str) -> None:
+    def checkpoint(self, name: str, create: bool = True) -> str:
+        xml = f"<domaincheckpoint><name>{name}</name></domaincheckpoint>"
+        if create:
+            self.domain.checkpointCreateXML(xml)
         for disk in self.disks:
-            disk.since[checkpoint] = set()
+            disk.since[name] = Bitmap(disk.size, GRANULE)
+        return xml
 
-    def checkpoint(self, name: str) -> None:
-        self.domain.checkpointCreateXML(self.checkpoint_xml(name))
-        self.count_from(name)
-
-    def delete(self, name: str) -> None:
-        self.domain.checkpointLookupByName(name).delete()
+    def delete(self, name: str, flags: int = 0) -> None:
+        self.domain.checkpointLookupByName(name).delete(flags)
         for disk in self.disks:
             disk.since.pop(name, None)
 
@@ -214,257 +167,158 @@ class Guest:
         incremental = f"<incremental>{since}</incremental>" if since else ""
         server = f"<server transport='unix' socket='{folder}/nbd'/>" if mode == "pull" else ""
         parts = f"{incremental}{server}<disks>{disks}</disks>"
-        xml = f"<domainbackup mode='{mode}'>{parts}</domainbackup>"
-        self.domain.backupBegin(xml, self.checkpoint_xml(checkpoint) if checkpoint else None)
-        if checkpoint:
-            self.count_from(checkpoint)
+        backup = f"<domainbackup mode='{mode}'>{parts}</domainbackup>"
+        new = self.checkpoint(checkpoint, create=False) if checkpoint else None
+        self.domain.backupBegin(backup, new)
 
-    def refused(self, about: str, attempt: Callable[[], None]) -> None:
+    def refused(self, attempt: Callable[[], None]) -> None:
         """An attempt that must fail; its words are a fact."""
         try:
             attempt()
         except libvirt.libvirtError as error:
-            fact(about, error.get_error_message())
+            fact(error.get_error_message())
         else:
-            raise AssertionError(f"{about}: it did not fail")
+            raise AssertionError("it did not fail")
 
     def no_job(self) -> bool:
         return bool(self.domain.jobStats()["type"] == libvirt.VIR_DOMAIN_JOB_NONE)
 
-    def push(self, about: str, since: str = "", checkpoint: str = "") -> Path:
+    def push(self, since: str, checkpoint: str = "") -> Path:
         """A push backup; returns the folder of the targets."""
-        folder = FOLDER / about.replace(" ", "-")
+        folder = FOLDER / f"push-{len(facts)}"
         self.begin("push", since, checkpoint, folder)
-        wait_until(about, self.no_job)
-        done = self.domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
-        check(f"{about}: success", done["success"], 1)
+        wait_until("the push backup ends", self.no_job)
+        fact(self.domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)["success"])
+        assert facts[-1] == 1
         return folder
 
-    def pull(self, about: str, since: str = "", checkpoint: str = "") -> dict[str, bytearray]:
-        """A pull backup, while the guest writes; returns what it has of each disk."""
-        folder = FOLDER / about.replace(" ", "-")
-        wanted = {d.name: d.dirty(since) if since else [(0, d.size)] for d in self.disks}
-        then = {d.name: bytes(d.content) for d in self.disks}
+    def pull(self, since: str, checkpoint: str = "") -> None:
+        """A pull backup, while the guest writes: what it offers is what was there before."""
+        folder = FOLDER / f"pull-{len(facts)}"
+        wanted = [disk.since[since].regions() for disk in self.disks]
+        then = [disk.content.copy(FOLDER / f"{disk.name}.then") for disk in self.disks]
         self.begin("pull", since, checkpoint, folder)
-        found = {}
-        for disk in self.disks:
+        for disk, dirty, content in zip(self.disks, wanted, then):
             self.write(10)
-            found[disk.name] = bytearray(disk.size)
-            client = nbd.NBD()
-            context = f"qemu:dirty-bitmap:backup-{disk.name}" if since else ""
-            if since:
-                client.add_meta_context(context)
-            client.set_export_name(disk.name)
-            client.connect_unix(f"{folder}/nbd")
-            dirty = dirty_extents(client, context, disk.size) if since else [(0, disk.size)]
-            check(f"{about}: dirty extents of {disk.name}", dirty, wanted[disk.name])
-            for start, length in dirty:
-                for at in range(start, start + length, 1 << 20):
-                    part = min(1 << 20, start + length - at)
-                    found[disk.name][at : at + part] = client.pread(part, at)
-                    same = found[disk.name][at : at + part] == then[disk.name][at : at + part]
-                    assert same, f"{about}: {disk.name} differs at {at}"
-            client.shutdown()
+            fact(regions.by_nbdinfo(folder / "nbd", disk.name, f"backup-{disk.name}"))
+            assert facts[-1] == [list(region) for region in dirty], disk.name
+            # Read by libnbd: what is not dirty too.
+            run(["nbdcopy", f"nbd+unix:///{disk.name}?socket={folder}/nbd", FOLDER / "read"])
+            assert filecmp.cmp(FOLDER / "read", content, shallow=False), disk.name
         self.domain.abortJob()
-        wait_until(about, self.no_job)
-        return found
+        wait_until("the pull backup ends", self.no_job)
+
+    def is_chain(self, full: Path, *increments: Path) -> None:
+        """A full push backup and the increments on it are what is in the record."""
+        rebase = "qemu-img rebase -u -f qcow2 -F qcow2 -b".split()
+        for disk in self.disks:
+            for below, above in zip([full, *increments], increments):
+                run([*rebase, below / disk.name, above / disk.name])
+            disk.holds([full, *increments][-1] / disk.name, disk.content.file)
 
 
-def dirty_extents(client: nbd.NBD, context: str, size: int) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    at = 0
-
-    def extent(name: str, offset: int, entries: list[int], _error: object) -> int:
-        nonlocal at
-        assert name == context
-        for length, flags in zip(entries[::2], entries[1::2]):
-            if flags and found and sum(found[-1]) == offset:
-                found[-1] = (found[-1][0], found[-1][1] + length)
-            elif flags:
-                found.append((offset, length))
-            offset += length
-        at = offset
-        return 0
-
-    while at < size:
-        client.block_status(size - at, at, extent)
-    return found
-
-
-def raw_bytes(image: Path) -> bytes:
-    raw = FOLDER / "raw"
-    run("qemu-img", "convert", "-O", "raw", image, raw)
-    return raw.read_bytes()
-
-
-def allocated(image: Path, size: int) -> list[tuple[int, int]]:
-    areas = json.loads(run("qemu-img", "map", "--output=json", image))
-    own = [(a["start"], a["length"]) for a in areas if a["depth"] == 0 and a["present"]]
-    return extents(
-        {at // GRANULE for start, length in own for at in range(start, start + length, GRANULE)},
-        size,
-    )
-
-
-def chain(guest: Guest, about: str, full: Path, increments: list[Path]) -> None:
-    """A full push backup and the increments on it are what is in the record."""
-    for disk in guest.disks:
-        for below, above in zip([full, *increments], increments):
-            run(
-                "qemu-img",
-                "rebase",
-                "-u",
-                "-f",
-                "qcow2",
-                "-F",
-                "qcow2",
-                "-b",
-                below / disk.name,
-                above / disk.name,
-            )
-        check(
-            f"{about}: {disk.name}",
-            raw_bytes([full, *increments][-1] / disk.name),
-            bytes(disk.content),
-        )
-
-
-def push_and_pull(guest: Guest) -> None:
+def push_and_pull(guest: Domain) -> None:
     guest.write(60)
-    full = guest.push("full push", checkpoint="one")
-    chain(guest, "the full backup", full, [])
+    full = guest.push("", "one")
+    guest.is_chain(full)
     guest.write(40)
-    guest.pull("pull since one", "one", "two")
+    guest.pull("one", "two")
     guest.write(40)
     guest.checkpoint("three")
     guest.write(40)
-    fact("bitmaps with three checkpoints", guest.bitmaps())
+    guest.tell_bitmaps()
 
     guest.delete("two")
-    check("two is gone from the middle", guest.checkpoints(), ["one", "three"])
-    fact("bitmaps without two", guest.bitmaps())
-    guest.refused("a backup since two", lambda: guest.begin("pull", "two", "", FOLDER / "no"))
-    guest.pull("pull since one without two", "one")
-    guest.pull("pull since three", "three")
+    assert guest.checkpoints() == ["one", "three"], "two is gone from the middle"
+    guest.tell_bitmaps()
+    guest.refused(lambda: guest.begin("pull", "two", "", FOLDER / "no"))
+    guest.pull("one")
+    guest.pull("three")
 
-    first = guest.push("push since one", "one", "four")
-    chain(guest, "full and increment", full, [first])
+    first = guest.push("one", "four")
+    guest.is_chain(full, first)
     for disk in guest.disks:
-        check(
-            f"clusters of the increment of {disk.name}",
-            allocated(first / disk.name, disk.size),
-            disk.dirty("one"),
-        )
+        fact(disk.clusters(first / disk.name))
+        assert disk.clusters(first / disk.name) == disk.since["one"].regions()
 
     guest.restart_libvirtd(signal.SIGTERM)
-    check("checkpoints after a restart of libvirtd", guest.checkpoints(), ["four", "one", "three"])
+    assert guest.checkpoints() == ["four", "one", "three"]
     guest.write(40)
-    second = guest.push("push since four", "four", "five")
-    chain(guest, "full and two increments", full, [first, second])
+    second = guest.push("four", "five")
+    guest.is_chain(full, first, second)
     guest.restart_libvirtd(signal.SIGKILL)
     guest.write(30)
 
     guest.stop()
     guest.start()
-    fact("bitmaps after a new start", guest.bitmaps())
+    guest.tell_bitmaps()
     guest.write(30)
     saved = FOLDER / "saved"
     guest.domain.save(str(saved))
     guest.connection.restoreFlags(str(saved), None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
-    guest.domain = guest.connection.lookupByName("guest")
     # QEMU takes the images over when a restored guest runs: for a moment of the firmware, which
     # finds nothing to boot.
     guest.domain.resume()
     guest.domain.suspend()
-    fact("bitmaps after save and restore", guest.bitmaps())
+    guest.tell_bitmaps()
     guest.write(30)
-    third = guest.push("push since five", "five", "six")
-    chain(guest, "full and three increments", full, [first, second, third])
-    guest.pull("pull since one, at the end", "one")
+    guest.is_chain(full, first, second, guest.push("five", "six"))
+    guest.pull("one")
 
 
-def killed(guest: Guest) -> None:
+def killed(guest: Domain) -> None:
     """After kill -9, bitmaps are inconsistent: no increment comes of them, a new chain begins."""
     guest.stop()
     guest.start()
     guest.write(20)
     guest.begin("pull", "six", "seven", FOLDER / "cut off")
     guest.write(20)
-    guest.flush()
+    for disk in guest.disks:
+        guest.guest_io(disk, "flush")
     guest.kill()
     for disk in guest.disks:
-        about = json.loads(run("qemu-img", "info", "--output=json", disk.image))
-        fact(f"{disk.name}: after kill -9", about["format-specific"]["data"]["bitmaps"])
+        about = json.loads(run(["qemu-img", "info", "--output=json", disk.image]))
+        fact(about["format-specific"]["data"]["bitmaps"])
     guest.start()
-    fact("bitmaps after kill -9", guest.bitmaps())
-    guest.refused("a backup since six", lambda: guest.begin("pull", "six", "", FOLDER / "not"))
+    guest.tell_bitmaps()
+    guest.refused(lambda: guest.begin("pull", "six", "", FOLDER / "not"))
     # The youngest was never stored; libvirt can only forget it.
-    guest.refused("deletion of a checkpoint that is lost", lambda: guest.delete("seven"))
-    guest.domain.checkpointLookupByName("seven").delete(
-        libvirt.VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY
-    )
+    guest.refused(lambda: guest.delete("seven"))
+    guest.delete("seven", libvirt.VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY)
     for name in ("six", "five", "four", "three", "one"):
         guest.delete(name)
-    check("no checkpoints are left", guest.checkpoints(), [])
-    fact("no bitmaps are left", guest.bitmaps())
-    full = guest.push("full push after kill -9", checkpoint="eight")
+    assert guest.checkpoints() == []
+    guest.tell_bitmaps()
+    full = guest.push("", "eight")
     guest.write(30)
-    chain(guest, "a new chain", full, [guest.push("push since eight", "eight")])
+    guest.is_chain(full, guest.push("eight"))
     guest.delete("eight")
 
 
-def virtnbdbackup(guest: Guest) -> None:
+def virtnbdbackup(guest: Domain) -> None:
     folder, restored = FOLDER / "virtnbdbackup", FOLDER / "restored"
+    about = f"-U {SESSION} -d guest -n -o {folder} -S {FOLDER} -f {folder}.nbd"
     for number in range(4):
-        level = "inc" if number else "full"
-        run(
-            "virtnbdbackup",
-            "-U",
-            "qemu:///session",
-            "-d",
-            "guest",
-            "-l",
-            level,
-            "-n",
-            "-o",
-            folder,
-            "-S",
-            FOLDER,
-            "-f",
-            FOLDER / "virtnbdbackup.nbd",
-        )
-        fact(f"bitmaps after virtnbdbackup {number}", guest.bitmaps())
-        then = {d.name: bytes(d.content) for d in guest.disks}
+        run(["virtnbdbackup", *about.split(), "-l", "inc" if number else "full"])
+        guest.tell_bitmaps()
+        then = [disk.content.copy(FOLDER / f"{disk.name}.then") for disk in guest.disks]
         guest.write(40)
         if number == 1:
             guest.restart_libvirtd(signal.SIGTERM)
     restored.mkdir()
-    run(
-        "virtnbdrestore",
-        "-U",
-        "qemu:///session",
-        "-i",
-        folder,
-        "-o",
-        restored,
-        "-a",
-        "restore",
-        "-n",
-    )
-    for disk in guest.disks:
-        check(
-            f"virtnbdrestore: {disk.name}", raw_bytes(restored / disk.image.name), then[disk.name]
-        )
+    run(["virtnbdrestore", *f"-U {SESSION} -i {folder} -o {restored} -a restore -n".split()])
+    for disk, content in zip(guest.disks, then):
+        disk.holds(restored / disk.image.name, content)
 
 
 def main() -> None:
-    guest = Guest()
+    guest = Domain()
     for part in (push_and_pull, killed, virtnbdbackup):
         part(guest)
     guest.stop()
     for disk in guest.disks:
-        check(f"{disk.name}: its image", raw_bytes(disk.image), bytes(disk.content))
-        found = re.sub(r"\d+/\d+ = .*", "", run("qemu-img", "check", disk.image))
+        disk.holds(disk.image, disk.content.file)
+        found = run(["qemu-img", "check", disk.image])
         assert "No errors were found" in found, found
     print(json.dumps(facts))
 

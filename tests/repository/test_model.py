@@ -3,7 +3,7 @@
 
 import hashlib
 
-from model import Bitmap, Guest, Write
+from qdb_tools.model import Bitmap, Guest, Write
 
 
 def test_whole_granules_and_the_end_of_the_disk() -> None:

@@ -6,7 +6,6 @@ so it has the build's node, mutex, RCU, coroutines and I/O threads.
 """
 
 import re
-import shlex
 import tempfile
 from pathlib import Path
 
@@ -25,34 +24,21 @@ BLOCKS = {
     "first": "random blocks, first write",
     "again": "random blocks, written before",
 }
-
-ROWS = [
-    f"record-{blocks}-{bitmaps}-{threads}t"
-    for blocks in BLOCKS
-    for bitmaps in (1, 4, 16, 50)
-    for threads in (1, 2)
-] + [f"write-hot-{bitmaps}-{threads}t" for bitmaps in (0, 1, 16, 50) for threads in (1, 2)]
+KINDS = [f"record-{blocks}-{n}" for blocks in BLOCKS for n in (1, 4, 16, 50)]
+KINDS += [f"write-hot-{n}" for n in (0, 1, 16, 50)]
+ROWS = [f"{kind}-{threads}t" for kind in KINDS for threads in (1, 2)]
 
 
 def link(build: Build, folder: Path) -> Path:
     """The program, linked with this build."""
-    program, compiled = folder / build.label, folder / f"{build.label}.o"
+    program = folder / build.label
     commands = run(["ninja", "-t", "commands", TEST], cwd=build.folder, env=venv.environment())
-    source_of_test = re.compile(r"\S*/test-block-iothread\.c$")
-    object_of_test = re.compile(r"\S*/test-block-iothread\.c\.o$")
     made = [line for line in commands.splitlines() if "/test-block-iothread.c" in line]
     for line in made[0], made[-1]:
-        words: list[object] = [
-            SOURCE
-            if source_of_test.match(word)
-            else compiled
-            if object_of_test.match(word)
-            else program
-            if word == TEST
-            else word
-            for word in shlex.split(line)
-        ]
-        run(words, cwd=build.folder)
+        line = re.sub(r"(?<=\s)\S*/test-block-iothread\.c\.o(?=\s|$)", f"{program}.o", line)
+        line = re.sub(r"(?<=\s)\S*/test-block-iothread\.c(?=\s|$)", str(SOURCE), line)
+        line = re.sub(rf"(?<=\s){TEST}(?=\s|$)", str(program), line)
+        run(["sh", "-c", line], cwd=build.folder)
     return program
 
 
@@ -65,7 +51,7 @@ def name(row: str) -> str:
 
 def measure(builds: list[Build], rounds: int) -> list[tuple[str, list[list[float]]]]:
     """(name, [seconds of stock, seconds of the drop-in] of each round) of each row, in turn."""
-    found: dict[str, list[list[float]]] = {}
+    found = {name(row): [[0.0, 0.0] for _ in range(rounds)] for row in ROWS}
     with tempfile.TemporaryDirectory(prefix="qdb-") as folder:
         programs = [link(build, Path(folder)) for build in builds]
         for number in range(rounds):
@@ -73,6 +59,5 @@ def measure(builds: list[Build], rounds: int) -> list[tuple[str, list[list[float
             for side in (0, 1) if number % 2 else (1, 0):
                 said = run(["timeout", LIMIT, programs[side], RUNS, *ROWS])
                 for row, took in map(str.split, said.splitlines()):
-                    pairs = found.setdefault(name(row), [[0.0, 0.0] for _ in range(rounds)])
-                    pairs[number][side] = float(took) * 1e-9
+                    found[name(row)][number][side] = float(took) * 1e-9
     return list(found.items())

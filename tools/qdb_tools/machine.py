@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,14 +19,22 @@ from qemu.qmp.legacy import QEMUMonitorProtocol
 from qdb_tools.log import Failure
 from qdb_tools.process import Words, words
 
-ANSWER_WITHIN = 60.0  # seconds
+Action = tuple[str, dict[str, Any]]  # a command, or one of a transaction
+Limit = Callable[[], None]  # what a child calls before it becomes the program
 # That a QEMU ends is what many tests are about; what it said is in the Failure.
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 
-def spelled(arguments: dict[str, Any]) -> dict[str, Any]:
+def spelled(value: Any) -> Any:
     """Python's names of arguments as QMP spells them."""
-    return {name.replace("_", "-"): value for name, value in arguments.items()}
+    if isinstance(value, dict):
+        return {name.replace("_", "-"): spelled(part) for name, part in value.items()}
+    return [spelled(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def transaction(*actions: Action) -> Action:
+    """One command that does several, all or none."""
+    return "transaction", {"actions": [{"type": name, "data": data} for name, data in actions]}
 
 
 class Process:
@@ -36,40 +44,27 @@ class Process:
     """
 
     def __init__(
-        self,
-        command: Words,
-        *,
-        lives_at_most: int,
-        answers_within: float = ANSWER_WITHIN,
-        **options: Any,
+        self, command: Words, *, lives_at_most: int, answers_within: float = 60.0, **options: Any
     ) -> None:
         self.sockets = tempfile.TemporaryDirectory(prefix="qdb-")
         self.folder = Path(self.sockets.name)
         self.log = tempfile.TemporaryFile()
         self.events: list[dict[str, Any]] = []
-        self.wait_for_answers = answers_within
-        limited: Words = ["timeout", "--kill-after=5", lives_at_most, *command]
+        self.wait_for_answers = float(answers_within)  # qemu.qmp takes no int for a time
+        limited = words(["timeout", "--kill-after=5", lives_at_most, *command])
+        options |= {"stdin": subprocess.DEVNULL, "stdout": self.log, "stderr": subprocess.STDOUT}
         # Each side has an end of the channel: nobody has to wait for a socket to be there.
         ours, theirs = socket.socketpair()
         with theirs:
+            options["pass_fds"] = [fd := theirs.fileno()]
+            with_fd = [word.replace("{fd}", str(fd)) for word in limited]
             # In a process group of its own, so that all of it can be ended.
-            self.process = subprocess.Popen(
-                [word.replace("{fd}", str(theirs.fileno())) for word in words(limited)],
-                stdin=subprocess.DEVNULL,
-                stdout=self.log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=[theirs.fileno()],
-                **options,
-            )
+            self.process = subprocess.Popen(with_fd, start_new_session=True, **options)
         self.qmp = QEMUMonitorProtocol(ours)
         self.qmp.settimeout(answers_within)
         try:
-            self.qmp.connect()
-        except (QMPError, EOFError, OSError):
-            failure = self.gone()
-            self.kill()
-            raise failure from None
+            with self.waiting("greeting"):
+                self.qmp.connect()
         except BaseException:
             self.kill()
             raise
@@ -87,19 +82,25 @@ class Process:
 
     def gone(self) -> Failure:
         try:
-            self.process.wait(timeout=ANSWER_WITHIN)
+            code = self.process.wait(timeout=self.wait_for_answers)
         except subprocess.TimeoutExpired:
-            return Failure("it does not answer")
-        return Failure(f"ended on its own, with {self.process.returncode}:\n{self.said()[-2000:]}")
+            return Failure("it does not answer, or does not end")
+        return Failure(f"ended on its own, with {code}:\n{self.said()[-2000:]}")
+
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """A program that is silent or gone is a Failure."""
+        try:
+            yield
+        except TimeoutError:
+            raise Failure(f"no {what} for {self.wait_for_answers} s") from None
+        except (QMPError, EOFError, OSError):
+            raise self.gone() from None
 
     def ask(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """Sends a command; returns the whole answer, error or not. `_` in a name is `-`."""
-        try:
+        with self.waiting(f"answer to {name}"):
             return dict(self.qmp.cmd_raw(name, spelled(arguments)))
-        except TimeoutError:
-            raise Failure(f"no answer to {name} for {self.wait_for_answers} s") from None
-        except (QMPError, EOFError, OSError):
-            raise self.gone() from None
 
     def command(self, name: str, /, **arguments: Any) -> Any:
         """Sends a command that must succeed; returns what it returns."""
@@ -108,33 +109,35 @@ class Process:
             raise Failure(f"{name}: {answer['error']['desc']}")
         return answer["return"]
 
-    def transaction(self, *actions: tuple[str, dict[str, Any]]) -> None:
-        """Several commands, all or none. Each action is (name, arguments)."""
-        listed = [{"type": name, "data": spelled(data)} for name, data in actions]
-        self.command("transaction", actions=listed)
+    def transaction(self, *actions: Action) -> None:
+        name, arguments = transaction(*actions)
+        self.command(name, **arguments)
 
     def event(self, *names: str, **data: Any) -> dict[str, Any]:
         """Waits for one of these events with these data; takes and returns it."""
         while True:
             for event in self.events:
-                about = event.get("data", {})
-                if event["event"] in names and all(about.get(k) == v for k, v in data.items()):
+                if event["event"] in names and data.items() <= event.get("data", {}).items():
                     self.events.remove(event)
                     return event
-            try:
+            with self.waiting(" or ".join(names)):
                 self.events += self.qmp.get_events(wait=self.wait_for_answers)
-            except TimeoutError:
-                raise Failure(f"no {' or '.join(names)} for {self.wait_for_answers} s") from None
-            except (QMPError, EOFError, OSError):
-                raise self.gone() from None
 
-    def quit(self) -> int:
-        """Ends it in an orderly way: it stores the bitmaps. Returns its exit code."""
+    def serve(self, socket: object = "") -> Path:
+        """Starts an NBD server; returns its socket (default: `nbd` in `folder`)."""
+        path = Path(str(socket or self.folder / "nbd"))
+        self.command("nbd-server-start", addr={"type": "unix", "data": {"path": str(path)}})
+        return path
+
+    def export(self, node: str, name: str, **more: Any) -> None:
+        self.command("block-export-add", type="nbd", id=name, node_name=node, name=name, **more)
+
+    def quit(self) -> None:
+        """Ends it in an orderly way, and well: it stores the bitmaps."""
         self.command("quit")
-        try:
-            return self.process.wait(timeout=self.wait_for_answers)
-        except subprocess.TimeoutExpired:
-            raise Failure("it does not quit") from None
+        end = self.gone()
+        if self.process.returncode != 0:
+            raise end
 
     def kill(self) -> None:
         if self.process.poll() is None:
@@ -142,13 +145,10 @@ class Process:
             self.process.wait()
         # It is a child of the process that was waited for: until it is gone too, it has its
         # images locked.
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
-            try:
+        with contextlib.suppress(ProcessLookupError):
+            for _ in range(500):
                 os.killpg(self.process.pid, 0)
-            except ProcessLookupError:
-                break
-            time.sleep(0.02)
+                time.sleep(0.02)
         with contextlib.suppress(QMPError, EOFError, OSError):
             self.qmp.close()
         self.sockets.cleanup()
@@ -158,9 +158,9 @@ class Machine(Process):
     """`with Machine(program, arguments) as vm:` is a qemu-system-x86_64."""
 
     def __init__(self, program: Path, *arguments: str, lives_at_most: int = 600) -> None:
-        command = [program, "-accel", "qtest", "-nodefaults", "-display", "none"]
-        monitor = ["-chardev", "socket,id=qmp,fd={fd}", "-mon", "chardev=qmp,mode=control"]
-        super().__init__([*command, *monitor, *arguments], lives_at_most=lives_at_most)
+        options = "-accel qtest -nodefaults -display none -mon chardev=qmp,mode=control"
+        command = [program, "-chardev", "socket,id=qmp,fd={fd}", *options.split(), *arguments]
+        super().__init__(command, lives_at_most=lives_at_most)
 
     def finish_job(self, job: str) -> dict[str, Any]:
         """Waits for the end of a block job, which must be a success."""
@@ -180,36 +180,17 @@ class Machine(Process):
 
     def executable(self) -> Path:
         """The program file of the running process, as the kernel tells it."""
-        for task in Path("/proc").glob("[0-9]*"):
-            try:
-                parent = (task / "stat").read_text().rsplit(")", 1)[1].split()[1]
-                if int(parent) == self.process.pid:
-                    return Path(os.readlink(task / "exe"))
-            except (OSError, IndexError):
-                continue
-        raise self.gone()
-
-    def quit(self) -> int:
-        if (code := super().quit()) != 0:
-            raise self.gone()
-        return code
+        pid = self.process.pid
+        child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        return Path(os.readlink(f"/proc/{child}/exe"))
 
 
 class Daemon(Process):
     """A qemu-storage-daemon. Paths in its commands are relative to `folder`."""
 
     def __init__(
-        self,
-        program: Path,
-        folder: Path,
-        lives_at_most: int = 60,
-        limit: Callable[[], None] | None = None,
+        self, program: Path, folder: Path, lives_at_most: int = 60, limit: Limit | None = None
     ) -> None:
-        chardev = "socket,id=qmp,fd={fd}"
-        super().__init__(
-            [program, "--chardev", chardev, "--monitor", "qmp"],
-            lives_at_most=lives_at_most,
-            answers_within=lives_at_most,
-            cwd=folder,
-            preexec_fn=limit,
-        )
+        command = [program, "--chardev", "socket,id=qmp,fd={fd}", "--monitor", "qmp"]
+        times = {"lives_at_most": lives_at_most, "answers_within": lives_at_most}
+        super().__init__(command, **times, cwd=folder, preexec_fn=limit)

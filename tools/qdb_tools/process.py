@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,14 @@ def run(command: Words, **options: Any) -> str:
     if code != 0:
         raise Failure(f"{shlex.join(words(command))}\nended with {code}:\n{said[-4000:]}")
     return said
+
+
+def wait_until(about: str, condition: Callable[[], bool], limit: int = 60) -> None:
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure(f"{about}: not within {limit} s")
+        time.sleep(0.05)
 
 
 def watch(command: Words, log_file: Path, label: str, **options: Any) -> None:

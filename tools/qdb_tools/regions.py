@@ -21,29 +21,29 @@ def of_bitmap(qemu_img: Path, socket: Path, export: str, bitmap: str) -> Regions
     return [(area["start"], area["length"]) for area in areas if not area["data"]]
 
 
+def by_nbdinfo(socket: Path, export: str, bitmap: str) -> Regions:
+    """The same, read by a program that is not QEMU's."""
+    words = ["nbdinfo", "--json", f"--map=qemu:dirty-bitmap:{bitmap}"]
+    areas = json.loads(run([*words, f"nbd+unix:///{export}?socket={socket}"], timeout=60))
+    return [(area["offset"], area["length"]) for area in areas if area["type"] & 1]
+
+
 def draw(regions: Regions, size: int, cells: int, code: str) -> str:
     """A map of the disk: each cell is size/cells bytes; how full it is shows how dirty it is."""
     cell = size // cells
     covered = [0] * cells
     for start, length in regions:
-        first, last = start // cell, (start + length - 1) // cell
-        for i in range(first, last + 1):
+        for i in range(start // cell, (start + length - 1) // cell + 1):
             covered[i] += min(start + length, (i + 1) * cell) - max(start, i * cell)
+    signs = "·░▒█"
     try:
-        "·░▒█".encode(sys.stdout.encoding or "ascii")
-        signs = "·░▒█"
+        signs.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         signs = ".-+#"
-
-    def sign(bytes_dirty: int) -> str:
-        if bytes_dirty == 0:
-            return signs[0]
-        if bytes_dirty == cell:
-            return log.colour(signs[3], code, sys.stdout)
-        return log.colour(signs[1 if 2 * bytes_dirty <= cell else 2], code, sys.stdout)
-
-    rows = [covered[i : i + COLUMNS] for i in range(0, cells, COLUMNS)]
+    # Clean, up to half, more, and all of the cell.
+    drawn = [signs[0], *(log.colour(sign, code, sys.stdout) for sign in signs[1:])]
+    kinds = [(dirty > 0) + (2 * dirty > cell) + (dirty == cell) for dirty in covered]
     return "\n".join(
-        f"      {i * COLUMNS * cell >> 20:>4} MiB  {''.join(sign(n) for n in row)}"
-        for i, row in enumerate(rows)
+        f"      {i * cell >> 20:>4} MiB  {''.join(drawn[kind] for kind in kinds[i : i + COLUMNS])}"
+        for i in range(0, cells, COLUMNS)
     )

@@ -4,6 +4,7 @@
 import hashlib
 import os
 import random
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,7 @@ class Write:
 
 
 class Guest:
-    """A seeded source of writes.
-
-    Spread over the disk, one after the other, and over earlier ones.
-    """
+    """A seeded source of writes: all over the disk, one after the other, over earlier ones."""
 
     LENGTHS = [512, 4096, 12 * 1024, 64 * 1024, 300 * 1024, MIB]
 
@@ -42,7 +40,7 @@ class Guest:
     def writes(
         self, count: int, within: range, zeroes: bool = True, discards: bool = False
     ) -> list[Write]:
-        made = []
+        kinds = ["write"] * 8 + ["zero"] * zeroes + ["discard"] * discards
         for _ in range(count):
             last = self.random.choice(self.earlier[-50:])
             length = self.random.choice(self.LENGTHS)
@@ -54,10 +52,9 @@ class Guest:
             else:
                 start = self.random.randrange(within.start, within.stop)
             start = min(max(start, within.start), within.stop - length) // SECTOR * SECTOR
-            kind = self.random.choice(["write"] * 8 + ["zero"] * zeroes + ["discard"] * discards)
-            made.append(Write(kind, start, length, self.random.randrange(1, 256)))
-            self.earlier.append(made[-1])
-        return made
+            kind, pattern = self.random.choice(kinds), self.random.randrange(1, 256)
+            self.earlier.append(Write(kind, start, length, pattern))
+        return self.earlier[-count:]
 
 
 class Bitmap:
@@ -97,10 +94,7 @@ class Bitmap:
 
     @property
     def count(self) -> int:
-        """Bytes in dirty granules, as query-block tells it.
-
-        The last may reach past the disk's end.
-        """
+        """Bytes in dirty granules, as QEMU counts: the last may reach past the disk's end."""
         return sum(end - start for start, end in self.joined())
 
     def within(self, *others: "Bitmap") -> bool:
@@ -111,9 +105,9 @@ class Bitmap:
         return union.joined() == both.joined()
 
     def touches(self, write: Write) -> bool:
-        g = self.granularity
-        first, end = write.start // g * g, -(-(write.start + write.length) // g) * g
-        return any(start < end and first < stop for start, stop in self.joined())
+        one = Bitmap(self.size, self.granularity)
+        one.record([write])
+        return any(start < one.areas[0][1] and one.areas[0][0] < end for start, end in self.areas)
 
     def regions(self) -> list[tuple[int, int]]:
         """(start, length) of each dirty region within the disk."""
@@ -125,13 +119,11 @@ class Bitmap:
         data = bytearray(max(-(-bits // 64), 1) * 8)
         for start, end in self.joined():
             first, last = start // self.granularity, end // self.granularity
-            while first < last and first % 8:
-                data[first // 8] |= 1 << first % 8
-                first += 1
-            while first < last and last % 8:
-                last -= 1
-                data[last // 8] |= 1 << last % 8
-            data[first // 8 : last // 8] = b"\xff" * (last // 8 - first // 8)
+            # The bytes of the run, as a number; then its bits in them.
+            low, high = first // 8, -(-last // 8)
+            run = (1 << last - first) - 1 << first % 8
+            old = int.from_bytes(data[low:high], "little")
+            data[low:high] = (old | run).to_bytes(high - low, "little")
         return hashlib.sha256(data).hexdigest()
 
 
@@ -140,11 +132,16 @@ class Content:
 
     def __init__(self, file: Path, size: int) -> None:
         self.file = file
-        with file.open("wb") as new:
-            new.truncate(size)
+        file.touch()
+        os.truncate(file, size)
 
     def apply(self, writes: Iterable[Write]) -> None:
         with self.file.open("r+b", buffering=0) as file:
             for write in writes:
                 byte = bytes([write.pattern if write.kind == "write" else 0])
                 os.pwrite(file.fileno(), byte * write.length, write.start)
+
+    def copy(self, to: Path) -> Path:
+        """What is on the disk now."""
+        subprocess.run(["cp", "--sparse=always", self.file, to], check=True)
+        return to
