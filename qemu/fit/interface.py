@@ -75,7 +75,7 @@ def exported(text: str) -> set[str]:
 
 
 def constants(text: str) -> dict[str, int | str]:
-    """{name: value} of macros without parameters and of enumerators; the text if it is no number."""
+    """{name: number} of macros without parameters and of enumerators; or the text that it has."""
     text = c_items.without_comments(text)
     bits: dict[str, int | str] = {"BITS_PER_LONG": 64}
     found = dict(bits)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two tables of docs/reliability.md: unsafe code, and requests for memory that are refused in tests.
+"""Two tables of docs/reliability.md: the unsafe code, and the requests for memory in test-fault.
 
 A block is `unsafe { ... }`. Its lines are those from its opening to its closing brace that have
 code. Lines of code are lines that are neither empty nor comment, without `#[cfg(test)]` modules in
