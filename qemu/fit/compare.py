@@ -77,7 +77,7 @@ def changes(tree: Path, known: dict[str, Any]) -> Iterator[str]:
 
 
 def of(tree: Path, version: str) -> Fit:
-    """Compares a tree with the library. Raises interface.Missing if it lacks a file."""
+    """Compares a tree with the library. FileNotFoundError: it is no tree of QEMU."""
     known = json.loads(KNOWN.read_text())
     theirs, ours = interface.of_tree(tree), interface.of_library(version)
     calls = callers.find(tree, known["callers"])

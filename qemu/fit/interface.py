@@ -57,16 +57,8 @@ class Interface:
         return set(self.tables["function"])
 
 
-class Missing(Exception):
-    """A file that every tree has is not there."""
-
-
 def read(tree: Path, name: str) -> str:
-    try:
-        return (tree / name).read_text(errors="replace")
-    except OSError:
-        why = "the library can't be compared with the tree"
-        raise Missing(f"{name} is missing in {tree}: {why}") from None
+    return (tree / name).read_text(errors="replace")
 
 
 def exported(text: str) -> set[str]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """docs/MATRIX.md: each function of QEMU's headers, where it is implemented, tested and used.
 
-Fails if a function of QEMU is not implemented, or if no C test calls it.
+Fails if a function of QEMU is not implemented, or if no C test calls it. The text around the tables
+is edited there.
 """
 
 import re
@@ -15,7 +16,7 @@ from qdb_tools import paths, source
 from qdb_tools.log import Failure
 from qdb_tools.process import run
 
-from generators import Files
+from generators import Files, parts
 
 MATRIX = paths.ROOT / "docs" / "MATRIX.md"
 
@@ -27,31 +28,6 @@ TITLES = {
     "bdrv": "`block/dirty-bitmap.c`",
     "driver": "`block/dirty-bitmap.c`: questions to a node's format driver",
 }
-
-INTRODUCTION = """\
-<!-- SPDX-License-Identifier: GPL-2.0-or-later -->
-<!-- Written by tools/generate. Do not edit. -->
-# Each function of QEMU's headers
-
-QEMU's headers are `include/qemu/hbitmap.h`, `include/block/dirty-bitmap.h`, and what
-`include/block/block_int-io.h`, `block_int-global-state.h` and `block-io.h` declare of
-`block/dirty-bitmap.c`. `tests/qemu/test_abi.py` proves with the compiler that names, types and
-constants agree.
-
-- **7.2**, **10.0**, **10.2**: *yes*: declared, and defined in one of the two C files; *yes,
-  changed*: its type is not that of the version before; *generated*: declared, and QEMU's build
-  generates it around a `bdrv_co_` function; *private*: static in the C file; *declared*: declared,
-  and defined nowhere; *–*: not there.
-- **implemented**: the file of this library that defines it; where there is a second one, that is
-  the C glue that defines it inside QEMU.
-- **C tests**: the files in `c-tests/` that call it.
-- **callers**: the files of QEMU that call it, directly or through `FOR_EACH_DIRTY_BITMAP`, without
-  the two replaced files themselves. With a version, only there.
-"""
-
-SAME = """\
-All other functions have one type in all three versions and in this library: the one in
-`include/qemu_dirty_bitmap.h`. (How parameters are called does not count.)"""
 
 
 class Version:
@@ -144,7 +120,8 @@ def make() -> Files:
     listed = re.findall(r"^(\w+) +(\w+)$", paths.SYMBOLS.read_text(), re.M)
     groups = {name: group for name, group in listed if group in TITLES}
     versions = {version: Version(version, groups) for version in paths.SUITES}
-    lines, missing = [INTRODUCTION.rstrip("\n")], list[str]()
+    old = MATRIX.read_text()
+    lines, missing = [old[: old.index("\n\n## ")]], list[str]()
     for group, title in TITLES.items():
         names = [name for name in groups if groups[name] == group]
         lines += ["", f"## {title}: {len(names)} functions", "", *table(names, versions, missing)]
@@ -152,8 +129,9 @@ def make() -> Files:
     defined = {name for about in versions.values() for name in others & about.defined}
     missing += [f"{name}: QEMU defines it, {paths.SYMBOLS.name} lacks it" for name in defined]
     lines += ["", "## Declared by QEMU, defined by no file of it", ""]
-    lines += [*table(others, versions, None), "", "## Types that differ", "", SAME, ""]
-    lines += type_changes(groups, versions)
+    lines += table(others, versions, None)
+    title = "## Types that differ\n"
+    lines += ["", title + parts(old, title, "\n- `", MATRIX)[1], *type_changes(groups, versions)]
     if missing:
         raise Failure("\n".join(missing))
     return {MATRIX: "\n".join(lines) + "\n"}
