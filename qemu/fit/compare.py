@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fit import ROOT, c_items, callers, interface
-from fit.interface import Interface, Table
+from fit.interface import Interface
 
 # What is in the two C files of the known trees (names and digests), and who calls their functions.
 # tools/generate makes it.
@@ -30,20 +30,16 @@ def differ(what: str, theirs: object, ours: object) -> str:
     return f"{what}: '{theirs}' in the tree, '{ours}' in the library"
 
 
-def listed(kind: str, theirs: Table, ours: Table) -> Iterator[str]:
-    """The differences of two tables."""
-    for name in sorted(theirs.keys() | ours.keys()):
-        if name not in ours:
-            yield f"{kind} {theirs[name]}: the tree has it, the library has not"
-        elif name not in theirs:
-            yield f"{kind} {ours[name]}: the library has it, the tree has not"
-        elif theirs[name] != ours[name]:
-            yield differ(f"{kind} {name}", theirs[name], ours[name])
-
-
 def differences(theirs: Interface, ours: Interface) -> Iterator[str]:
-    for kind in ours.tables:
-        yield from listed(kind, theirs.tables[kind], ours.tables[kind])
+    for kind, mine in ours.tables.items():
+        other = theirs.tables[kind]
+        for name in sorted(other.keys() | mine.keys()):
+            if name not in mine:
+                yield f"{kind} {other[name]}: the tree has it, the library has not"
+            elif name not in other:
+                yield f"{kind} {mine[name]}: the library has it, the tree has not"
+            elif other[name] != mine[name]:
+                yield differ(f"{kind} {name}", other[name], mine[name])
     for name in sorted(theirs.functions & ours.functions):
         if name not in theirs.prototypes:
             yield f"function {name}(): no header of the tree declares it"
@@ -81,16 +77,19 @@ def of(tree: Path, version: str) -> Fit:
     known = json.loads(KNOWN.read_text())
     theirs, ours = interface.of_tree(tree), interface.of_library(version)
     calls = callers.find(tree, known["callers"])
-    new = [
-        f"{file} calls {name}()"
-        for name, files in sorted(calls.items())
-        for file in sorted(files - set(known["callers"][name]))
-    ]
-    counts = {kind: len(table) for kind, table in theirs.tables.items()}
+    new: list[str] = []
+    for name, files in sorted(calls.items()):
+        new += (f"{file} calls {name}()" for file in sorted(files - {*known["callers"][name]}))
     compared = (
-        f"{counts['function']} functions and their prototypes,\n{counts['constant']} constants, "
-        f"{counts['trace event']} trace events and the structures that both sides use"
+        f"{len(theirs.functions)} functions and their prototypes,\n"
+        f"{len(theirs.tables['constant'])} constants, {len(theirs.tables['trace event'])} "
+        "trace events and the structures that both sides use"
     )
-    differ, read_otherwise = list(differences(theirs, ours)), list(changes(tree, known["items"]))
-    number = sum(map(len, calls.values()))
-    return Fit(differ, read_otherwise, new, number, compared, ", ".join(known["versions"]))
+    return Fit(
+        differences=list(differences(theirs, ours)),
+        changes=list(changes(tree, known["items"])),
+        callers=new,
+        calls=sum(map(len, calls.values())),
+        compared=compared,
+        versions=", ".join(known["versions"]),
+    )

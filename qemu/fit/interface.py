@@ -47,9 +47,7 @@ Table = dict[str, str]  # {name: how it is written, with the name in it}
 @dataclass
 class Interface:
     prototypes: dict[str, Prototype]
-    inline: set[
-        str
-    ]  # functions in headers: as callers compile them in, they may look into anything
+    inline: set[str]  # functions with a body in a header
     tables: dict[str, Table]  # {kind: its table}
 
     @property
@@ -57,7 +55,7 @@ class Interface:
         return set(self.tables["function"])
 
 
-def read(tree: Path, name: str) -> str:
+def read(tree: Path, name: str | Path) -> str:
     return (tree / name).read_text(errors="replace")
 
 
@@ -97,10 +95,9 @@ def iterator(header: str) -> Table:
 def of_tree(tree: Path) -> Interface:
     functions = set().union(*(exported(read(tree, file)) for file in C_FILES))
     headers = [read(tree, name) for name in HEADERS]
-    others = sorted((tree / "include/block").glob("*.h"))
     declared: dict[str, Prototype] = {}
-    for text in [*headers, *(file.read_text(errors="replace") for file in others)]:
-        declared = prototypes.declared(text) | declared
+    for file in [*map(tree.joinpath, HEADERS), *sorted((tree / "include/block").glob("*.h"))]:
+        declared = prototypes.declared(read(tree, file)) | declared
     node = c_items.without_comments(read(tree, "include/block/block_int-common.h"))
     members = re.findall(r"([^;{}]*\b(dirty_bitmap(?:s|_mutex))\s*;)", node)
     schema = r"\{\s*'struct':\s*'BlockDirtyInfo',\s*'data':\s*\{(.*?)\}\s*\}"
@@ -112,7 +109,7 @@ def of_tree(tree: Path) -> Interface:
         types = [prototypes.without_name(prototypes.tidy(one)) for one in parameters.split(",")]
         events[name] = f"{name}({', '.join(types)})"
     return Interface(
-        {name: declared[name] for name in functions & declared.keys()},
+        declared,
         {item.name for text in headers for item in c_items.split(text) if item.function},
         {
             "function": {name: f"{name}()" for name in functions},
@@ -133,11 +130,9 @@ def of_library(version: str) -> Interface:
     for name in re.findall(r"^#define (\w+) static$", driver, re.M):
         driver = re.sub(rf"^{name} ", "static ", driver, flags=re.M)
     functions = set(re.findall(r"^(\w+) +(?:hbitmap|bdrv)$", listed, re.M)) | exported(driver)
-    declared = {
-        name: found._replace(returns=RETURN_TYPES.get(name, found.returns))
-        for name, found in prototypes.declared(header).items()
-        if name in functions
-    }
+    declared = prototypes.declared(header)
+    for name, returns in RETURN_TYPES.items():
+        declared[name] = declared[name]._replace(returns=returns)
     ours = re.compile("BITS_|HBITMAP_|BDRV_BITMAP_")
     numbers = {name: value for name, value in constants(header).items() if ours.match(name)}
     return Interface(
