@@ -45,7 +45,7 @@ _Bool hbitmap_three_and_a_half(void);
 """
 NUMBERS = """\
 #define A (BITS_PER_LONG == 32 ? 5 : 6)
-#define B   ((41 / A) + 0x10UL)  /* B */
+#define B   ((41 / A) * 0x10UL - 74)  /* B */
 #define C (B | \\
            1 << 8)
 #define F(x) (x)
