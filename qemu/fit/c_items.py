@@ -6,55 +6,48 @@ Comments and white space do not matter.
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-COMMENT_OR_STRING = re.compile(
-    r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.DOTALL
-)
-TOKEN = re.compile(r"""[A-Za-z_]\w*|\d[\w.]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[^\s\w]""")
+LITERAL = r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
+COMMENT_OR_LITERAL = re.compile(rf"/\*.*?\*/|//[^\n]*|{LITERAL}", re.DOTALL)
+TOKEN = re.compile(rf"[A-Za-z_]\w*|\d[\w.]*|{LITERAL}|[^\s\w]")
 DIRECTIVE = re.compile(r"^[ \t]*#[^\n]*", re.MULTILINE)
+# A function's type, name and parameters, among which may be pointers to functions.
+SIGNATURE = re.compile(r"(.*?)\b([A-Za-z_]\w*) \(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     name: str
     tokens: tuple[str, ...]
-    function: bool  # a definition, with a body
+    function: bool = False  # a definition, with a body
+
+    @property
+    def head(self) -> str:
+        """What comes before the body, or before the semicolon."""
+        return re.split(" [{;]", " ".join(self.tokens), maxsplit=1)[0]
 
     @property
     def digest(self) -> str:
         return hashlib.sha256("\n".join(self.tokens).encode()).hexdigest()[:16]
 
-    @property
-    def exported(self) -> bool:
-        return self.function and "static" not in self.tokens[: self.tokens.index("{")]
-
 
 def without_comments(text: str) -> str:
-    return COMMENT_OR_STRING.sub(lambda found: " " if found[0][0] == "/" else found[0], text)
+    """The text, in which a macro of several lines is one line too."""
+    text = text.replace("\\\n", " ")
+    return COMMENT_OR_LITERAL.sub(lambda found: " " if found[0][0] == "/" else found[0], text)
 
 
-def closing(tokens: Sequence[str], at: int) -> int:
-    """The index of the parenthesis that the one at `at` opens or closes."""
-    step = 1 if tokens[at] == "(" else -1
-    depth = 0
-    while True:
-        depth += {"(": step, ")": -step}.get(tokens[at], 0)
-        if depth == 0:
-            return at
-        at += step
+def without_directives(text: str) -> str:
+    return DIRECTIVE.sub("", without_comments(text))
 
 
-def function_name(head: Sequence[str]) -> str | None:
-    """The name of the function that tokens before a `{` begin, or None."""
-    if not head or head[-1] != ")" or head[0] == "typedef":
-        return None
-    at = closing(head, len(head) - 1)
-    return head[at - 1] if at > 0 and re.match(r"[A-Za-z_]", head[at - 1]) else None
+def function_name(head: list[str]) -> str | None:
+    """The name of the function whose body follows these tokens, or None."""
+    found = SIGNATURE.fullmatch(" ".join(head))
+    return found[2] if found and head[0] != "typedef" else None
 
 
-def other_name(tokens: Sequence[str]) -> str:
+def other_name(tokens: list[str]) -> str:
     """What a declaration that is no function's body is about."""
     if tokens[0] == "typedef":
         return f"typedef {tokens[-2]}"
@@ -66,20 +59,14 @@ def other_name(tokens: Sequence[str]) -> str:
     return f"variable {tokens[end - 1]}"
 
 
-def directive(line: str) -> Item | None:
-    tokens = tuple(TOKEN.findall(line))
-    if len(tokens) < 2 or tokens[1] == "include":
-        return None
-    return Item(f"#{' '.join(tokens[1:3])}", tokens, False)
-
-
 def split(text: str) -> list[Item]:
-    """The items of a C file, in order."""
-    text = without_comments(text.replace("\\\n", " "))
-    items = [item for item in map(directive, DIRECTIVE.findall(text)) if item]
+    """The items of a C file: its macros, then all else in order."""
+    lines = [TOKEN.findall(line) for line in DIRECTIVE.findall(without_comments(text))]
+    macros = [line for line in lines if len(line) > 1 and line[1] != "include"]
+    items = [Item(f"#{' '.join(line[1:3])}", tuple(line)) for line in macros]
     depth, name = 0, None
     tokens: list[str] = []
-    for token in TOKEN.findall(DIRECTIVE.sub("", text)):
+    for token in TOKEN.findall(without_directives(text)):
         if token == "{" and depth == 0:
             name = function_name(tokens)
         tokens.append(token)

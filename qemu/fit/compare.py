@@ -5,88 +5,55 @@ What differs in the interface, and which functions read as in no tree that is kn
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fit import ROOT, c_items, callers, interface
+from fit.interface import Interface
 
 # What is in the two C files of the known trees (names and digests), and who calls their functions.
 # tools/generate makes it.
 KNOWN = ROOT / "qemu" / "known-trees.json"
 
 
-Table = Mapping[str, Any]
+class Fit(NamedTuple):
+    differences: list[str]  # the library does not fit
+    changes: list[str]  # it fits, and may not do what the tree's own C would
+    callers: list[str]  # files that call what they do not call in a known tree
+    calls: int  # a file that calls a function counts once for it
+    compared: str
+    versions: str  # whose trees are known
 
 
-@dataclass
-class Fit:
-    differences: list[str] = field(default_factory=list)  # the library does not fit
-    changes: list[str] = field(
-        default_factory=list
-    )  # it fits, and may not do what the tree's own C would
-    callers: list[str] = field(
-        default_factory=list
-    )  # files that call what they do not call in a known tree
-    compared: str = ""
-    calls: int = 0  # a file that calls a function counts once for it
-
-
-def differ(what: str, theirs: str, ours: str) -> str:
+def differ(what: str, theirs: object, ours: object) -> str:
     return f"{what}: '{theirs}' in the tree, '{ours}' in the library"
 
 
-def listed(
-    kind: str, theirs: Table, ours: Table, spell: Callable[[Any], str] = str
-) -> Iterator[str]:
-    """The differences of two tables."""
-    for name in sorted(theirs.keys() - ours.keys()):
-        yield f"{kind} {spell(theirs[name])}: the tree has it, the library has not"
-    for name in sorted(ours.keys() - theirs.keys()):
-        yield f"{kind} {spell(ours[name])}: the library has it, the tree has not"
-    for name in sorted(theirs.keys() & ours.keys()):
-        if theirs[name] != ours[name]:
-            yield differ(f"{kind} {name}", spell(theirs[name]), spell(ours[name]))
-
-
-def named(table: Table) -> dict[str, str]:
-    """The same table, in which each entry says its own name."""
-    return {
-        name: (
-            f"{name} = {value}" if isinstance(value, (int, str)) else f"{name}({', '.join(value)})"
-        )
-        for name, value in table.items()
-    }
-
-
-def differences(theirs: interface.Interface, ours: interface.Interface) -> Iterator[str]:
-    yield from listed(
-        "function",
-        {name: f"{name}()" for name in theirs.functions},
-        {name: f"{name}()" for name in ours.functions},
-    )
+def differences(theirs: Interface, ours: Interface) -> Iterator[str]:
+    for kind, mine in ours.tables.items():
+        other = theirs.tables[kind]
+        for name in sorted(other.keys() | mine.keys()):
+            if name not in mine:
+                yield f"{kind} {other[name]}: the tree has it, the library has not"
+            elif name not in other:
+                yield f"{kind} {mine[name]}: the library has it, the tree has not"
+            elif other[name] != mine[name]:
+                yield differ(f"{kind} {name}", other[name], mine[name])
     for name in sorted(theirs.functions & ours.functions):
         if name not in theirs.prototypes:
             yield f"function {name}(): no header of the tree declares it"
         elif theirs.prototypes[name].types() != ours.prototypes[name].types():
-            yield differ("prototype", str(theirs.prototypes[name]), str(ours.prototypes[name]))
+            yield differ("prototype", theirs.prototypes[name], ours.prototypes[name])
     for name in sorted(theirs.inline):
         why = "code that callers compile in may look into what is the library's own"
         yield f"function {name}() in a header: {why}"
-    yield from listed("constant", named(theirs.constants), named(ours.constants))
-    if theirs.iterator != ours.iterator:
-        yield differ("struct HBitmapIter", "; ".join(theirs.iterator), "; ".join(ours.iterator))
-    yield from listed("struct BlockDriverState,", theirs.node, ours.node)
-    yield from listed("QAPI BlockDirtyInfo,", named(theirs.schema), named(ours.schema))
-    yield from listed("trace event", named(theirs.events), named(ours.events))
 
 
 def items(tree: Path) -> dict[str, dict[str, set[str]]]:
     """{C file: {name: digests}}; a name may be there more than once (`#if`)."""
-    found: dict[str, dict[str, set[str]]] = {}
-    for file in interface.C_FILES:
-        table = found[file] = {}
+    found: dict[str, dict[str, set[str]]] = {file: {} for file in interface.C_FILES}
+    for file, table in found.items():
         for item in c_items.split(interface.read(tree, file)):
             table.setdefault(item.name, set()).add(item.digest)
     return found
@@ -94,7 +61,7 @@ def items(tree: Path) -> dict[str, dict[str, set[str]]]:
 
 def changes(tree: Path, known: dict[str, Any]) -> Iterator[str]:
     for file, table in items(tree).items():
-        reference = known["items"][file]
+        reference = known[file]
         for name, digests in table.items():
             if name not in reference:
                 yield f"{file}: {name} is new"
@@ -105,34 +72,24 @@ def changes(tree: Path, known: dict[str, Any]) -> Iterator[str]:
                 yield f"{file}: {name} is gone"
 
 
-def known() -> dict[str, Any]:
-    return dict(json.loads(KNOWN.read_text()))
-
-
-def versions() -> list[str]:
-    """The QEMU versions whose trees are known."""
-    return list(known()["versions"])
-
-
 def of(tree: Path, version: str) -> Fit:
-    """Compares a tree with the library. Raises interface.Missing if it lacks a file."""
-    reference = known()
+    """Compares a tree with the library. FileNotFoundError: it is no tree of QEMU."""
+    known = json.loads(KNOWN.read_text())
     theirs, ours = interface.of_tree(tree), interface.of_library(version)
+    calls = callers.find(tree, known["callers"])
+    new: list[str] = []
+    for name, files in sorted(calls.items()):
+        new += (f"{file} calls {name}()" for file in sorted(files - {*known["callers"][name]}))
     compared = (
         f"{len(theirs.functions)} functions and their prototypes,\n"
-        f"{len(theirs.constants)} constants, "
-        f"{len(theirs.events)} trace events and the structures that both sides use"
+        f"{len(theirs.tables['constant'])} constants, {len(theirs.tables['trace event'])} "
+        "trace events and the structures that both sides use"
     )
-    calls = callers.find(tree, reference["callers"])
-    new = [
-        f"{file} calls {name}()"
-        for name, files in sorted(calls.items())
-        for file in sorted(files - set(reference["callers"][name]))
-    ]
     return Fit(
-        list(differences(theirs, ours)),
-        list(changes(tree, reference)),
-        new,
-        compared,
-        sum(map(len, calls.values())),
+        differences=list(differences(theirs, ours)),
+        changes=list(changes(tree, known["items"])),
+        callers=new,
+        calls=sum(map(len, calls.values())),
+        compared=compared,
+        versions=", ".join(known["versions"]),
     )

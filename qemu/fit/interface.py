@@ -7,17 +7,15 @@ events. The tree need not be configured: all is read from text.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from fit import ROOT, c_items, glue, prototypes
+from fit.expressions import number
 from fit.prototypes import Prototype
 
 C_FILES = ("util/hbitmap.c", "block/dirty-bitmap.c")
 HEADERS = ("include/qemu/hbitmap.h", "include/block/dirty-bitmap.h")
-NODE_HEADER = "include/block/block_int-common.h"
-SCHEMA = "qapi/block-core.json"
-EVENTS = "util/trace-events"
 
 # QEMU's return type where the library has another one, on purpose: it returns bool, for callers of
 # all versions.
@@ -26,180 +24,126 @@ RETURN_TYPES = {"bdrv_dirty_bitmap_merge_internal": "void", "hbitmap_merge": "vo
 # Macros that are no numbers: include guards, a loop.
 NO_NUMBERS = {"HBITMAP_H", "BLOCK_DIRTY_BITMAP_H", "FOR_EACH_DIRTY_BITMAP"}
 
+# What the glue compiles against. `tools/generate --check known-trees` holds it against the trees
+# that are known.
+NODE = {
+    "dirty_bitmap_mutex": "QemuMutex dirty_bitmap_mutex;",
+    "dirty_bitmaps": "QLIST_HEAD(, BdrvDirtyBitmap) dirty_bitmaps;",
+}
+INFO = """*name = 'str'
+count = 'int'
+granularity = 'uint32'
+recording = 'bool'
+busy = 'bool'
+persistent = 'bool'
+*inconsistent = 'bool'"""
+EVENTS = """hbitmap_set(void *, uint64_t, uint64_t, uint64_t, uint64_t)
+hbitmap_reset(void *, uint64_t, uint64_t, uint64_t, uint64_t)
+hbitmap_iter_skip_words(const void *, void *, uint64_t, unsigned long)"""
+
+Table = dict[str, str]  # {name: how it is written, with the name in it}
+
 
 @dataclass
 class Interface:
-    functions: set[str] = field(default_factory=set)
-    prototypes: dict[str, Prototype] = field(default_factory=dict)  # name: Prototype
-    constants: dict[str, int | str] = field(
-        default_factory=dict
-    )  # name: number, or the text if it is none
-    iterator: tuple[str, ...] = ()  # HBitmapIter's members, in order
-    inline: set[str] = field(
-        default_factory=set
-    )  # functions that callers compile in: they may look into an HBitmapIter
-    node: dict[str, str] = field(
-        default_factory=dict
-    )  # member of BlockDriverState: its declaration
-    schema: dict[str, str] = field(default_factory=dict)  # member of BlockDirtyInfo: its type
-    events: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # trace event: its parameters' types
+    prototypes: dict[str, Prototype]
+    inline: set[str]  # functions with a body in a header
+    tables: dict[str, Table]  # {kind: its table}
+
+    @property
+    def functions(self) -> set[str]:
+        return set(self.tables["function"])
 
 
-def number(text: str, known: Mapping[str, int | str]) -> int | str:
-    """The value of a C expression of whole numbers, or the expression if it is something else."""
-    text = " ".join(text.split())
-    python = re.sub(r"\b(\d\w*?)[uUlL]+\b", r"\1", text)
-    python = re.sub(
-        r"[A-Za-z_]\w*",
-        lambda found: str(known.get(found[0], found[0])),
-        re.sub(r"0[xX]", "0x", python),
-    )
-    inner = re.compile(r"\(([^()?:]+)\?([^()?:]+):([^()?:]+)\)")
-    while inner.search(python):
-        python = inner.sub(r"((\2) if (\1) else (\3))", python)
-    python = re.sub(r"/", "//", python)
-    if "**" in python or not re.fullmatch(
-        r"(?:0x[0-9a-fA-F]+|\d+|[-+*/%()|&<>=! ]|\bif\b|\belse\b)+", python
-    ):
-        return text
-    try:
-        return int(eval(python, {"__builtins__": {}}))
-    except (SyntaxError, ValueError, TypeError, ArithmeticError):
-        return text
-
-
-def constants(text: str) -> dict[str, int | str]:
-    """{name: value} of macros without parameters and of enumerators."""
-    text = c_items.without_comments(text.replace("\\\n", " "))
-    found: dict[str, int | str] = {"BITS_PER_LONG": 64}
-    enums = re.findall(r"\benum\b[^;{]*\{([^}]*)\}", text)
-    for body in enums:
-        following: int | str = 0
-        for name, value in re.findall(r"([A-Za-z_]\w*)\s*(?:=([^,]*))?(?:,|$)", body.strip()):
-            found[name] = number(value, found) if value else following
-            last = found[name]
-            following = last + 1 if isinstance(last, int) else f"{name} + 1"
-    for name, value in re.findall(
-        r"^[ \t]*#[ \t]*define[ \t]+(\w+)\b(?!\()[ \t]*([^\n]*)", text, re.MULTILINE
-    ):
-        if name not in NO_NUMBERS:
-            found[name] = number(value, found) if value.strip() else ""
-    del found["BITS_PER_LONG"]
-    return found
-
-
-def members(text: str, structure: str) -> tuple[str, ...]:
-    """The declarations in a structure's body, one a member."""
-    found = re.search(rf"\bstruct {structure}\s*\{{([^{{}}]*)\}}", c_items.without_comments(text))
-    return (
-        tuple(prototypes.tidy(part) for part in found[1].split(";") if part.strip())
-        if found
-        else ()
-    )
+def read(tree: Path, name: str | Path) -> str:
+    return (tree / name).read_text(errors="replace")
 
 
 def exported(text: str) -> set[str]:
-    return {item.name for item in c_items.split(text) if item.exported}
+    """The functions that a C file defines for others."""
+    return {i.name for i in c_items.split(text) if i.function and "static" not in i.head.split()}
 
 
-class Missing(Exception):
-    """A file that every tree has is not there."""
+def constants(text: str) -> dict[str, int | str]:
+    """{name: number} of macros without parameters and of enumerators; or the text that it has."""
+    text = c_items.without_comments(text)
+    bits: dict[str, int | str] = {"BITS_PER_LONG": 64}
+    found = dict(bits)
+    for body in re.findall(r"\benum\b[^;{]*\{([^}]*)\}", text):
+        following: int | str = 0
+        for name, value in re.findall(r"([A-Za-z_]\w*)\s*(?:=([^,]*))?(?:,|$)", body.strip()):
+            last = found[name] = number(value, found) if value else following
+            following = last + 1 if isinstance(last, int) else f"{name} + 1"
+    macros = r"^[ \t]*#[ \t]*define[ \t]+(\w+)\b(?!\()[ \t]*([^\n]*)"
+    for name, value in re.findall(macros, text, re.M):
+        found[name] = number(value, found)
+    return {name: found[name] for name in found.keys() - bits.keys() - NO_NUMBERS}
 
 
-def read(tree: Path, name: str) -> str:
-    try:
-        return (tree / name).read_text(errors="replace")
-    except OSError:
-        raise Missing(name) from None
+def equations(values: Mapping[str, object]) -> Table:
+    return {name: f"{name} = {value}" for name, value in values.items()}
+
+
+def iterator(header: str) -> Table:
+    """HBitmapIter's members, in order."""
+    bare = c_items.without_comments(header)
+    found = re.search(r"\bstruct HBitmapIter\s*\{([^{}]*)\}", bare)
+    parts = found[1].split(";") if found else []
+    return {"HBitmapIter": "; ".join(prototypes.tidy(part) for part in parts if part.strip())}
 
 
 def of_tree(tree: Path) -> Interface:
-    found = Interface()
-    for name in C_FILES:
-        found.functions |= exported(read(tree, name))
+    functions = set().union(*(exported(read(tree, file)) for file in C_FILES))
     headers = [read(tree, name) for name in HEADERS]
-    others = [
-        file.read_text(errors="replace") for file in sorted((tree / "include/block").glob("*.h"))
-    ]
-    for text in headers + others:
-        for name, prototype in prototypes.declared(text).items():
-            if name in found.functions:
-                found.prototypes.setdefault(name, prototype)
-    for text in headers:
-        found.constants |= constants(text)
-        found.inline |= {item.name for item in c_items.split(text) if item.function}
-    found.iterator = members(headers[0], "HBitmapIter")
-    node = c_items.without_comments(read(tree, NODE_HEADER))
-    for declaration in re.findall(r"[^;{}]*\bdirty_bitmap(?:s|_mutex)\s*;", node):
-        name = re.findall(r"(\w+)\s*;$", declaration)[0]
-        found.node[name] = " ".join(declaration.split())
-    schema = re.search(
-        r"\{\s*'struct':\s*'BlockDirtyInfo',\s*'data':\s*\{(.*?)\}\s*\}",
-        read(tree, SCHEMA),
-        re.DOTALL,
+    declared: dict[str, Prototype] = {}
+    for file in [*map(tree.joinpath, HEADERS), *sorted((tree / "include/block").glob("*.h"))]:
+        declared = prototypes.declared(read(tree, file)) | declared
+    node = c_items.without_comments(read(tree, "include/block/block_int-common.h"))
+    members = re.findall(r"([^;{}]*\b(dirty_bitmap(?:s|_mutex))\s*;)", node)
+    schema = r"\{\s*'struct':\s*'BlockDirtyInfo',\s*'data':\s*\{(.*?)\}\s*\}"
+    info = re.search(schema, read(tree, "qapi/block-core.json"), re.S)
+    fields = re.findall(r"'(\*?[\w-]+)':\s*('\w+'|\{[^}]*\}|\[[^]]*\])", info[1] if info else "")
+    events = {}
+    traced = r"^(?:disable )?(hbitmap_\w+)\(([^)]*)\)"
+    for name, parameters in re.findall(traced, read(tree, "util/trace-events"), re.M):
+        types = [prototypes.without_name(prototypes.tidy(one)) for one in parameters.split(",")]
+        events[name] = f"{name}({', '.join(types)})"
+    return Interface(
+        declared,
+        {item.name for text in headers for item in c_items.split(text) if item.function},
+        {
+            "function": {name: f"{name}()" for name in functions},
+            "constant": equations(constants(headers[0]) | constants(headers[1])),
+            "struct": iterator(headers[0]),
+            "struct BlockDriverState,": {name: " ".join(text.split()) for text, name in members},
+            "QAPI BlockDirtyInfo,": equations(dict(fields)),
+            "trace event": events,
+        },
     )
-    found.schema = (
-        dict(re.findall(r"'(\*?[\w-]+)':\s*('\w+'|\{[^}]*\}|\[[^]]*\])", schema[1]))
-        if schema
-        else {}
-    )
-    for name, parameters in re.findall(
-        r"^(?:disable )?(hbitmap_\w+)\(([^)]*)\)", read(tree, EVENTS), re.MULTILINE
-    ):
-        found.events[name] = tuple(
-            prototypes.without_name(prototypes.tidy(one)) for one in parameters.split(",")
-        )
-    return found
 
 
 def of_library(version: str) -> Interface:
-    """What the library and its glue have for a QEMU of this version.
-
-    What the glue compiles against is written down here, and `tools/generate --check known-trees`
-    holds it against the trees that are known.
-    """
+    """What the library and its glue have for a QEMU of this version."""
     header = (ROOT / "include/qemu_dirty_bitmap.h").read_text()
-    lines = (ROOT / "include/qemu_dirty_bitmap.symbols").read_text().splitlines()
-    found = Interface()
-    found.functions = {
-        name
-        for name, group in (line.split() for line in lines if line and line[0] != "#")
-        if group in ("hbitmap", "bdrv")
-    }
-    driver = glue.Glue(ROOT / "qemu/glue", version).file("driver.c")
-    for name, value in re.findall(r"^#define (\w+) (static)$", driver, re.MULTILINE):
-        driver = re.sub(rf"^{name} ", f"{value} ", driver, flags=re.MULTILINE)
-    found.functions |= exported(driver)
-    for name, prototype in prototypes.declared(header).items():
-        if name in found.functions:
-            found.prototypes[name] = Prototype(
-                name, RETURN_TYPES.get(name, prototype.returns), prototype.parameters
-            )
-    found.constants = {
-        name: value
-        for name, value in constants(header).items()
-        if re.match("BITS_|HBITMAP_|BDRV_BITMAP_", name)
-    }
-    found.iterator = members(header, "HBitmapIter")
-    found.node = {
-        "dirty_bitmap_mutex": "QemuMutex dirty_bitmap_mutex;",
-        "dirty_bitmaps": "QLIST_HEAD(, BdrvDirtyBitmap) dirty_bitmaps;",
-    }
-    found.schema = {
-        "*name": "'str'",
-        "count": "'int'",
-        "granularity": "'uint32'",
-        "recording": "'bool'",
-        "busy": "'bool'",
-        "persistent": "'bool'",
-        "*inconsistent": "'bool'",
-    }
-    change = ("void *", "uint64_t", "uint64_t", "uint64_t", "uint64_t")
-    found.events = {
-        "hbitmap_set": change,
-        "hbitmap_reset": change,
-        "hbitmap_iter_skip_words": ("const void *", "void *", "uint64_t", "unsigned long"),
-    }
-    return found
+    listed = (ROOT / "include/qemu_dirty_bitmap.symbols").read_text()
+    driver = glue.file(ROOT / "qemu/glue", version, "driver.c")
+    for name in re.findall(r"^#define (\w+) static$", driver, re.M):
+        driver = re.sub(rf"^{name} ", "static ", driver, flags=re.M)
+    functions = set(re.findall(r"^(\w+) +(?:hbitmap|bdrv)$", listed, re.M)) | exported(driver)
+    declared = prototypes.declared(header)
+    for name, returns in RETURN_TYPES.items():
+        declared[name] = declared[name]._replace(returns=returns)
+    ours = re.compile("BITS_|HBITMAP_|BDRV_BITMAP_")
+    numbers = {name: value for name, value in constants(header).items() if ours.match(name)}
+    return Interface(
+        declared,
+        set(),
+        {
+            "function": {name: f"{name}()" for name in functions},
+            "constant": equations(numbers),
+            "struct": iterator(header),
+            "struct BlockDriverState,": dict(NODE),
+            "QAPI BlockDirtyInfo,": {line.split()[0]: line for line in INFO.splitlines()},
+            "trace event": {line.split("(")[0]: line for line in EVENTS.splitlines()},
+        },
+    )

@@ -38,45 +38,37 @@ OWN = "#[cfg(qdb_own_declarations)]\n"
 MARK = "// header: not with QEMU's headers\n"
 WRITTEN = "// header: written in cbindgen.toml\n"
 EXPORT = "#[cfg_attr(qdb_c_names, unsafe(no_mangle))]"
-# An item with its documentation and attributes, at any depth of indentation.
+# A function, type or constant with its documentation and attributes, at any depth of indentation.
 # Each line matches in one way only: with more, the search takes exponential time.
-DOCS = r"(?:^[ \t]*(?://|#\[)[^\n]*\n)*"
-FUNCTION = re.compile(DOCS + r"^[ \t]*pub (?:unsafe )?extern \"C\" fn [^{]*\{", re.M)
-CONSTANT = re.compile(DOCS + r"^pub const [A-Z_]+: \w+ = \d+;\n", re.M)
-
-
-def type_pattern(name: str) -> re.Pattern[str]:
-    """A type with a body, its documentation and its attributes."""
-    return re.compile(DOCS + rf"^pub (?:struct|enum) {name} \{{\n.*?^\}}\n", re.M | re.S)
-
-
-def items(path: str, what: str) -> list[str]:
-    """The items of a file that C sees, in the order of the file."""
-    text = (paths.ROOT / path).read_text()
-    types = [(m.start(), m.group()) for m in type_pattern(what or r"\w+").finditer(text)]
-    if what:
-        if len(types) != 1:
-            raise Failure(f"{path}: {len(types)} definitions of {what}")
-        return [types[0][1]]
-    found = [(m.start(), m.group()) for m in CONSTANT.finditer(text)]
-    functions = [(m.start(), m.group() + "}\n") for m in FUNCTION.finditer(text)]
-    found += [function for function in functions if EXPORT in function[1]]
-    found += [each for each in types if "#[repr(C)]" in each[1] and WRITTEN not in each[1]]
-    return [item for _, item in sorted(found)]
+ITEM = re.compile(
+    r"(?:^[ \t]*(?://|#\[)[^\n]*\n)*"
+    r"(?:^[ \t]*pub (?:unsafe )?(?P<function>extern) \"C\" fn [^{]*\{"
+    r"|^pub (?:struct|enum) (?P<type>\w+) \{\n.*?^\}\n|^pub const [A-Z_]+: \w+ = \d+;\n)",
+    re.M | re.S,
+)
 
 
 def source() -> str:
     """One Rust file with all that C sees."""
     parts = []
     for path, what, own in SOURCES:
-        for item in items(path, what):
-            function = 'extern "C" fn' in item
-            if function:
+        found = list(ITEM.finditer((paths.ROOT / path).read_text()))
+        named = [match for match in found if match["type"] == what]
+        if what and len(named) != 1:
+            raise Failure(f"{path}: {len(named)} definitions of {what}")
+        for match in named or found:
+            item = match[0]
+            if match["function"]:
+                if EXPORT not in item:
+                    continue
                 item = re.sub(r"^[ \t]+(?=//|#\[|pub (?:unsafe )?extern)", "", item, flags=re.M)
+                item += "}\n"
+            elif match["type"] and not what and ("#[repr(C)]" not in item or WRITTEN in item):
+                continue
             # Types and constants have a body that QEMU's headers have too.
-            own_item = own or MARK in item or not function or "pub struct" in item
+            beside = match["function"] and not own and MARK not in item
             item = item.replace(MARK, "").replace(EXPORT, "#[no_mangle]")
-            parts.append((OWN if own_item else "") + item)
+            parts.append(item if beside else OWN + item)
     return "\n".join(parts)
 
 
@@ -99,8 +91,7 @@ def make() -> Files:
         config = paths.ROOT / "cbindgen.toml"
         run([cbindgen(), "--quiet", "--config", config, "--output", header, rust])
         text = header.read_text()
-    listed = [line.split()[0] for line in paths.SYMBOLS.read_text().splitlines() if line]
-    names = [name for name in listed if not name.startswith("#")]
+    names = re.findall(r"^\w+", paths.SYMBOLS.read_text(), re.M)
     missing = [name for name in names if not re.search(rf"\b{name}(?:\(|;)", text)]
     if missing:
         raise Failure(f"exported, but not declared: {' '.join(missing)}")

@@ -6,7 +6,6 @@ block/dirty-bitmap.c, without comments and white space, and the files that call 
 """
 
 import json
-from typing import Any
 
 from fit import callers, compare, interface
 from qdb_tools import paths, source
@@ -17,19 +16,17 @@ from generators import Files
 
 def make() -> Files:
     trees = {version: source.get(version) for version in paths.SUITES}
-    tables = [compare.items(tree) for tree in trees.values()]
-    items: dict[str, Any] = {}
-    for file in interface.C_FILES:
-        items[file] = {}
-        for name in sorted({name for table in tables for name in table[file]}):
-            digests = {digest for table in tables for digest in table[file].get(name, ())}
-            always = all(name in table[file] for table in tables)
-            items[file][name] = {"digests": sorted(digests), "always": always}
+    items: dict[str, dict[str, object]] = {file: {} for file in interface.C_FILES}
+    for file, known in items.items():
+        tables = [compare.items(tree)[file] for tree in trees.values()]
+        for name in sorted(set().union(*tables)):
+            digests = set().union(*(table.get(name, ()) for table in tables))
+            always = all(name in table for table in tables)
+            known[name] = {"digests": sorted(digests), "always": always}
     calls: dict[str, set[str]] = {}
     for version, tree in trees.items():
         theirs = interface.of_tree(tree)
-        wrong = list(compare.differences(theirs, interface.of_library(version)))
-        if wrong:
+        if wrong := list(compare.differences(theirs, interface.of_library(version))):
             raise Failure(f"the library does not fit QEMU {version}:\n" + "\n".join(wrong))
         for name, files in callers.find(tree, theirs.functions).items():
             calls.setdefault(name, set()).update(files)
