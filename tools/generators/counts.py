@@ -53,7 +53,7 @@ def count(text: str) -> Counter[str]:
         blocks=len(blocks),
         lines=len(code & covered),
         # With a name: not the types of functions. A block of foreign functions counts as one.
-        functions=len(re.findall(r"\bunsafe\s+(?:extern\s+(?:\{\s*)?)?fn\s+\w", text)),
+        functions=len(re.findall(r"\bunsafe\s+(?:extern\s+)?fn\s+\w", text)),
         impls=len(re.findall(r"\bunsafe\s+impl\b", text)),
     )
 
