@@ -2,11 +2,12 @@
 """Words that CONTRIBUTING.md replaced by the field's own terms do not come back."""
 
 import re
-import subprocess
-import unittest
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import pytest
+from qdb_tools.paths import ROOT
+from qdb_tools.process import run
+
 # A word that went, and what is said instead.
 WORDS = {
     r"\b(?:mod|struct|pub) place\b|\bPlace\b": "bit index, offset, position",
@@ -21,40 +22,24 @@ WORDS = {
     r"\bthe same, to (?:be )?change": "mutable version of",
     r"\bleaf\b": "words",
 }
-SUFFIXES = {".rs", ".c", ".h", ".md", ".py", ".toml", ".build"}
+SOURCES = "*.rs *.c *.h *.md *.py *.toml *.build".split()
 
 
 def found(text: str) -> list[str]:
     """Each word in a text, with the term that replaces it."""
-    return [
-        f"{match.group()!r} (say: {term})"
-        for pattern, term in WORDS.items()
-        for match in re.finditer(pattern, text)
-    ]
+    pairs = [(match[0], term) for word, term in WORDS.items() for match in re.finditer(word, text)]
+    return [f"{word!r} (say: {term})" for word, term in pairs]
 
 
-def files() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    paths = (ROOT / name for name in listed.splitlines())
-    return [path for path in paths if path.suffix in SUFFIXES and path.is_file()]
+def test_they_do_not_come_back() -> None:
+    names = run(["git", "ls-files", *SOURCES], cwd=ROOT).splitlines()
+    files = [ROOT / name for name in names if (ROOT / name).is_file()]
+    assert len(files) > 200, "the sources were not read"
+    wrong = {file: found(file.read_text()) for file in files if file != Path(__file__)}
+    assert {file: words for file, words in wrong.items() if words} == {}
 
 
-class Words(unittest.TestCase):
-    maxDiff = None
-
-    def test_they_do_not_come_back(self) -> None:
-        paths = [path for path in files() if path != Path(__file__).resolve()]
-        self.assertGreater(len(paths), 200, "the sources were not read")
-        wrong = {str(path.relative_to(ROOT)): found(path.read_text()) for path in paths}
-        self.assertEqual({name: words for name, words in wrong.items() if words}, {})
-
-    def test_they_are_recognised(self) -> None:
-        for text in ("mod place;", "fn settle_if_full()", "memory is had", "the leaf"):
-            self.assertEqual(len(found(text)), 1, text)
-        self.assertEqual(found("merges in place; `places`"), [])
-
-
-if __name__ == "__main__":
-    unittest.main()
+@pytest.mark.parametrize("text", ["mod place;", "fn settle_if_full()", "memory is had", "the leaf"])
+def test_they_are_recognised(text: str) -> None:
+    assert len(found(text)) == 1
+    assert found("merges in place; `places`") == []
