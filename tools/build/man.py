@@ -48,7 +48,8 @@ qdb_check_\w+
 qdb_(node_\w+|version|dirty_info\w+)
 qdb_error_\w+
 """
-MARKED = re.compile(r"`(?P<code>[^`]+)`|\b(?P<function>[a-z]\w+)\(\)|\b(?P<name>\w+_\w+)|\\")
+# Code, a function, another name.
+MARKED = re.compile(r"`([^`]+)`|\b([a-z]\w+)\(\)|\b(\w+_\w+)|\\")
 REFERENCE = re.compile(r"\\%\\fB(\w+)\\fP\(3\)")
 
 
@@ -96,13 +97,16 @@ def summary(texts: list[str]) -> str:
 
 
 def split_off(texts: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The text without what it says of locks and of QEMU's sources, and these two."""
-    kept, found = [], {"Lock": "", "QEMU": ""}
+    """The text without what it says of locks and of QEMU's sources, and these two sections."""
+    kept, sections = [], {"LOCK": "", '"IN QEMU"': ""}
     for text in texts:
         before, *tagged = re.split(r"(?:^|(?<=\.) )(Lock|QEMU): ", text)
-        found |= {tag: words.strip() for tag, words in zip(tagged[::2], tagged[1::2])}
         kept += [before] if before else []
-    return kept, found
+        for tag, words in zip(tagged[::2], tagged[1::2]):
+            # A file's name begins as it does.
+            first = words[0] if "/" in words.split()[0] else words[0].upper()
+            sections["LOCK" if tag == "Lock" else '"IN QEMU"'] = first + words[1:]
+    return kept, sections
 
 
 class Pages:
@@ -119,15 +123,13 @@ class Pages:
         return [licence, origin, title, ".SH NAME", f"{name} \\- {about}", ".SH SYNOPSIS"]
 
     def mark(self, match: re.Match[str]) -> str:
-        if match["code"]:
-            return f"\\fB{literal(match['code'])}\\fP"
+        code, function, name = match.groups()
+        if code:
+            return f"\\fB{literal(code)}\\fP"
         # A name is not to be broken at the end of a line.
-        if match["name"]:
-            return f"\\%{match['name']}"
-        if function := match["function"]:
-            known = function in self.functions or function == OVERVIEW
-            return f"\\%\\fB{function}\\fP({'3' if known else ''})"
-        return "\\e"
+        if function:
+            return f"\\%\\fB{function}\\fP({'3' if function in self.functions else ''})"
+        return f"\\%{name}" if name else "\\e"
 
     def prose(self, text: str) -> str:
         """Words of a comment: code and the names of functions stand out, pages are referred to."""
@@ -147,15 +149,9 @@ class Pages:
         lines += [".SH ARGUMENTS"] if entry.parameters else []
         for name, text in entry.parameters.items():
             lines += [".TP", f"\\fB{literal(name)}\\fP", self.prose(text)]
-        if entry.returns:
-            lines += ['.SH "RETURN VALUE"', self.prose(entry.returns)]
-        if lock := about["Lock"]:
-            lines += [".SH LOCK", self.prose(lock[0].upper() + lock[1:])]
-        if qemu := about["QEMU"]:
-            file = "/" in qemu.split()[0]
-            lines += ['.SH "IN QEMU"', self.prose(qemu if file else qemu[0].upper() + qemu[1:])]
-        if example:
-            lines += [".SH EXAMPLE", *program(example)]
+        for title, text in {'"RETURN VALUE"': entry.returns, **about}.items():
+            lines += [f".SH {title}", self.prose(text)] if text else []
+        lines += [".SH EXAMPLE", *program(example)] if example else []
         names = {OVERVIEW, *REFERENCE.findall("\n".join(lines))}
         names |= {name for name in self.functions if family(name) == family(entry.name)}
         last = ",\n".join(f".BR {name} (3)" for name in sorted(names - {entry.name}))
