@@ -50,9 +50,10 @@ def unpacked() -> Path:
     return folder / "root"
 
 
-def environment(root: Path) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The variables that make cargo use this compiler, and cargo and meson those libraries and an
     emulator for programs of s390x."""
+    root = unpacked()
     others = ("RUSTFLAGS", "RUSTDOC", "CARGO_BUILD_TARGET")
     env = {name: value for name, value in venv.environment().items() if name not in others}
     env |= {"QDB_RUST_ROOT": str(root), "RUSTC": str(SCRIPTS / "rustc")}
@@ -66,5 +67,5 @@ def environment(root: Path) -> dict[str, str]:
     libraries = root / "usr/lib/s390x-linux-gnu"
     # The old tag: the loader looks there for what GLib loads too.
     env["LDFLAGS"] = f"-Wl,--disable-new-dtags,-rpath,{libraries}"
-    env |= {"PKG_CONFIG_SYSROOT_DIR": str(root)}
-    return env | {"PKG_CONFIG_LIBDIR": str(libraries / "pkgconfig")}
+    env["PKG_CONFIG_LIBDIR"] = str(libraries / "pkgconfig")
+    return env | {"PKG_CONFIG_SYSROOT_DIR": str(root)}

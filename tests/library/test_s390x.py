@@ -16,45 +16,40 @@ from pathlib import Path
 import configured
 import oldest_rust
 import pytest
-from oldest_rust import LINKER, TARGET, VERSION
+from oldest_rust import LINKER, SCRIPTS, TARGET, VERSION
 from qdb_tools import debian, paths, source
-from qdb_tools.process import output, run
+from qdb_tools.process import run
 
-# Enough of the random tests for a byte order to show; on the machine itself there are more.
-CASES = "32"
 # Emulated threads are slow, and what they test does not depend on the byte order.
 C_PROGRAMS = ["test-hbitmap", "test-dirty-bitmap", "test-abort", "test-error", "test-save"]
 PORTABLE = (paths.ROOT / "tests" / "portable.txt").read_text().splitlines()
 WIDE = (1 << 64) - 1
+BUILDS = {
+    "library and tests": "check --locked --all-targets",
+    "for C programs": "rustc --locked --profile check --lib -- --cfg qdb_c_names",
+    "for QEMU": 'rustc --locked --profile check --lib -- --cfg qdb_c_names --cfg qdb_host="qemu"',
+}
+CARGO_TESTS = {
+    "portable, x86_64": "--test portable",
+    "portable, s390x": f"--target {TARGET} --test portable",
+    "all, s390x": f"--target {TARGET} --lib --tests",
+}
 
 
 @pytest.fixture(scope="module")
-def rust() -> Path:
-    return oldest_rust.unpacked()
+def env() -> dict[str, str]:
+    # Enough of the random tests for a byte order to show; on the machine itself there are more.
+    return oldest_rust.environment() | {"PROPTEST_CASES": "32"}
 
 
-def cargo(rust: Path, words: str) -> str:
-    # The cargo of this machine: it only has to read the lock file and start the compiler.
-    env = oldest_rust.environment(rust) | {"PROPTEST_CASES": CASES}
-    return run(["cargo", *words.split()], env=env, cwd=paths.ROOT)
-
-
-def test_compiler(rust: Path) -> None:
-    env = oldest_rust.environment(rust)
+def test_compiler(env: dict[str, str]) -> None:
     assert run(["rustc", "--version"], env=env).startswith(f"rustc {VERSION}.")
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "check --locked --all-targets",
-        "rustc --locked --profile check --lib -- --cfg qdb_c_names",
-        'rustc --locked --profile check --lib -- --cfg qdb_c_names --cfg qdb_host="qemu"',
-    ],
-    ids=["library and tests", "for C programs", "for QEMU"],
-)
-def test_oldest_rust_builds(rust: Path, words: str) -> None:
-    cargo(rust, words)
+@pytest.mark.parametrize("words", BUILDS.values(), ids=BUILDS)
+def test_oldest_rust_builds(env: dict[str, str], words: str) -> None:
+    # The cargo of this machine: it only has to read the lock file and start the compiler.
+    run(["cargo", *words.split()], env=env, cwd=paths.ROOT)
 
 
 def numbers(seed: int) -> Iterator[int]:
@@ -107,37 +102,32 @@ def test_numbers_are_those_of_qemus_c(line: str, qemus_c: ctypes.CDLL) -> None:
     assert [hashlib.sha256(buffer.raw).hexdigest(), text] == words[5:]
 
 
-def test_emulated_machine_is_big_endian(rust: Path, tmp_path: Path) -> None:
+def test_emulated_machine_is_big_endian(env: dict[str, str], tmp_path: Path) -> None:
     code = "int main(void) { int one = 1; return *(char *)&one; }"
     run([LINKER, "-x", "c", "-", "-o", tmp_path / "byte-order"], input=code)
-    assert output([oldest_rust.SCRIPTS / "emulate", tmp_path / "byte-order"])[0] == 0
+    run(["emulate", tmp_path / "byte-order"], env=env)
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["--test portable", f"--target {TARGET} --test portable", f"--target {TARGET} --lib --tests"],
-    ids=["portable, x86_64", "portable, s390x", "all, s390x"],
-)
-def test_cargo_tests(rust: Path, words: str) -> None:
-    said = cargo(rust, f"test --locked --release --no-fail-fast {words}")
+@pytest.mark.parametrize("words", CARGO_TESTS.values(), ids=CARGO_TESTS)
+def test_cargo_tests(env: dict[str, str], words: str) -> None:
+    command = ["cargo", "test", "--locked", "--release", "--no-fail-fast", *words.split()]
+    said = run(command, env=env, cwd=paths.ROOT)
     results = re.findall(r"^test result: (\w+)\. (\d+) passed; (\d+) failed", said, re.M)
     assert results and all(word == "ok" for word, _, _ in results)
     assert sum(int(passed) for _, passed, _ in results) > 0
 
 
 @pytest.fixture(scope="module")
-def cross_build(rust: Path) -> Path:
+def cross_build(env: dict[str, str]) -> Path:
     """The C tests, built by meson for s390x."""
-    cross_file = oldest_rust.SCRIPTS / "cross-file.ini"
-    options = ["--cross-file", cross_file, "-Ddropin=false", "-Dman=false"]
-    env = oldest_rust.environment(rust)
-    folder = configured.folder(rust / "../c-tests", paths.ROOT, options, env)
+    options = ["--cross-file", SCRIPTS / "cross-file.ini", "-Ddropin=false", "-Dman=false"]
+    folder = configured.folder(paths.cache() / "s390x-c-tests", paths.ROOT, options, env)
     run(["ninja", "-C", folder, *(f"c-tests/{name}" for name in C_PROGRAMS)], env=env)
     return folder
 
 
 @pytest.mark.parametrize("name", C_PROGRAMS)
-def test_c_program(rust: Path, cross_build: Path, name: str) -> None:
+def test_c_program(env: dict[str, str], cross_build: Path, name: str) -> None:
     command = ["meson", "test", "-C", cross_build, "--no-rebuild", "--print-errorlogs", name]
-    said = run([*command, "--timeout-multiplier", "6"], env=oldest_rust.environment(rust))
+    said = run([*command, "--timeout-multiplier", "6"], env=env)
     assert re.search(r"[1-9]\d* subtests passed", said), said
