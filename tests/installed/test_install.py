@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The library installed as a packager and as a user would, and programs built on that copy alone.
 
-Into a DESTDIR, and into another prefix with another libdir and includedir. On each copy, through
-pkg-config: a small program as C and as C++, linked with the shared library, with the archive, and
-all static; the example examples/c, by one line and by meson, with its tests. Then the example with
-the library as a meson subproject, also by Debian's own meson where LLVM's plugin for binutils is
-installed. The build is kept in the cache.
+On each copy, through pkg-config: a small program, and examples/c with its tests. Then the example
+with the library as a meson subproject.
 """
 
 import re

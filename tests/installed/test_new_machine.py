@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """This repository as somebody new meets it: on a Debian 12 that has only what README presumes.
 
-debootstrap makes the system in the cache, a plain apt-get puts gcc and python3 into it, and
-rustup's toolchain and a copy of this repository come along; then the commands that the documents
-print are run in it, word for word. It takes hours, and needs root, for debootstrap and chroot. With
---again in the system of the last run.
+The commands that the documents print are run in it, word for word. It takes hours, and needs root,
+for debootstrap and chroot. With --again in the system of the last run.
 """
 
 import os

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The library on big-endian s390x (emulated), and with the oldest Rust that it is for (1.85).
 
-The compiler and s390x's libraries are Debian 12's; they are fetched once into the cache, nothing of
-them is installed. That serialised bitmaps and their hashes are the same on both machines is proved
-by tests/portable.txt: QEMU's own C gives its numbers on x86_64, the library gives them here and on
-s390x.
+Serialised bitmaps and their hashes are the same on both machines: QEMU's own C gives the numbers of
+tests/portable.txt on x86_64, the library gives them here and on s390x.
 """
 
 import ctypes

@@ -33,7 +33,7 @@ def watched(reports: Path, command: Words) -> tuple[int, str, str]:
     tsan = "exitcode=66:second_deadlock_stack=1:history_size=4"
     env = venv.environment() | {"ASAN_OPTIONS": f"{asan}:{log}", "TSAN_OPTIONS": f"{tsan}:{log}"}
     env["UBSAN_OPTIONS"] = f"print_stacktrace=1:{log}"
-    code, said = output([*checkers.START, *command], env=env)
+    code, said = output([*checkers.START, *command], env=env, timeout=4 * 60 * 60)
     found = []
     for file in sorted(reports.iterdir()):
         text = file.read_text(errors="replace")
@@ -94,22 +94,19 @@ def test_c_tests(name: str) -> None:
 def linked_with(name: str, qemu: build.Build) -> Path:
     """QEMU's test-hbitmap as its build links it, with the checker and the drop-in object for it."""
     folder = checkers.made(name, build.OBJECT)
-    program, test, dropin = (
-        folder / "test-hbitmap",
-        folder / "test-hbitmap.o",
-        folder / build.OBJECT,
-    )
     ninja = ["ninja", "-C", qemu.folder, "-t", "commands", "tests/unit/test-hbitmap"]
-    lines = run(ninja, env=venv.environment()).splitlines()
-    compiling = next(line for line in lines if line.endswith("/test-hbitmap.c"))
-    linking = next(line for line in lines if " -o tests/unit/test-hbitmap " in line)
-    linking = linking.replace(" -o tests/unit/test-hbitmap ", f" -o {program} ")
-    linking = re.sub(rf"\S*/{build.OBJECT}", str(dropin), linking)
-    for command in (compiling, linking):
-        words = command.replace("tests/unit/test-hbitmap.p/test-hbitmap.c.o", str(test))
-        assert str(test) in words and (command is compiling or str(dropin) in words), words
-        run([*shlex.split(words), *checkers.c_flags(name)], cwd=qemu.folder)
-    return program
+    text = run(ninja, env=venv.environment())
+    for old, new in {
+        r"tests/unit/test-hbitmap\.p/test-hbitmap\.c\.o": "test-hbitmap.o",
+        r"(?<= -o )tests/unit/test-hbitmap(?= )": "test-hbitmap",
+        rf"\S*/{build.OBJECT}": build.OBJECT,
+    }.items():
+        text = re.sub(old, str(folder / new), text)
+    made = [line for line in text.splitlines() if f" -o {folder}/test-hbitmap" in line]
+    assert len(made) == 2 and f"{folder / build.OBJECT} " in made[1], made
+    for command in made:
+        run([*shlex.split(command), *checkers.c_flags(name)], cwd=qemu.folder)
+    return folder / "test-hbitmap"
 
 
 @pytest.mark.parametrize("name", ["address", "valgrind", "checks"])
