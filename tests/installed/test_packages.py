@@ -116,7 +116,8 @@ def test_installed(
         return
     debian.need(["autopkgtest"], "trying what is installed")
     try:
-        run(["autopkgtest", *packages, f"{source}/", "--", "null"], env=env)
+        test = ["autopkgtest", f"--env=PATH={env['PATH']}", *packages, f"{source}/"]
+        run([*test, "--", "null"], env=env)
         run(["man", "-w", "hbitmap_set"], env=env)
     finally:
         run(["dpkg", "--purge", *reversed(NAMES)], env=env)

@@ -14,35 +14,35 @@ def stanza(uri: str, suites: str) -> str:
     return f"{beginning}Suites: {suites}\nComponents: main\n\n"
 
 
-STANZAS = {
-    "a.sources": stanza("node.example/x", "nodistro"),
-    "b.sources": stanza("one.example/debian", "bookworm bookworm-updates")
-    + stanza("one.example/debian-security", "bookworm-security"),
-}
-LINES = {
-    "../sources.list": """\
+# What apt reads, and the host of the Debian mirror among it.
+MIRRORS = {
+    "one": {
+        "a.sources": stanza("node.example/x", "nodistro"),
+        "b.sources": stanza("one.example/debian", "bookworm bookworm-updates")
+        + stanza("one.example/debian-security", "bookworm-security"),
+    },
+    "two": {
+        "../sources.list": """\
 # deb http://no.example/debian bookworm main
 deb [arch=amd64 signed-by=/x] http://sec.example/debian-security bookworm-security main
 deb [arch=amd64] http://two.example/debian/ bookworm main # ours
 """,
-    "cloud.list": "deb https://cloud.example/apt cloud-sdk-bookworm main\n",
-}
-OTHER_ARCHIVES = {
-    "a.list": "deb https://docker.example/linux/debian-like bookworm stable\n",
-    "b.sources": stanza("three.example/debian", "trixie"),
-}
-DISABLED = {
-    "a.sources": "Enabled: no\n" + stanza("off.example/debian", "sid"),
-    "b.list.off": "deb http://off.example/debian bookworm main\n",
+        "cloud.list": "deb https://cloud.example/apt cloud-sdk-bookworm main\n",
+    },
+    "three": {
+        "a.list": "deb https://docker.example/linux/debian-like bookworm stable\n",
+        "b.sources": stanza("three.example/debian", "trixie"),
+    },
+    "": {
+        "a.sources": "Enabled: no\n" + stanza("off.example/debian", "sid"),
+        "b.list.off": "deb http://off.example/debian bookworm main\n",
+    },
 }
 
 
-@pytest.mark.parametrize(
-    "files, host",
-    [(STANZAS, "one"), (LINES, "two"), (OTHER_ARCHIVES, "three"), (DISABLED, ""), ({}, "")],
-)
+@pytest.mark.parametrize("host, files", [*MIRRORS.items(), ("", {})])
 def test_mirror(
-    files: dict[str, str], host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: str, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The Debian mirror is found among whatever else a machine's apt has; or it says so."""
     monkeypatch.delenv("QDB_DEBIAN_MIRROR", raising=False)
