@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The manual pages, which meson makes and installs: here, that all that is exported is documented."""
+"""The manual pages, which meson makes and installs; here, that all that is exported has one."""
 
 import re
 import sys
