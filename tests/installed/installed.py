@@ -2,21 +2,14 @@
 """An installed copy of the library, as a program of somebody else sees it: through pkg-config."""
 
 import os
-import re
-import shlex
 from pathlib import Path
 
 from qdb_tools import paths
-from qdb_tools.process import output, run
+from qdb_tools.process import run
 
-CONSUMER = paths.ROOT / "packaging" / "debian" / "tests" / "consumer.c"
-EXAMPLE = paths.ROOT / "examples" / "c"
 EXAMPLE_NEEDS = "nbdkit nbdkit-plugin-dev libnbd-bin python3-libnbd python3-pytest fio".split()
-SONAME, NODE = "libqemu_dirty_bitmap.so.0", "QEMU_DIRTY_BITMAP_0"
-LANGUAGES = {"C": ["gcc", "-x", "c"], "C++": ["g++", "-x", "c++"]}
-WAYS = ["shared", "archive", "all static"]
-STRICT = ["-Wall", "-Wextra", "-Werror"]
-BUILD_TOOLS = paths.ROOT / "tools" / "build"
+ARCHIVE, SONAME = "libqemu_dirty_bitmap.a", "libqemu_dirty_bitmap.so.0"
+NODE = "QEMU_DIRTY_BITMAP_0"
 
 
 class Copy:
@@ -25,9 +18,9 @@ class Copy:
     `root` is / or what DESTDIR was.
     """
 
-    def __init__(self, root: Path, prefix: str, libdir: str) -> None:
-        self.root = root
-        self.libdir = root / (Path(prefix) / libdir).relative_to("/")
+    def __init__(self, root: Path, prefix: str, libdir: str, include: str = "include") -> None:
+        self.root, self.prefix = root, root / prefix.lstrip("/")
+        self.libdir, self.include = self.prefix / libdir, self.prefix / include
         without = ("PKG_CONFIG", "LD_", "CPATH", "LIBRARY_PATH")
         self.env = {n: value for n, value in os.environ.items() if not n.startswith(without)}
         # LIBDIR and not PATH: what else is on this machine is not seen.
@@ -35,66 +28,20 @@ class Copy:
         if root != Path("/"):
             # In a folder /usr is a place as any other, of which the compiler has to be told.
             self.env["PKG_CONFIG_SYSROOT_DIR"] = str(root)
-            self.env |= dict.fromkeys(
-                ["PKG_CONFIG_ALLOW_SYSTEM_CFLAGS", "PKG_CONFIG_ALLOW_SYSTEM_LIBS"], "1"
-            )
+            self.env["PKG_CONFIG_ALLOW_SYSTEM_CFLAGS"] = "1"
+            self.env["PKG_CONFIG_ALLOW_SYSTEM_LIBS"] = "1"
         self.running = {**self.env, "LD_LIBRARY_PATH": str(self.libdir)}
 
-    def pkg_config(self, *words: str) -> list[str]:
-        return shlex.split(run(["pkg-config", *words, "qemu_dirty_bitmap"], env=self.env))
+    def pkg_config(self, words: str) -> list[str]:
+        return run(["pkg-config", *words.split(), "qemu_dirty_bitmap"], env=self.env).split()
 
+    @property
     def version(self) -> str:
         return self.pkg_config("--modversion")[0]
 
-    def linking(self, how: str) -> list[str]:
-        """The words that link a program in one of the three ways."""
-        if how == "shared":
-            return self.pkg_config("--libs")
-        static = self.pkg_config("--static", "--libs")
-        if how == "all static":
-            return ["-static", *static]
-        # The archive, and the system's own libraries shared.
-        archive = "-l:libqemu_dirty_bitmap.a"
-        return [archive if word == "-lqemu_dirty_bitmap" else word for word in static]
-
-    def consumer(self, language: str, how: str, folder: Path, *others: object) -> None:
-        """Compiles, links (with what else is said) and runs the small program."""
-        program = folder / f"consumer-{language}-{how.replace(' ', '-')}"
-        compiler = [*LANGUAGES[language], *STRICT, *self.pkg_config("--cflags"), CONSUMER]
-        linking = ["-x", "none", "-o", program, *others, *self.linking(how)]
-        run([*compiler, *linking], env=self.env, cwd=folder)
-        needed = run(["readelf", "-dV", program])
-        assert (SONAME in needed) == (NODE in needed) == (how == "shared"), needed
-        told = run([program, self.version()], env=self.running)
-        assert told.strip() == "consumer: all as expected"
-
-    def beside_rust(self, folder: Path) -> None:
-        """The archive in a program that has another Rust library, with its own copy of std."""
-        other = folder / "libother.a"
-        flags = ["--edition", "2024", "--crate-type", "staticlib", "-C", "panic=abort"]
-        run(["rustc", *flags, "-o", other, paths.ROOT / "tests/dropin/other.rs"], cwd=folder)
-        self.consumer("C", "archive", folder, "-Wl,-u,other_digits", other)
-
-    def is_versioned(self) -> None:
+    def check_names(self) -> None:
         """SONAME, the version node, and in it all the names of the list and nothing else."""
         env = os.environ | {"NM": "nm", "READELF": "readelf"}
-        check = [BUILD_TOOLS / "check-symbols", paths.SYMBOLS]
+        check = [paths.ROOT / "tools" / "build" / "check-symbols", paths.SYMBOLS]
         run([*check, "shared", self.libdir / SONAME, SONAME, NODE], env=env)
-        run([*check, "archive", self.libdir / "libqemu_dirty_bitmap.a"], env=env)
-
-    def example_by_hand(self, folder: Path) -> None:
-        """The example compiled by one line, as somebody without meson would."""
-        plugin = folder / "nbdkit-dirty-plugin.so"
-        flags = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-shared", *STRICT]
-        flags += self.pkg_config("--cflags")
-        sources = sorted(EXAMPLE.glob("*.c"))
-        run(["gcc", *flags, *sources, "-o", plugin, *self.pkg_config("--libs")], env=self.env)
-        self.example_test(plugin)
-
-    def example_test(self, plugin: Path) -> None:
-        """The example's own test, with Debian's Python, which has libnbd."""
-        command = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        env = {**self.running, "PLUGIN": str(plugin)}
-        code, said = output([*command, EXAMPLE / "test_plugin.py"], env=env, timeout=600)
-        assert code == 0, said[-4000:]
-        assert re.search(r"^(\d+) passed in ", said, re.M), said
+        run([*check, "archive", self.libdir / ARCHIVE], env=env)

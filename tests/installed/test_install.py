@@ -1,27 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The library installed as a packager and as a user would, and programs built on that copy alone.
 
-Into a DESTDIR, and into another prefix with another libdir and includedir. On each copy, through
-pkg-config: a small program as C and as C++, linked with the shared library, with the archive, and
-all static; the example examples/c, by one line and by meson, with its tests. Then the example with
-the library as a meson subproject, also by Debian's own meson where LLVM's plugin for binutils is
-installed. The build is kept in the cache.
+On each copy, through pkg-config: a small program, and examples/c with its tests. Then the example
+with the library as a meson subproject.
 """
 
-import json
 import re
 import shutil
 from pathlib import Path
 
+import configured
 import pytest
-from installed import EXAMPLE, EXAMPLE_NEEDS, LANGUAGES, WAYS, Copy
+from installed import ARCHIVE, EXAMPLE_NEEDS, NODE, SONAME, Copy
 from qdb_tools import debian, paths, venv
 from qdb_tools.process import run, watch
 
 # llvm brings LLVM's plugin for ar, nm and ld, whatever its version is called there.
-PACKAGES = "gcc g++ binutils ninja-build pkg-config qemu-utils meson llvm".split()
+PACKAGES = "gcc g++ binutils ninja-build pkg-config qemu-utils meson llvm util-linux".split()
 PACKAGES += EXAMPLE_NEEDS
-PLUGINS = Path("/usr/lib/bfd-plugins")
+EXAMPLE = paths.ROOT / "examples" / "c"
+PLUGIN = "nbdkit-dirty-plugin.so"
 
 
 @pytest.fixture(scope="module")
@@ -30,84 +28,93 @@ def env() -> dict[str, str]:
     return venv.environment()
 
 
-@pytest.fixture(scope="module")
-def build(env: dict[str, str]) -> Path:
-    """A build of the library whose places can be changed: nothing is compiled again."""
-    folder = paths.cache("test-install") / "build"
-    # Two copies of this repository may share a cache.
-    about = folder / "meson-info" / "meson-info.json"
-    there = json.loads(about.read_text()) if about.is_file() else {"directories": {"source": ""}}
-    if there["directories"]["source"] != str(paths.ROOT):
-        shutil.rmtree(folder, ignore_errors=True)
-        run(["meson", "setup", folder, paths.ROOT, "-Ddropin=false", "-Dtests=false"], env=env)
-    return folder
-
-
-class Installed(Copy):
-    """An installed copy, and what it should consist of."""
-
-    def __init__(self, under: Path, root: Path, prefix: str, libdir: str, include: str) -> None:
-        super().__init__(root, prefix, libdir)
-        self.under, self.prefix, self.include = under, root / prefix.lstrip("/"), include
-
-
 @pytest.fixture(scope="module", params=["DESTDIR", "prefix"])
 def place(
-    request: pytest.FixtureRequest,
-    build: Path,
-    env: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Installed:
-    under = tmp_path_factory.mktemp(request.param)
+    request: pytest.FixtureRequest, env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Copy:
+    """An installed copy, of a build whose places can be changed: nothing is compiled again."""
+    options = ["-Ddropin=false", "-Dtests=false"]
+    build = configured.folder(paths.cache("test-install") / "build", paths.ROOT, options, env)
+    folder = tmp_path_factory.mktemp(request.param)
     if request.param == "DESTDIR":
-        made = Installed(under, under, "/opt/dirty", "lib", "include")
-        prefix, env = "/opt/dirty", env | {"DESTDIR": str(under)}
+        copy = Copy(folder, "/opt/dirty", "lib", "include")
+        options, env = ["-Dprefix=/opt/dirty"], env | {"DESTDIR": str(folder)}
     else:
-        made, prefix = Installed(under, Path("/"), str(under), "lib64/dirty", "headers"), str(under)
-    libdir = made.libdir.relative_to(made.prefix)
-    options = [f"-Dprefix={prefix}", f"-Dlibdir={libdir}", f"-Dincludedir={made.include}"]
+        copy = Copy(Path("/"), str(folder), "lib64/dirty", "headers")
+        options = [f"-Dprefix={folder}"]
+    options += [f"-Dlibdir={copy.libdir.relative_to(copy.prefix)}"]
+    options += [f"-Dincludedir={copy.include.name}"]
     run(["meson", "configure", build, *options], env=env)
-    log = paths.cache() / "test-install.log"
-    watch(["ninja", "-C", build], log, "library", env=env)
+    watch(["ninja", "-C", build], paths.cache() / "test-install.log", "library", env=env)
     run(["meson", "install", "-C", build, "--no-rebuild"], env=env)
-    return made
+    return copy
 
 
-def test_files(place: Installed) -> None:
+def test_files(place: Copy) -> None:
     """The files that are installed, and no others."""
-    names = [f"libqemu_dirty_bitmap.{end}" for end in ("a", "so", "so.0", f"so.{place.version()}")]
+    names = [ARCHIVE, SONAME, "libqemu_dirty_bitmap.so", f"libqemu_dirty_bitmap.so.{place.version}"]
     wanted = {place.libdir / name for name in [*names, "pkgconfig/qemu_dirty_bitmap.pc"]}
-    wanted.add(place.prefix / place.include / "qemu_dirty_bitmap.h")
-    found = {path for path in place.under.rglob("*") if not path.is_dir()}
+    wanted.add(place.include / "qemu_dirty_bitmap.h")
+    top = place.prefix if place.root == Path("/") else place.root
+    found = {path for path in top.rglob("*") if not path.is_dir()}
     pages = {path for path in found if path.suffix == ".3"}
     assert found - pages == wanted
     assert place.prefix / "share/man/man3/hbitmap_set.3" in pages
 
 
-def test_soname_and_version(place: Installed) -> None:
-    place.is_versioned()
+def test_soname_and_version(place: Copy) -> None:
+    place.check_names()
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("how", WAYS)
-def test_consumer(place: Installed, language: str, how: str, tmp_path: Path) -> None:
-    place.consumer(language, how, tmp_path)
+def consume(place: Copy, compiler: str, how: str, folder: Path, *others: object) -> None:
+    """Compiles, links (with what else is said) and runs the small program."""
+    linking = place.pkg_config("--libs" if how == "shared" else "--static --libs")
+    if how == "archive":
+        # The archive, and the system's own libraries shared.
+        linking[linking.index("-lqemu_dirty_bitmap")] = f"-l:{ARCHIVE}"
+    if how == "all static":
+        linking.append("-static")
+    source = paths.ROOT / "packaging" / "debian" / "tests" / "consumer.c"
+    program, flags = folder / "consumer", ["-Wall", "-Wextra", "-Werror", "-o", folder / "consumer"]
+    compile_it = [*compiler.split(), *flags, *place.pkg_config("--cflags"), source, "-x", "none"]
+    run([*compile_it, *others, *linking], env=place.env, cwd=folder)
+    needed = run(["readelf", "-dV", program])
+    assert (SONAME in needed) == (NODE in needed) == (how == "shared"), needed
+    said = run([program, place.version], env=place.running)
+    assert said.strip() == "consumer: all as expected"
 
 
-def test_beside_another_rust_library(place: Installed, tmp_path: Path) -> None:
-    place.beside_rust(tmp_path)
+@pytest.mark.parametrize("compiler", ["gcc -x c", "g++ -x c++"])
+@pytest.mark.parametrize("how", ["shared", "archive", "all static"])
+def test_consumer(place: Copy, compiler: str, how: str, tmp_path: Path) -> None:
+    consume(place, compiler, how, tmp_path)
 
 
-def test_example_by_one_line(place: Installed, tmp_path: Path) -> None:
-    place.example_by_hand(tmp_path)
+def test_beside_another_rust_library(place: Copy, tmp_path: Path) -> None:
+    """The archive in a program that has another Rust library, with its own copy of std."""
+    flags = "--edition 2024 --crate-type staticlib -C panic=abort -o libother.a".split()
+    run(["rustc", *flags, paths.ROOT / "tests/dropin/other.rs"], cwd=tmp_path)
+    consume(place, "gcc", "archive", tmp_path, "-Wl,-u,other_digits", "libother.a")
 
 
-def test_example_by_meson(place: Installed, env: dict[str, str], tmp_path: Path) -> None:
+def check_example(env: dict[str, str]) -> None:
+    """The example's own test, with Debian's Python, which has libnbd."""
+    python = "/usr/bin/python3 -B -m pytest -q -p no:cacheprovider".split()
+    said = run([*python, EXAMPLE / "test_plugin.py"], env=env, timeout=600)
+    assert re.search(r"^(\d+) passed in ", said, re.M), said
+
+
+def test_example_by_one_line(place: Copy) -> None:
+    """Compiled as somebody without meson would: its test does so, with pkg-config's words."""
+    check_example(place.running)
+
+
+def test_example_by_meson(place: Copy, env: dict[str, str], tmp_path: Path) -> None:
     """The example as a project of its own, which finds the library through pkg-config alone."""
     own = {**place.env, "PATH": env["PATH"]}
     run(["meson", "setup", "--wrap-mode=nofallback", tmp_path, EXAMPLE], env=own)
     run(["meson", "compile", "-C", tmp_path], env=own)
-    place.example_test(tmp_path / "nbdkit-dirty-plugin.so")
+    check_example({**place.running, "PLUGIN": str(tmp_path / PLUGIN)})
 
 
 @pytest.mark.parametrize("meson", ["meson", "/usr/bin/meson"])
@@ -117,7 +124,8 @@ def test_subproject(meson: str, env: dict[str, str], tmp_path: Path) -> None:
     A debug build, as meson's default is. Debian's meson, as its developers have it, beside LLVM's
     plugin, which looks for bitcode in each object.
     """
-    assert list(PLUGINS.glob("LLVMgold*.so")), "LLVM's plugin is missing: this would prove nothing"
+    plugins = Path("/usr/lib/bfd-plugins").glob("LLVMgold*.so")
+    assert list(plugins), "LLVM's plugin is missing: this would prove nothing"
     project, folder = tmp_path / "project", tmp_path / "build"
     shutil.copytree(EXAMPLE, project)
     (project / "subprojects").mkdir()
@@ -126,8 +134,6 @@ def test_subproject(meson: str, env: dict[str, str], tmp_path: Path) -> None:
     run([meson, "setup", folder, project], env=env)
     run([meson, "compile", "-C", folder], env=env)
     # The project's own tests: those of the library are not asked for.
-    told = run([meson, "test", "-C", folder, "--no-rebuild", "nbdkit-dirty-plugin"], env=env)
-    assert re.search(r"^Ok: +1 *$", told, re.M), told
-    assert "$ORIGIN/subprojects/qemu-dirty-bitmap" in run(
-        ["readelf", "-d", folder / "nbdkit-dirty-plugin.so"]
-    )
+    said = run([meson, "test", "-C", folder, "--no-rebuild", "nbdkit-dirty-plugin"], env=env)
+    assert re.search(r"^Ok: +1 *$", said, re.M), said
+    assert "$ORIGIN/subprojects/qemu-dirty-bitmap" in run(["readelf", "-d", folder / PLUGIN])

@@ -1,58 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Debian's Rust 1.85 (the oldest that the library is for), with the standard library of x86_64 and
-of s390x.
+"""Debian's Rust 1.85 (the oldest that the library is for), for x86_64 and s390x.
 
 Nothing is installed: the packages of Debian 12 are unpacked in the cache. What else they need (a
 linker, an emulator) are packages that are installed.
 """
 
-import os
 import re
-import shlex
 import shutil
 from pathlib import Path
 
-from qdb_tools import build, debian, log, paths
+from qdb_tools import build, debian, log, paths, venv
 from qdb_tools.log import Failure
 
-SUITE = "bookworm"
-VERSION = "1.85"
-TARGET = "s390x-unknown-linux-gnu"
-INSTALLED = [
-    "gcc",
-    "gcc-s390x-linux-gnu",
-    "libc6-dev-s390x-cross",
-    "qemu-user",
-    "debian-archive-keyring",
-    "libedit2",
-    "libxml2",
-    "libz3-4",  # what LLVM is linked with
-]
-RUST = ["rustc-web", "libstd-rust-web-1.85", "libstd-rust-web-dev", "libstd-rust-web-dev:s390x"]
+SUITE, VERSION, TARGET = "bookworm", "1.85", "s390x-unknown-linux-gnu"
+# The last three: what LLVM is linked with.
+INSTALLED = """gcc gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user debian-archive-keyring
+    libedit2 libxml2 libz3-4""".split()
+RUST = "rustc-web libstd-rust-web-1.85 libstd-rust-web-dev libstd-rust-web-dev:s390x".split()
 # LLVM of the compiler; GLib and what GLib loads, for the C tests.
-OTHERS = ["libllvm19", "libglib2.0-0:s390x", "libglib2.0-dev:s390x", "libpcre2-8-0:s390x"]
+OTHERS = """libllvm19 libglib2.0-0:s390x libglib2.0-dev:s390x
+    libpcre2-8-0:s390x libpcre2-dev:s390x""".split()
 LINKER = "s390x-linux-gnu-gcc"
-EMULATOR = ["qemu-s390x", "-L", "/usr/s390x-linux-gnu"]
+SCRIPTS = Path(__file__).with_name("s390x")
 
 
-class Toolchain:
-    """The unpacked compiler, made at the first use."""
-
-    def __init__(self) -> None:
-        self.folder = paths.cache() / f"rust-{VERSION}"
-        self.root = self.folder / "root"
-        debian.need(INSTALLED, "testing on an emulated s390x")
-        build.need_cargo()
-        with paths.lock(f"rust-{VERSION}"):
-            self.unpack()
-
-    def unpack(self) -> None:
-        stamp, wanted = self.folder / "wanted", " ".join(RUST + OTHERS)
+def unpacked() -> Path:
+    """The folder with the packages' files, made at the first use."""
+    folder = paths.cache() / f"rust-{VERSION}"
+    debian.need(INSTALLED, "testing on an emulated s390x")
+    build.need_cargo()
+    with paths.lock(f"rust-{VERSION}"):
+        stamp, wanted = folder / "wanted", " ".join(RUST + OTHERS)
         if stamp.is_file() and stamp.read_text() == wanted:
-            return
+            return folder / "root"
         log.step(f"fetching Rust {VERSION} and s390x's libraries: Debian's packages from {SUITE}")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.root.mkdir(parents=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "root").mkdir(parents=True)
         apt = debian.PrivateApt(paths.cache() / "apt-s390x", SUITE, ["amd64", "s390x"])
         apt.run("apt-get", "update")
         listed = apt.run("apt-cache", "madison", "rustc-web")
@@ -61,54 +44,28 @@ class Toolchain:
         if not versions:
             raise Failure(f"Debian's {SUITE} has no rustc-web {VERSION} any more")
         log.note(f"rustc-web {versions[0]}")
-        for package in RUST:
-            apt.unpack(package, versions[0], self.root)
-        for package in OTHERS:
-            apt.unpack(package, "", self.root)
-        self.write_wrapper()
+        for package in RUST + OTHERS:
+            apt.unpack(package, versions[0] if package in RUST else "", folder / "root")
         stamp.write_text(wanted)
+    return folder / "root"
 
-    @property
-    def rustc(self) -> Path:
-        return self.folder / "rustc"
 
-    def write_wrapper(self) -> None:
-        """The compiler as cargo starts it: with its own libraries, which no other program sees."""
-        program = shlex.quote(str(self.root / "usr/bin/rustc"))
-        libraries = shlex.quote(f"{self.root}/usr/lib/x86_64-linux-gnu")
-        self.rustc.write_text(
-            "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0-or-later\n"
-            f'LD_LIBRARY_PATH={libraries} exec {program} "$@"\n'
-        )
-        self.rustc.chmod(0o755)
-
-    def environment(self) -> dict[str, str]:
-        """The variables that make cargo use this compiler, and run s390x programs in the
-        emulator."""
-        env = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in ("RUSTFLAGS", "RUSTDOC", "CARGO_BUILD_TARGET")
-        }
-        prefix = "CARGO_TARGET_" + TARGET.upper().replace("-", "_")
-        env.update(
-            {
-                "RUSTC": str(self.rustc),
-                "CARGO_TARGET_DIR": str(self.folder / "target"),
-                # Optimised, because the emulator is slow; not across crates, because that takes
-                # minutes for each test program.
-                "CARGO_PROFILE_RELEASE_LTO": "off",
-                "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
-                "CARGO_PROFILE_RELEASE_DEBUG": "false",
-                f"{prefix}_LINKER": LINKER,
-                f"{prefix}_RUNNER": " ".join(EMULATOR),
-            }
-        )
-        return env
-
-    def library(self, name: str) -> Path:
-        """A shared library of s390x."""
-        found = next(self.root.glob(f"**/s390x-linux-gnu/{name}"), None)
-        if not found:
-            raise Failure(f"there is no {name} of s390x in {self.root}")
-        return found
+def environment() -> dict[str, str]:
+    """The variables that make cargo use this compiler, and cargo and meson those libraries and an
+    emulator for programs of s390x."""
+    root = unpacked()
+    others = ("RUSTFLAGS", "RUSTDOC", "CARGO_BUILD_TARGET")
+    env = {name: value for name, value in venv.environment().items() if name not in others}
+    env |= {"QDB_RUST_ROOT": str(root), "RUSTC": str(SCRIPTS / "rustc")}
+    env["PATH"] = f"{SCRIPTS}:{env['PATH']}"
+    # Optimised, because the emulator is slow; not across crates, because that takes minutes for
+    # each test program.
+    env |= {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
+    env |= {"CARGO_PROFILE_RELEASE_DEBUG": "false", "CARGO_TARGET_DIR": str(root / "../target")}
+    prefix = "CARGO_TARGET_" + TARGET.upper().replace("-", "_")
+    env |= {f"{prefix}_LINKER": LINKER, f"{prefix}_RUNNER": str(SCRIPTS / "emulate")}
+    libraries = root / "usr/lib/s390x-linux-gnu"
+    # The old tag: the loader looks there for what GLib loads too.
+    env["LDFLAGS"] = f"-Wl,--disable-new-dtags,-rpath,{libraries}"
+    env["PKG_CONFIG_LIBDIR"] = str(libraries / "pkgconfig")
+    return env | {"PKG_CONFIG_SYSROOT_DIR": str(root)}

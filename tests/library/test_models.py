@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The library's locks, in every order in which the steps of its threads can come.
 
-models/ compiles the library's own sources (all of it: C functions, state machine, engine) with loom
-behind its atomics, locks and UnsafeCells, and plays scenes of two and three threads:
-models/src/scenes.rs. loom tells of deadlocks, data races, and of reads that may see what they must
-not; the scenes of lost writes.
-
-That the check can fail is shown too: each fault of models/faults is planted in a copy of the
-sources, and must be found by the scene that is there for it.
+models/ compiles the library's own sources with loom behind its atomics, locks and UnsafeCells, and
+plays scenes of two and three threads (models/src/scenes.rs). loom tells of deadlocks, data races,
+and of reads that may see what they must not; the scenes of lost writes. Each fault of models/faults
+must be found in a copy of the sources by the scene that is there for it.
 """
 
 import os
@@ -21,17 +18,17 @@ from qdb_tools.process import output, run
 
 MODELS = paths.ROOT / "models"
 FAULTS = sorted((MODELS / "faults").glob("*.patch"))
-ABOUT = re.compile(r"^Fault: (.*)\nScene: (.*)\nSays: (.*)$", re.M)
+ABOUT = re.compile(r"^Fault: .*\nScene: (.*)\nSays: (.*)$", re.M)
 
 
-def play(*scene: str, **more: str) -> tuple[int, str]:
+def play(*scene: str, source: Path = paths.ROOT / "src") -> tuple[int, str]:
     """Builds and plays; fails if it does not build."""
     build.need_cargo()
     target = os.environ.get("CARGO_TARGET_DIR") or str(paths.cache("models"))
-    env = os.environ | {"CARGO_TARGET_DIR": target, "RUST_BACKTRACE": "0"} | more
+    env = os.environ | {"CARGO_TARGET_DIR": target, "RUST_BACKTRACE": "0"}
+    env["QDB_MODEL_SOURCE"] = str(source)
     run(["cargo", "build", "--locked", "--quiet"], env=env, cwd=MODELS)
-    program = Path(target) / "debug" / "qemu-dirty-bitmap-models"
-    return output([program, *scene], env=env, timeout=3600)
+    return output([f"{target}/debug/qemu-dirty-bitmap-models", *scene], env=env, timeout=3600)
 
 
 def test_scenes() -> None:
@@ -51,10 +48,8 @@ def test_planted_fault_is_found(fault: Path) -> None:
     # Outside of a repository, or git would look for the files in that.
     env = os.environ | {"GIT_CEILING_DIRECTORIES": str(copy.parent)}
     run(["git", "apply", fault], cwd=copy, env=env)
-    about = ABOUT.search(fault.read_text())
-    assert about
-    _, scene, says = about.groups()
-    code, said = play(scene, QDB_MODEL_SOURCE=str(copy))
+    ((scene, says),) = ABOUT.findall(fault.read_text())
+    code, said = play(scene, source=copy)
     assert code != 0 and says in said, said[-3000:]
 
 

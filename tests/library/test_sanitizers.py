@@ -1,131 +1,122 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The C tests, and QEMU's own test-hbitmap, under programs that look for faults (checkers.py).
+"""The C tests, and QEMU's own test-hbitmap, under programs that look for faults.
 
-Each checker first shows that it is there: its name is in the library, and it reports faults that
-are planted (tests/sanitize/misuse.c), most of them inside of the library. Tests that abort on
-purpose do so in processes of their own, whose reports are read as well. All of c-tests/ runs but
-what has an allocator of its own. QEMU's test-hbitmap is QEMU 10.0's file, linked with its block
-layer and the drop-in object. Any rustc will do: RUSTC_BOOTSTRAP=1 opens -Zsanitizer.
-
-Valgrind takes half an hour, the others minutes; `-k address` and so on chooses.
+Each checker of tests/sanitize/checkers.toml first shows that it is there: its name is in the
+library, and it reports planted faults (misuse.c), most of them inside of the library. Valgrind
+takes half an hour, the others minutes; `-k address` and so on chooses.
 """
 
-import os
 import re
 import shlex
 import shutil
 from pathlib import Path
 
-import c_programs
 import checkers
 import pytest
-from checkers import Checker
-from qdb_tools import build, debian, paths, venv
-from qdb_tools.process import run
+import vendored
+from qdb_tools import build, paths, venv
+from qdb_tools.process import Words, output, run
 
 HBITMAP_TESTS = 40
-MISUSE = paths.ROOT / "tests" / "sanitize" / "misuse.c"
-NAMES = [kind.name for kind in checkers.ALL]
-PAIRS = [
-    (kind.name, program)
-    for kind in checkers.ALL
-    for program in kind.programs or c_programs.programs()
-]
-made: dict[str, tuple[Checker, Path]] = {}
+VALGRIND = "valgrind --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99".split()
+each_checker = pytest.mark.parametrize("name", checkers.ALL)
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("sanitizers")
+def watched(reports: Path, command: Words) -> tuple[int, str, str]:
+    """Runs programs that a checker watches: exit code, what they say, and what is reported."""
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir()
+    # Reports go to files, so that tests which read the stderr of a child that aborts see what they
+    # would see without us, and none of a child is lost. A death by SIGABRT stays one.
+    log = f"log_path={reports / 'report'}"
+    asan = "detect_leaks=1:strict_string_checks=1:check_initialization_order=1:handle_abort=0"
+    tsan = "exitcode=66:second_deadlock_stack=1:history_size=4"
+    env = venv.environment() | {"ASAN_OPTIONS": f"{asan}:{log}", "TSAN_OPTIONS": f"{tsan}:{log}"}
+    env["UBSAN_OPTIONS"] = f"print_stacktrace=1:{log}"
+    code, said = output([*checkers.START, *command], env=env, timeout=4 * 60 * 60)
+    found = []
+    for file in sorted(reports.iterdir()):
+        text = file.read_text(errors="replace")
+        # Valgrind tells of each process at its end, also that there was nothing.
+        summary = re.search(r"ERROR SUMMARY: \d+ errors from (\d+) contexts", text)
+        contexts = int(summary[1]) if summary else -1
+        if "Process terminating with default action of signal 6 " in text:
+            # Who aborts frees nothing. All else that is wrong there counts.
+            contexts -= len(re.findall(r"definitely lost in loss record", text))
+        found += [f"{file.name}:\n{text}"] if contexts else []
+    return code, said, "\n".join(found)
 
 
-def checked(name: str, folder: Path) -> tuple[Checker, Path]:
-    """A checker, and the library for it."""
-    if name not in made:
-        kind = checkers.ALL[NAMES.index(name)]
-        debian.need(["gcc", "binutils", "pkg-config", "libglib2.0-dev", *kind.packages], name)
-        (folder / name).mkdir()
-        checker = kind(folder / name)
-        made[name] = checker, checkers.archive(checker)
-    return made[name]
+def meson_test(name: str, folder: Path, *test: str) -> tuple[int, str, str]:
+    setup = ["--setup", name] if name == "valgrind" else []
+    command = ["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", *setup, *test]
+    code, said, report = watched(folder / "reports", command)
+    assert not setup or list((folder / "reports").iterdir()), "valgrind was not there"
+    return code, said, report
 
 
-def with_planted_faults(checker: Checker) -> Path:
+def with_planted_faults() -> Path:
     """A copy of the library that has more C functions."""
-    copy = checker.folder / "copy"
-    shutil.copytree(paths.ROOT / "src", copy / "src")
-    for name in ("Cargo.toml", "Cargo.lock"):
-        shutil.copy(paths.ROOT / name, copy / name)
+    copy = paths.cache("sanitize", "with-planted-faults")
+    shutil.rmtree(copy)
+    vendored.copy_source(copy)
+    functions = (checkers.FOLDER / "planted.rs").read_text()
     with (copy / "src" / "ffi" / "node.rs").open("a") as file:
-        file.write((paths.ROOT / checker.planted).read_text())
-    return checkers.archive(checker, root=copy)
+        file.write(functions)
+    with (copy / "include" / paths.SYMBOLS.name).open("a") as file:
+        file.writelines(f"{function} node\n" for function in re.findall(r"fn (\w+)", functions))
+    return copy
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_planted_faults(name: str, folder: Path) -> None:
+@each_checker
+def test_planted_faults(name: str) -> None:
     """They are reported, and nothing else is."""
-    checker, library = checked(name, folder)
-    define = ["-DPLANTED"] if checker.planted else []
-    library = with_planted_faults(checker) if checker.planted else library
-    program = checker.folder / "misuse"
-    flags = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", *checker.c_flags]
-    libraries = [library, *checker.more_objects(), "-o", program, *checkers.LIBRARIES]
-    run(["gcc", *define, *flags, f"-I{paths.INCLUDE}", MISUSE, *libraries])
-    code, said = checker.run(program, "none", "none")
-    assert code == 0 and not checker.findings(), said + checker.findings()
-    for fault, wanted, functions in checker.faults:
-        code, said = checker.run(program, fault, fault)
-        report = checker.findings() or said
+    source = with_planted_faults() if name == "checks" else paths.ROOT
+    folder = checkers.made(name, "c-tests/misuse", source=source)
+    code, said, report = meson_test(name, folder, "misuse")
+    assert code == 0 and not report, said + report
+    for fault, (wanted, functions) in checkers.ALL[name]["faults"].items():
+        code, said, report = meson_test(name, folder, "misuse", "--test-args", fault)
+        report = report or said
         assert code != 0 and wanted in report and re.search(functions, report), report[-4000:]
 
 
-def watched(checker: Checker, program: Path, label: str, *arguments: str) -> int:
-    """Runs a test program: its tests pass, and nothing was reported. Returns how many passed."""
-    tap = c_programs.Tap(*checker.run(program, label, "--tap", *arguments))
-    assert checker.findings() == "", tap.said[-2000:]
-    return tap.passed()
+@each_checker
+def test_c_tests(name: str) -> None:
+    tests = checkers.ALL[name]["tests"]
+    folder = checkers.made(name, *(f"c-tests/{test}" for test in tests if test.startswith("test-")))
+    code, said, report = meson_test(name, folder, *tests)
+    assert code == 0 and not report, said[-3000:] + report
+    logs = [log.read_text() for log in (folder / "meson-logs").glob("testlog*.txt")]
+    assert re.search(r"\d subtests passed", said) and "# SKIP" not in "".join(logs), said
 
 
-@pytest.mark.parametrize("name, program", PAIRS)
-def test_c_program(name: str, program: str, folder: Path) -> None:
-    checker, library = checked(name, folder)
-    glib = run(["pkg-config", "--cflags", "--libs", "glib-2.0"]).split()
-    compiler = ["gcc", "-g", *checker.c_flags]
-    libraries = [library, *checker.more_objects(), *glib]
-    c_programs.build(compiler, program, libraries, checker.folder / program)
-    watched(checker, checker.folder / program, program)
-
-
-def linked_with(checker: Checker, qemu: build.Build, dropin: Path) -> Path:
-    """QEMU's test-hbitmap as its build links it, with another drop-in object and a checker."""
+def linked_with(name: str, qemu: build.Build) -> Path:
+    """QEMU's test-hbitmap as its build links it, with the checker and the drop-in object for it."""
+    folder = checkers.made(name, build.OBJECT)
     ninja = ["ninja", "-C", qemu.folder, "-t", "commands", "tests/unit/test-hbitmap"]
-    lines = run(ninja, env=venv.environment()).splitlines()
-    commands = [shlex.split(line) for line in lines if "test-hbitmap" in line]
-    compiling = next(w for w in commands if "-c" in w and w[-1].endswith("test-hbitmap.c"))
-    linking = next(w for w in commands if w[w.index("-o") + 1] == "tests/unit/test-hbitmap")
-    test, program = checker.folder / "qemu-test-hbitmap.o", checker.folder / "qemu-test-hbitmap"
-    compiling[compiling.index("-o") + 1] = str(test)
-    for option in ("-MF", "-MQ"):
-        compiling[compiling.index(option) + 1] = f"{test}.d"
-    linking[linking.index("-o") + 1] = str(program)
-    new = {"test-hbitmap.c.o": str(test), "qemu-dirty-bitmap.o": str(dropin)}
-    names = [os.path.basename(word) for word in linking]
-    assert sorted(set(names) & new.keys()) == sorted(new), shlex.join(linking)
-    linking = [new.get(name, word) for name, word in zip(names, linking)]
-    for command in (compiling, linking):
-        run([*command, *checker.c_flags], cwd=qemu.folder)
-    return program
+    text = run(ninja, env=venv.environment())
+    for old, new in {
+        r"tests/unit/test-hbitmap\.p/test-hbitmap\.c\.o": "test-hbitmap.o",
+        r"(?<= -o )tests/unit/test-hbitmap(?= )": "test-hbitmap",
+        rf"\S*/{build.OBJECT}": build.OBJECT,
+    }.items():
+        text = re.sub(old, str(folder / new), text)
+    made = [line for line in text.splitlines() if f" -o {folder}/test-hbitmap" in line]
+    assert len(made) == 2 and f"{folder / build.OBJECT} " in made[1], made
+    for command in made:
+        run([*shlex.split(command), *checkers.c_flags(name)], cwd=qemu.folder)
+    return folder / "test-hbitmap"
 
 
 @pytest.mark.parametrize("name", ["address", "valgrind", "checks"])
-def test_qemus_hbitmap(name: str, folder: Path) -> None:
-    checker, _ = checked(name, folder)
+def test_qemus_hbitmap(name: str, tmp_path: Path) -> None:
+    """QEMU 10.0's, with its block layer and the drop-in object."""
     qemu = build.build("10.0", targets=["tests/unit/test-hbitmap"])
-    program = qemu.program("tests/unit/test-hbitmap")
-    if name != "valgrind":
-        dropin = checker.folder / "qemu-dirty-bitmap.o"
-        env = os.environ | {"LD": "ld", "OBJCOPY": "objcopy", "READELF": "readelf"}
-        script = [paths.ROOT / "tools" / "build" / "dropin", paths.SYMBOLS, "hbitmap bdrv"]
-        run([*script, dropin, checkers.archive(checker, "qemu")], env=env)
-        program = linked_with(checker, qemu, dropin)
-    assert watched(checker, program, "qemu", "-k") == HBITMAP_TESTS
+    if name == "valgrind":
+        command = [*VALGRIND, qemu.program("tests/unit/test-hbitmap")]
+    else:
+        command = [linked_with(name, qemu)]
+    code, said, report = watched(tmp_path / "reports", [*command, "-k"])
+    assert code == 0 and not report, said[-3000:] + report
+    assert len(re.findall(r"^ok \d+(?!.*# SKIP)", said, re.M)) == HBITMAP_TESTS

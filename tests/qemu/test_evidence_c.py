@@ -31,24 +31,19 @@ CASES: dict[str, list[Row]] = tomllib.loads((SOURCES / "cases.toml").read_text()
 class Pair:
     """The two programs that a file of evidence/ makes."""
 
-    def __init__(self, checker: checkers.Checker, file: str, options: str, oracle: Path) -> None:
-        self.checker, self.env = (
-            checker,
-            os.environ | {f"{checker.name[0].upper()}SAN_OPTIONS": options},
-        )
-        folder = checker.folder
-        sanitizer = f"-fsanitize={checker.name}"
+    def __init__(self, checker: str, folder: Path, file: str, options: str, oracle: Path) -> None:
+        self.env = os.environ | {f"{checker[0].upper()}SAN_OPTIONS": options}
+        sanitizer = f"-fsanitize={checker}"
         compile_it = ["gcc", "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", sanitizer]
         compile_it += ["-fno-omit-frame-pointer", f"-I{paths.INCLUDE}", str(SOURCES / file)]
         self.stock, self.ours = folder / "on-c", folder / "on-library"
         shared = [oracle / "libqemu-dirty-bitmap-oracle.so", f"-Wl,-rpath,{oracle}"]
         run([*compile_it, *shared, "-o", self.stock, "-lpthread"])
-        ours = [checkers.archive(checker), *checker.more_objects(), *checkers.LIBRARIES]
-        run([*compile_it, *ours, "-o", self.ours])
+        run([*compile_it, *checkers.libraries(checker), "-o", self.ours])
 
     def run(self, program: Path, case: str) -> str:
         """What a case says on stdout and stderr, and how it ends."""
-        command = ["timeout", LIMIT, *self.checker.command(program, case), case]
+        command = ["timeout", LIMIT, *checkers.START, program, case]
         code, said = output(command, env=self.env)
         return f"{said}ended with {code}\n"
 
@@ -65,19 +60,19 @@ class Pair:
 @pytest.fixture(scope="module")
 def faults(oracle_with: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Pair:
     debian.need(["gcc", "pkg-config", "libglib2.0-dev"], "the C programs")
-    checker = checkers.Address(tmp_path_factory.mktemp("address"))
+    folder = tmp_path_factory.mktemp("address")
     # Deaths shall look as they do without it: a SIGSEGV of C's is the fault itself.
     options = "detect_leaks=0:handle_abort=0"
-    return Pair(checker, "faults.c", options, oracle_with("-fsanitize=address"))
+    return Pair("address", folder, "faults.c", options, oracle_with("-fsanitize=address"))
 
 
 @pytest.fixture(scope="module")
 def races(oracle_with: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Pair:
     debian.need(["gcc", "pkg-config", "libglib2.0-dev", "util-linux"], "the C programs")
-    checker = checkers.Thread(tmp_path_factory.mktemp("thread"))
+    folder = tmp_path_factory.mktemp("thread")
     # The real deadlock shall be seen, not a warning of it.
     options = "halt_on_error=1:detect_deadlocks=0:exitcode=66"
-    return Pair(checker, "races.c", options, oracle_with("-fsanitize=thread"))
+    return Pair("thread", folder, "races.c", options, oracle_with("-fsanitize=thread"))
 
 
 @pytest.mark.parametrize("row", CASES["fault"], ids=lambda row: row["fault"])

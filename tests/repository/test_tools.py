@@ -8,88 +8,71 @@ import pytest
 from qdb_tools import debian, regions
 from qdb_tools.log import Failure
 
-STANZAS = {
-    "a.sources": "Types: deb\nURIs: https://node.example/x\nSuites: nodistro\nComponents: main\n",
-    "b.sources": (
-        "Types: deb\n# was elsewhere\nURIs: http://one.example/debian\n"
-        "Suites: bookworm bookworm-updates\nComponents: main\n\n"
-        "Types: deb\nURIs: http://one.example/debian-security\nSuites: bookworm-security\n"
-        "Components: main\n"
-    ),
-}
-LINES = {
-    "../sources.list": (
-        "# deb http://no.example/debian bookworm main\n"
-        "deb [arch=amd64 signed-by=/x] http://sec.example/debian-security bookworm-security main\n"
-        "deb [arch=amd64] http://two.example/debian/ bookworm main # ours\n"
-    ),
-    "cloud.list": "deb https://cloud.example/apt cloud-sdk-bookworm main\n",
-}
-OTHER_ARCHIVES = {
-    "a.list": "deb https://docker.example/linux/debian-like bookworm stable\n",
-    "b.sources": (
-        "Types: deb\nURIs: http://three.example/debian\nSuites: trixie\nComponents: main\n"
-    ),
-}
-DISABLED = {
-    "a.sources": "Enabled: no\nTypes: deb\nURIs: http://off.example/debian\nSuites: sid\n",
-    "b.list.off": "deb http://off.example/debian bookworm main\n",
+
+def stanza(uri: str, suites: str) -> str:
+    beginning = f"Types: deb\n# was elsewhere\nURIs: http://{uri}\n"
+    return f"{beginning}Suites: {suites}\nComponents: main\n\n"
+
+
+# What apt reads, and the host of the Debian mirror among it.
+MIRRORS = {
+    "one": {
+        "a.sources": stanza("node.example/x", "nodistro"),
+        "b.sources": stanza("one.example/debian", "bookworm bookworm-updates")
+        + stanza("one.example/debian-security", "bookworm-security"),
+    },
+    "two": {
+        "../sources.list": """\
+# deb http://no.example/debian bookworm main
+deb [arch=amd64 signed-by=/x] http://sec.example/debian-security bookworm-security main
+deb [arch=amd64] http://two.example/debian/ bookworm main # ours
+""",
+        "cloud.list": "deb https://cloud.example/apt cloud-sdk-bookworm main\n",
+    },
+    "three": {
+        "a.list": "deb https://docker.example/linux/debian-like bookworm stable\n",
+        "b.sources": stanza("three.example/debian", "trixie"),
+    },
+    "": {
+        "a.sources": "Enabled: no\n" + stanza("off.example/debian", "sid"),
+        "b.list.off": "deb http://off.example/debian bookworm main\n",
+    },
 }
 
 
-def mirror(etc: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.delenv("QDB_DEBIAN_MIRROR", raising=False)
-    (etc / "sources.list.d").mkdir()
-    for file, text in files.items():
-        (etc / "sources.list.d" / file).write_text(text)
-    return debian.mirror(etc)
-
-
-@pytest.mark.parametrize(
-    "files, found",
-    [
-        (STANZAS, "http://one.example/debian"),
-        (LINES, "http://two.example/debian"),
-        (OTHER_ARCHIVES, "http://three.example/debian"),
-    ],
-)
+@pytest.mark.parametrize("host, files", [*MIRRORS.items(), ("", {})])
 def test_mirror(
-    tmp_path: Path, files: dict[str, str], found: str, monkeypatch: pytest.MonkeyPatch
+    host: str, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The Debian mirror is found among whatever else a machine's apt has."""
-    assert mirror(tmp_path, files, monkeypatch) == found
+    """The Debian mirror is found among whatever else a machine's apt has; or it says so."""
+    monkeypatch.delenv("QDB_DEBIAN_MIRROR", raising=False)
+    (tmp_path / "sources.list.d").mkdir()
+    for file, text in files.items():
+        (tmp_path / "sources.list.d" / file).write_text(text)
+    if host:
+        assert debian.mirror(tmp_path) == f"http://{host}.example/debian"
+    else:
+        with pytest.raises(Failure, match="QEMU_SRC"):
+            debian.mirror(tmp_path)
 
 
-@pytest.mark.parametrize("files", [DISABLED, {}])
-def test_no_mirror(tmp_path: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Failure, match="QEMU_SRC"):
-        mirror(tmp_path, files, monkeypatch)
+# Lines of QEMU's ./check: each stands for a test that has ended (name, status, rest), or for none.
+CHECK = """
+124   pass       [11:44:01] [11:44:11] 9.7s   (last: 9.1s)   => 124;pass;9.7s (last: 9.1s)
+303   not run    [11:44:01] [11:44:11] ...                  no zstd => 303;not run;... no zstd
+185   \x1b[1m\x1b[31mfail      \x1b[0m [1:2:3] [1:2:3] 0.1s  x => 185;fail;0.1s x
+124   started    [11:44:01]               ...                   =>
+124   ...        [11:44:01]               ...                   =>
+Passed all 15 iotests =>
+"""
 
 
-@pytest.mark.parametrize(
-    "line, wanted",
-    [
-        (
-            "124   pass       [11:44:01] [11:44:11] 9.7s   (last: 9.1s)  ",
-            ("124", "pass", "9.7s (last: 9.1s)"),
-        ),
-        (
-            "303   not run    [11:44:01] [11:44:11] ...                  no zstd",
-            ("303", "not run", "... no zstd"),
-        ),
-        (
-            "185   \x1b[1m\x1b[31mfail      \x1b[0m [1:2:3] [1:2:3] 0.1s  x",
-            ("185", "fail", "0.1s x"),
-        ),
-        ("124   started    [11:44:01]               ...                  ", None),
-        ("124   ...        [11:44:01]               ...                  ", None),
-        ("Passed all 15 iotests", None),
-    ],
-)
-def test_lines_of_check(line: str, wanted: tuple[str, str, str] | None) -> None:
+@pytest.mark.parametrize("case", CHECK.strip().splitlines())
+def test_lines_of_check(case: str) -> None:
+    line, wanted = case.split(" =>")
     found = iotests.LINE.match(line)
-    told = found and (found["name"], found["status"], " ".join(found["rest"].split()))
-    assert told == wanted
+    told = [found["name"], found["status"], " ".join(found["rest"].split())] if found else []
+    assert ";".join(told) == wanted.strip()
 
 
 def test_map() -> None:

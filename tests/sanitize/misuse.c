@@ -170,7 +170,7 @@ int main(int argc, char **argv)
     };
 
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-        if (argc == 2 && strcmp(argv[1], faults[i].name) == 0) {
+        if (argc > 1 && strcmp(argv[argc - 1], faults[i].name) == 0) {
             faults[i].commit();
             return 0;
         }

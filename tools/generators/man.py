@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The manual pages of the C functions, made from the comments in include/qemu_dirty_bitmap.h.
-
-meson makes and installs them; in the repository there are none, so this only makes sure that they
-can be made: that all that is exported is documented.
-"""
+"""The manual pages, which meson makes and installs; here, that all that is exported has one."""
 
 import re
 import sys
