@@ -10,18 +10,15 @@ import json
 import os
 import re
 import shlex
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fit import interface
 from fit.prototypes import Prototype, declared
 from qdb_tools import build, paths
+from qdb_tools.build import Build
 from qdb_tools.process import output, run
-
-GLUE = paths.ROOT / "qemu" / "glue"
-# Before 8.0 QEMU's static libraries had another suffix.
-SUFFIX = {"7.2": "fa"}
 
 # All of QEMU's headers that declare what util/hbitmap.c and block/dirty-bitmap.c define.
 QEMU_HEADERS = """\
@@ -34,36 +31,22 @@ QEMU_HEADERS = """\
 #include "qapi/qapi-types-block-core.h"
 """
 BESIDE = "QEMU_DIRTY_BITMAP_WITH_QEMU_HEADERS"
-
 NUMBERS = """BITS_PER_LEVEL HBITMAP_LOG_MAX_SIZE HBITMAP_LEVELS BDRV_BITMAP_BUSY BDRV_BITMAP_RO
 BDRV_BITMAP_INCONSISTENT BDRV_BITMAP_DEFAULT BDRV_BITMAP_ALLOW_RO
 BDRV_BITMAP_MAX_NAME_SIZE""".split()
+ENUM = ["sizeof(BitmapCheckFlags)", "sizeof(enum BitmapCheckFlags)"]
+MEMBER = "#define SIZE_OF_MEMBER(type, member) sizeof(((type *)0)->member)\n"
 
 
 def layout(structure: str, members: str) -> list[str]:
     """The numbers of a structure that both sides have to agree on."""
-    sides = [f"{what}({structure}, " for what in ("offsetof", "SIZE_OF_MEMBER")]
-    of_members = [f"{side}{member})" for member in members.split() for side in sides]
+    of_members = [f"({structure}, {member})" for member in members.split()]
+    of_members = [side + m for m in of_members for side in ("offsetof", "SIZE_OF_MEMBER")]
     return [f"sizeof({structure})", f"_Alignof({structure})", *of_members]
 
 
-ITERATOR = layout("HBitmapIter", "hb granularity pos cur")
-ENUM = ["sizeof(BitmapCheckFlags)", "sizeof(enum BitmapCheckFlags)"]
-INFO = layout(
-    "BlockDirtyInfo",
-    "name count granularity recording busy persistent has_inconsistent inconsistent",
-) + layout("BlockDirtyInfoList", "next value")
-MEMBER = "#define SIZE_OF_MEMBER(type, member) sizeof(((type *)0)->member)\n"
-
-
-def ours(*flags: str) -> dict[str, Prototype]:
-    """The prototypes of this library's header."""
-    return declared(run(["cc", "-E", "-P", *flags, paths.HEADER]))
-
-
-def both(header: Path) -> str:
-    """A C file that includes QEMU's headers, then one of the library."""
-    return f'{QEMU_HEADERS}#define {BESIDE}\n#include "{header}"\n'
+FLAGS = "name count granularity recording busy persistent has_inconsistent inconsistent"
+INFO = layout("BlockDirtyInfo", FLAGS) + layout("BlockDirtyInfoList", "next value")
 
 
 def defined(*objects: Path) -> set[str]:
@@ -75,7 +58,7 @@ def defined(*objects: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def numbers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     """{expression: value}, from a program that includes this library's header alone."""
-    expressions = NUMBERS + ITERATOR + ENUM + INFO
+    expressions = NUMBERS + layout("HBitmapIter", "hb granularity pos cur") + ENUM + INFO
     prints = "".join(f'printf("%llu\\n", (unsigned long long)({text}));\n' for text in expressions)
     includes = f'#include <stdio.h>\n#include "{paths.HEADER}"\n{MEMBER}'
     program = tmp_path_factory.mktemp("numbers") / "numbers"
@@ -88,16 +71,22 @@ class Compiler:
     """Compiles as QEMU does its own block/dirty-bitmap.c, in a build folder of stock QEMU."""
 
     def __init__(self, version: str, as_built: bool, work: Path) -> None:
-        self.version, self.work = version, work
-        library = f"libblock.{SUFFIX.get(version, 'a')}.p"
+        # Before 8.0 QEMU's static libraries had another suffix.
+        library = f"libblock.{'fa' if version == '7.2' else 'a'}.p"
         names = ["libqemuutil.a.p/util_hbitmap.c.o", f"{library}/block_dirty-bitmap.c.o"]
-        stock = build.Build(version, True) if as_built else build.build(version, True, names)
-        self.folder = stock.folder
+        stock = Build(version, True) if as_built else build.build(version, True, names)
+        self.work, self.folder = work, stock.folder
         self.symbols = defined(*(self.folder / name for name in names))
         entries = json.loads((self.folder / "compile_commands.json").read_text())
         command = next(entry["command"] for entry in entries if entry["output"] == names[1])
         self.flags = shlex.split(re.sub(r" -M[QF] \S+| -MD| -o \S+| -c \S+", "", command))
-        self.beside, self.all_of_ours = ours(f"-D{BESIDE}"), ours()
+        header = ["cc", "-E", "-P", paths.HEADER]
+        self.beside, self.all_of_ours = (
+            declared(run([*header, f"-D{BESIDE}"])),
+            declared(run(header)),
+        )
+        # What the library's header leaves out beside QEMU's.
+        self.left_out = sorted(self.symbols - self.beside.keys())
 
     def compile(self, source: Path, output_file: Path, *flags: str) -> str:
         """Returns the compiler's errors, or "" if there were none. A warning is an error."""
@@ -106,17 +95,11 @@ class Compiler:
         return (said or f"the compiler ended with {code}") if code else ""
 
     def errors(self, text: str) -> str:
-        """As compile, for a C file of this text. The library's header repeats what QEMU's say."""
+        """As compile, for a C file of QEMU's headers and this text, which may declare it again."""
         source = self.work / "source.c"
-        source.write_text(text)
-        return self.compile(
-            source, self.work / "source.o", "-Wno-redundant-decls", "-fmax-errors=0"
-        )
-
-    @cached_property
-    def left_out(self) -> list[str]:
-        """What the library's header leaves out beside QEMU's."""
-        return sorted(self.symbols - self.beside.keys())
+        source.write_text(QEMU_HEADERS + text)
+        flags = ("-Wno-redundant-decls", "-fmax-errors=0")
+        return self.compile(source, source.with_suffix(".o"), *flags)
 
 
 @pytest.fixture(scope="module")
@@ -130,25 +113,23 @@ def compiler(
 def test_qemus_headers_declare_all(compiler: Compiler) -> None:
     """Without this, an agreement with them would say nothing of a function that they lack."""
     table = "".join(f"    (const void *)&{name},\n" for name in sorted(compiler.symbols))
-    table = f"extern const void *const table[];\nconst void *const table[] = {{\n{table}}};\n"
-    assert compiler.errors(QEMU_HEADERS + table) == ""
+    text = f"extern const void *const table[];\nconst void *const table[] = {{\n{table}}};\n"
+    assert compiler.errors(text) == ""
 
 
 def test_headers_agree(compiler: Compiler) -> None:
-    assert compiler.errors(both(paths.HEADER)) == ""
+    assert compiler.errors(f'#define {BESIDE}\n#include "{paths.HEADER}"\n') == ""
     assert compiler.beside.keys() <= compiler.symbols
 
 
 def test_wrong_prototypes_are_seen(compiler: Compiler) -> None:
     """Each function with one parameter more: the compiler names each."""
-    changed = compiler.work / "wrong.h"
     text = re.sub(r"/\*.*?\*/", "", paths.HEADER.read_text(), flags=re.S)
     for name in compiler.beside:
         text, count = re.subn(rf"((?<!= )\b{name}\([^;()]+)\);", r"\1, char wrong);", text)
         assert count == 1, name
-    changed.write_text(text)
-    seen = re.findall(r"conflicting types for '(\w+)'", compiler.errors(both(changed)))
-    assert set(seen) == compiler.beside.keys()
+    errors = compiler.errors(f"#define {BESIDE}\n{text}")
+    assert set(re.findall(r"conflicting types for '(\w+)'", errors)) == compiler.beside.keys()
 
 
 def the_rest(compiler: Compiler, wrong: bool) -> str:
@@ -160,10 +141,10 @@ def the_rest(compiler: Compiler, wrong: bool) -> str:
             returns = function.returns if wrong else interface.RETURN_TYPES[name]
             other = Prototype("", returns, function.parameters)
             same = f"__builtin_types_compatible_p(__typeof__({name}), {other})"
-            lines.append(f'_Static_assert({same}, "{name}");')
+            lines.append(f'_Static_assert({same}, "{name}");\n')
         else:
-            lines.append(f"{function.of('short' if wrong else function.returns)};")
-    return QEMU_HEADERS + "\n".join(lines) + "\n"
+            lines.append(f"{function.of('short' if wrong else function.returns)};\n")
+    return "".join(lines)
 
 
 def test_the_rest_agrees(compiler: Compiler) -> None:
@@ -172,48 +153,42 @@ def test_the_rest_agrees(compiler: Compiler) -> None:
 
 def test_a_wrong_rest_is_seen(compiler: Compiler) -> None:
     errors = compiler.errors(the_rest(compiler, wrong=True))
-    failed = r"conflicting types for '(\w+)'|static assertion failed: \"(\w+)\""
-    assert sorted({a or b for a, b in re.findall(failed, errors)}) == compiler.left_out
+    failed = r"(?:conflicting types for '|static assertion failed: \")(\w+)"
+    assert sorted(set(re.findall(failed, errors))) == compiler.left_out
 
 
 def test_same_names(compiler: Compiler) -> None:
     """QEMU's two objects against the drop-in and its glue."""
-    glue = []
-    for file in sorted(GLUE.glob("*.c")):
-        glue.append(compiler.work / f"glue-{file.stem}.o")
-        assert compiler.compile(file, glue[-1]) == ""
-    of_dropin, of_glue = defined(build.drop_in_object()), defined(*glue)
+    glue = sorted((paths.ROOT / "qemu" / "glue").glob("*.c"))
+    objects = [compiler.work / f"glue-{file.stem}.o" for file in glue]
+    assert [compiler.compile(*pair) for pair in zip(glue, objects)] == [""] * len(glue)
+    of_dropin, of_glue = defined(build.drop_in_object()), defined(*objects)
     of_glue = {name for name in of_glue if not name.startswith("qdb_host_")}
     assert of_dropin | of_glue == compiler.symbols and not of_dropin & of_glue
 
 
 def test_no_other_numbers(tree: Path) -> None:
     """The list of numbers above has all that QEMU's two headers define."""
-    found: set[str] = set()
-    for name in ("qemu/hbitmap.h", "block/dirty-bitmap.h"):
-        text = (tree / "include" / name).read_text()
-        found |= set(re.findall(r"^#define (\w+)", text, re.M))
-        found |= set(re.findall(r"^\s+([A-Z_]+)\s*=", text, re.M))
+    headers = [tree / "include" / name for name in ("qemu/hbitmap.h", "block/dirty-bitmap.h")]
+    text = "".join(header.read_text() for header in headers)
+    found = set(re.findall(r"^(?:#define (?=\w)|\s+(?=[A-Z_]+\s*=))(\w+)", text, re.M))
     assert found - interface.NO_NUMBERS == set(NUMBERS)
 
 
-def assertions(version: str, numbers: dict[str, int], change: int) -> list[str]:
+@pytest.fixture
+def assertions(version: str, numbers: dict[str, int]) -> Callable[[int], list[str]]:
     # 7.2's BlockDirtyInfo has one member more; the library's own is that of 10.0, and inside QEMU
     # the glue fills QEMU's.
-    left_out = INFO if version == "7.2" else []
-    return [
-        f'_Static_assert(({text}) == {value + change}, "{text}");\n'
-        for text, value in numbers.items()
-        if text not in left_out
-    ]
+    shared = {t: value for t, value in numbers.items() if version != "7.2" or t not in INFO}
+    line = '_Static_assert(({0}) == {1}, "{0}");\n'
+    return lambda change: [line.format(text, value + change) for text, value in shared.items()]
 
 
-def test_numbers_agree(compiler: Compiler, version: str, numbers: dict[str, int]) -> None:
-    lines = assertions(version, numbers, 0)
-    assert compiler.errors(QEMU_HEADERS + MEMBER + "".join(lines)) == ""
+def test_numbers_agree(compiler: Compiler, assertions: Callable[[int], list[str]]) -> None:
+    assert compiler.errors(MEMBER + "".join(assertions(0))) == ""
 
 
-def test_wrong_numbers_are_seen(compiler: Compiler, version: str, numbers: dict[str, int]) -> None:
-    lines = assertions(version, numbers, 1)
-    errors = compiler.errors(QEMU_HEADERS + MEMBER + "".join(lines))
+def test_wrong_numbers_are_seen(compiler: Compiler, assertions: Callable[[int], list[str]]) -> None:
+    lines = assertions(1)
+    errors = compiler.errors(MEMBER + "".join(lines))
     assert errors.count("static assertion failed") == len(lines) > len(NUMBERS)
