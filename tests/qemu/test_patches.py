@@ -7,7 +7,6 @@ each patch. All of it is made in the cache. `tools/generate --check qemu-patches
 series with what it is made from.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -15,10 +14,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import iotests
 import pytest
+from image_steps import image
+from iotests import HBITMAP_TESTS
 from qdb_tools import build, debian, paths, source, symbols, venv
 from qdb_tools.log import Failure
-from qdb_tools.process import output, run, watch
+from qdb_tools.process import run, watch
 
 VERSION = "10.2"
 PATCHES = sorted((paths.ROOT / "qemu" / "patches" / VERSION).glob("*.patch"))
@@ -27,8 +29,6 @@ FLAGS = """--target-list= --disable-system --disable-user --without-default-feat
 PROGRAMS = """qemu-img qemu-io qemu-nbd storage-daemon/qemu-storage-daemon
 tests/unit/test-hbitmap""".split()
 C_OBJECTS = ["libqemuutil.a.p/util_hbitmap.c.o", "libblock.a.p/block_dirty-bitmap.c.o"]
-HBITMAP_TESTS = 40
-SIZE = 64 << 20
 
 
 class Tree:
@@ -36,6 +36,7 @@ class Tree:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.subproject = folder / "subprojects" / "qemu-dirty-bitmap"
         shutil.rmtree(folder, ignore_errors=True)
         origin = source.get(VERSION)
         shutil.copytree(origin, folder, symlinks=True, ignore=shutil.ignore_patterns(".git"))
@@ -60,7 +61,7 @@ class Build:
     """A build folder of the tree, configured from nothing."""
 
     def __init__(self, folder: Path, tree: Tree, *flags: str) -> None:
-        self.folder, self.tree, self.rust = folder, tree, "--dirty-bitmap=rust" in flags
+        self.folder = folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         configure = [tree.folder / "configure", *FLAGS, *flags]
@@ -87,19 +88,17 @@ def tree() -> Tree:
 @pytest.fixture(scope="module")
 def library(tree: Tree) -> Tree:
     """The same, with the library where docs/devel/dirty-bitmap-rust.rst of the series puts it."""
-    link = tree.folder / "subprojects" / "qemu-dirty-bitmap"
-    if not link.is_symlink():
-        link.symlink_to(paths.ROOT)
+    if not tree.subproject.is_symlink():
+        tree.subproject.symlink_to(paths.ROOT)
     return tree
 
 
 @pytest.fixture(scope="module")
-def both(library: Tree) -> list[Build]:
-    """[with QEMU's C, with the library]"""
-    values = ("c", "rust")
+def both(library: Tree) -> dict[str, Build]:
+    """{"c": with QEMU's C, "rust": with the library}"""
     folder = paths.cache("patches")
-    made = [Build(folder / value, library, f"--dirty-bitmap={value}") for value in values]
-    for each in made:
+    made = {name: Build(folder / name, library, f"--dirty-bitmap={name}") for name in ("c", "rust")}
+    for each in made.values():
         each.ninja()
     return made
 
@@ -111,7 +110,7 @@ def test_style(tree: Tree, patch: Path) -> None:
 
 
 def test_rust_is_refused_without_the_library(tree: Tree, tmp_path: Path) -> None:
-    (tree.folder / "subprojects" / "qemu-dirty-bitmap").unlink(missing_ok=True)
+    tree.subproject.unlink(missing_ok=True)
     with pytest.raises(Failure, match="qemu-dirty-bitmap"):
         Build(tmp_path / "rust", tree, "--dirty-bitmap=rust")
 
@@ -128,69 +127,43 @@ def test_default_is_c(tree: Tree, tmp_path: Path) -> None:
     assert tree.changed() == ""
 
 
-def defined(file: Path) -> dict[str, str]:
-    """The names that a file defines, with nm's letter."""
-    rows = re.findall(r"^[0-9a-f]+ (\w) (\S+)$", run(["nm", "--defined-only", file]), re.M)
-    return {name: letter for letter, name in rows}
+def defined(file: Path) -> set[tuple[str, str]]:
+    """The names that a file defines, after nm's letter."""
+    return set(re.findall(r"^[0-9a-f]+ (\w) (\S+)$", run(["nm", "--defined-only", file]), re.M))
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["c", "rust"])
-def test_whose_code(both: list[Build], which: int) -> None:
+@pytest.mark.parametrize("which", ["c", "rust"])
+def test_whose_code(both: dict[str, Build], which: str) -> None:
     """Each program has all functions of one implementation, and nothing of the other."""
-    public, private = set(), set()  # of QEMU's two C files
-    for name in C_OBJECTS:
-        for symbol, letter in defined(both[0].folder / name).items():
-            if letter == "T":
-                public.add(symbol)
-            elif letter == "t" and "." not in symbol:
-                private.add(symbol)
+    of_c = set().union(*(defined(both["c"].folder / name) for name in C_OBJECTS))
+    public = {name for letter, name in of_c if letter == "T"}
+    private = {name for letter, name in of_c if letter == "t" and "." not in name}
     assert {"hbitmap_set", "bdrv_set_dirty"} <= public and symbols.PRIVATE & private
-    for name in PROGRAMS:
-        program = both[which].folder / name
-        found = defined(program).keys()
-        glue = {symbol for symbol in found if symbol.startswith("qdb_host_")}
+    for program in (both[which].folder / name for name in PROGRAMS):
+        found = {name for _, name in defined(program)}
         assert public <= found
-        assert (not private & found) if which else private <= found
-        assert bool(symbols.of_c(program)) != bool(which) == bool(glue)
+        assert private & found == (private if which == "c" else set())
+        assert bool(symbols.of_c(program)) == (which == "c")
+        assert any(name.startswith("qdb_host_") for name in found) == (which == "rust")
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["c", "rust"])
-def test_hbitmap(both: list[Build], which: int) -> None:
-    code, said = output([both[which].folder / "tests/unit/test-hbitmap", "--tap"])
-    assert code == 0 and not re.search(r"^not ok|# SKIP", said, re.M), said
-    assert len(re.findall(r"^ok ", said, re.M)) == HBITMAP_TESTS
+@pytest.mark.parametrize("which", ["c", "rust"])
+def test_hbitmap(both: dict[str, Build], which: str) -> None:
+    assert iotests.unit_tests(both[which].folder / "tests/unit/test-hbitmap") == HBITMAP_TESTS
 
 
-def image(made: Build, folder: Path) -> str:
-    """An image with bitmaps that were written to, merged and stored; returns its hash."""
-    folder.mkdir()
-    file, img, io = folder / "disk.qcow2", made.folder / "qemu-img", made.folder / "qemu-io"
-    bitmap = [img, "bitmap"]
-    run([img, "create", "-q", "-f", "qcow2", file, SIZE])
-    run([*bitmap, "--add", "-g", "64k", file, "coarse"])
-    run([io, "-c", "write -P 1 1M 3M", "-c", "write -P 2 33000000 512", file])
-    run([*bitmap, "--add", "-g", "4k", file, "fine"])
-    run([*bitmap, "--disable", file, "coarse"])
-    run([io, "-c", "write -P 3 0 4k", "-c", "write -z 60M 4M", file])
-    run([*bitmap, "--add", "--disable", "-g", "64k", file, "both"])
-    run([*bitmap, "--merge", "coarse", "--merge", "fine", file, "both"])
-    run([*bitmap, "--clear", file, "coarse"])
-    info = json.loads(run([img, "info", "--output=json", file]))["format-specific"]["data"]
-    assert {b["name"] for b in info["bitmaps"]} == {"coarse", "fine", "both"}
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def test_both_write_the_same_image(both: dict[str, Build], tmp_path: Path) -> None:
+    images = [image(made.folder, tmp_path / name) for name, made in both.items()]
+    assert images[0] == images[1]
 
 
-def test_both_write_the_same_image(both: list[Build], tmp_path: Path) -> None:
-    assert image(both[0], tmp_path / "c") == image(both[1], tmp_path / "rust")
-
-
-def test_both_install_the_same_files(both: list[Build]) -> None:
-    c, rust = ({*made.introspect("--installed").values()} for made in both)
+def test_both_install_the_same_files(both: dict[str, Build]) -> None:
+    c, rust = ({*made.introspect("--installed").values()} for made in both.values())
     assert c and c == rust
 
 
-def test_the_builds_left_nothing_in_the_tree(both: list[Build]) -> None:
-    assert both[0].tree.changed() == ""
+def test_the_builds_left_nothing_in_the_tree(both: dict[str, Build], tree: Tree) -> None:
+    assert tree.changed() == ""
 
 
 def test_after_each_patch(library: Tree, pytestconfig: pytest.Config, tmp_path: Path) -> None:
