@@ -49,11 +49,11 @@ def single(size: int, cluster_bits: int = 16, **only: Any) -> Image:
 
 def many(count: int, own: bool = False, flags: int = AUTO) -> Image:
     """`count` bitmaps, each with its own table, or all with the first's, which is after the L1."""
-    empty = Stored(flags=flags, table=[0], table_offset=-1 if own else 2 * GRANULE)
-    rest = [replace(empty, name=b"%05d" % i) for i in range(1, count)]
-    return image(
-        replace(empty, name=b"00000", table_offset=-1), *rest, cluster_bits=12 if own else 16
-    )
+    offsets = [-1, *[-1 if own else 2 * GRANULE] * (count - 1)]
+    empty = [
+        Stored(b"%05d" % i, flags=flags, table=[0], table_offset=offsets[i]) for i in range(count)
+    ]
+    return image(*empty, cluster_bits=12 if own else 16)
 
 
 def all_ones() -> Image:
@@ -101,77 +101,55 @@ def extension(about: str, field: str, *values: int) -> Makers:
     return {about.format(n): partial(image, extension={field: n}) for n in values}
 
 
+def second(**given: Any) -> Stored:
+    return Stored(**{"name": b"second", **given})
+
+
+ONES = b"\xff"
 FINE: dict[str, Any] = {"granularity_bits": 9}
 COARSE: dict[str, Any] = {"granularity_bits": 31}
-ONES = b"\x01" + bytes(1599) + b"\xff" * 8
+FINE_TAIL, COARSE_TAIL = b"\x01" + bytes(1599) + ONES * 8, b"\xfe" + ONES * 7
 GIB = {**FINE, "size": 1 << 30, "table": [0]}
 LARGEST = 1024 * 65535  # bytes of a directory
+# Where the first bitmap's table may be said to be, and what its entry may say.
+PLACES = (HEADER, L1, DIRECTORY - GRANULE, SECOND_TABLE - GRANULE + 8, FAR)
+OWN_TABLE, OWN_DIRECTORY = TABLE + GRANULE, TABLE + 2 * GRANULE
+ENTRIES = [1 << 3, 1 << 56, DATA | 1, DATA + 512, FAR, 0x00FFFFFFFFFF0000]
+ENTRIES += [DATA, L1, OWN_TABLE, OWN_DIRECTORY]
 
 MAKERS: Makers = {
-    "bits past the end, nothing else": partial(two, bits=bytes(12) + b"\xe0\xff\xff\xff"),
+    "bits past the end, nothing else": partial(two, bits=bytes(12) + b"\xe0" + ONES * 3),
     "one bit past the end": partial(two, bits=PLAIN[:12] + b"\x00\x00\x00\x80"),
-    "all bits of the words": partial(two, bits=b"\xff" * 16),
-    "a whole cluster of ones": partial(two, bits=b"\xff" * GRANULE),
-    "ones after the last word": partial(two, bits=bytes(12) + b"\x10\0\0\0" + b"\xff" * 1000),
+    "all bits of the words": partial(two, bits=ONES * 16),
+    "a whole cluster of ones": partial(two, bits=ONES * GRANULE),
+    "ones after the last word": partial(two, bits=bytes(12) + b"\x10\0\0\0" + ONES * 1000),
     "table entry `all ones`": partial(two, table=[ALL_ONES]),
-    "bits past the end, 512 bytes a bit": partial(
-        two, Stored(b"second", **FINE), **FINE, bits=ONES
-    ),
-    "bits past the end, 2 GiB a bit": partial(
-        two, Stored(b"second", **COARSE), **COARSE, bits=b"\xfe" + b"\xff" * 7
-    ),
-    # What the table's only entry says, where it is, or how long it is.
+    "bits past the end, 512 bytes a bit": partial(two, second(**FINE), **FINE, bits=FINE_TAIL),
+    "bits past the end, 2 GiB a bit": partial(two, second(**COARSE), **COARSE, bits=COARSE_TAIL),
     "bits that are right": two,
-    "nothing set": partial(two, Stored(b"second"), bits=b""),
-    "table entry, low reserved bit": partial(entry, 1 << 3),
-    "table entry, high reserved bit": partial(entry, 1 << 56),
-    "table entry, offset and `all ones`": partial(entry, DATA | 1),
-    "table entry, offset not aligned": partial(entry, DATA + 512),
-    "data past the end of the file": partial(entry, FAR),
-    "data at the largest offset": partial(entry, 0x00FFFFFFFFFF0000),
-    "data shared by two bitmaps": partial(entry, DATA),
-    "data is the L1 table": partial(entry, L1),
-    "data is the own table": partial(entry, TABLE + GRANULE),
-    "data is the bitmap directory": partial(entry, TABLE + 2 * GRANULE),
+    "nothing set": partial(two, second(), bits=b""),
+    **{f"table entry {value:#x}": partial(entry, value) for value in ENTRIES},
+    **each("table at {:#x}", "table_offset", *PLACES, 1 << 63, (1 << 64) - GRANULE),
     "table shared by two bitmaps": partial(two, replace(RIGHT, table_offset=TABLE)),
-    "table is the directory": partial(two, table_offset=DIRECTORY - GRANULE),
-    "table is the header": partial(two, table_offset=HEADER),
-    "table is the L1 table": partial(two, table_offset=L1),
-    "table at an odd place": partial(two, table_offset=SECOND_TABLE - GRANULE + 8),
-    "table past the end of the file": partial(two, table_offset=FAR),
-    "table at 2^63": partial(two, table_offset=1 << 63),
-    "table at 2^64 - 64 KiB": partial(two, table_offset=(1 << 64) - GRANULE),
-    "table of no entries": partial(two, table_size=0),
-    "table one entry too long": partial(two, table_size=2),
-    "table of 2^27 entries": partial(two, table_size=1 << 27),
-    "table of 2^27 + 1 entries": partial(two, table_size=(1 << 27) + 1),
+    **each("table of {:,} entries", "table_size", 0, 2, 1 << 27, (1 << 27) + 1),
     "table of 8,192 entries, in use": partial(two, table_size=8192, flags=IN_USE),
     "table one entry too short": partial(single, **GIB, table_size=1),
     "table too short, in use": partial(single, **GIB, flags=IN_USE),
-    "image cut in the table": partial(two, end=SECOND_TABLE + 4),
-    "image cut in the data": partial(two, end=DATA + 3),
-    "image cut before the directory": partial(two, end=DIRECTORY),
-    "image cut in the directory": partial(two, end=DIRECTORY + 30),
-    "image cut after the header": partial(two, end=512),
+    # After the header, in a table, in data, before the directory, and in it.
+    **each("image cut at {}", "end", 512, SECOND_TABLE + 4, DATA + 3, DIRECTORY, DIRECTORY + 30),
     # The directory's entries.
     **each("granularity bits {}", "granularity_bits", 0, 8, 9, 31, 32, 63, 64, 255, table=[0]),
     **each("flags {:#x}", "flags", 0, 1, 2, 3, 4, 0x80000000, 0xFFFFFFFF),
     **each("type {}", "kind", 0, 2, 255),
-    "name of no length": partial(two, name=b""),
-    "name of 1,023 bytes": partial(two, name=b"n" * 1023),
-    "name of 1,024 bytes": partial(two, name=b"n" * 1024),
-    "name of 65,535 bytes": partial(two, name=b"n" * 65535),
-    "name longer than the directory": partial(two, name_size=1000),
-    "name shorter than it is": partial(two, name_size=1),
-    "name with a zero byte": partial(two, name=b"fi\0st"),
-    "name that is no UTF-8": partial(two, name=b"\xff\xfe\xc0"),
-    "name with a newline and a quote": partial(two, name=b'f\n"\\'),
+    **{f"name of {n:,} bytes": partial(two, name=b"n" * n) for n in (0, 1023, 1024, 65535)},
+    **each("name {!r}", "name", b"zero\0byte", b"no UTF-8: \xff\xfe\xc0", b'newline\n, quote "\\'),
+    **each("name of {:,} bytes said", "name_size", 1, 1000),
     "one name twice": partial(two, Stored(b"first")),
     "one name twice, one in use": partial(two, Stored(b"first", flags=IN_USE)),
     "one name twice, both in use": partial(two, Stored(b"first", flags=IN_USE), flags=IN_USE),
     **each("extra data of {:,} bytes", "extra", 1, 8, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF),
-    "padding that is not zero": partial(two, padding=b"\xff" * 3),
-    "all bitmaps in use": partial(two, Stored(b"second", flags=IN_USE | AUTO), flags=IN_USE),
+    "padding that is not zero": partial(two, padding=ONES * 3),
+    "all bitmaps in use": partial(two, second(flags=IN_USE | AUTO), flags=IN_USE),
     "in use, `all ones`": partial(two, flags=IN_USE, table=[ALL_ONES]),
     # The header, and its extension.
     "autoclear bit not set": partial(image, autoclear=0),
@@ -187,9 +165,9 @@ MAKERS: Makers = {
     "the directory is all ones": all_ones,
     "disk of no bytes": partial(single, 0, table=[0]),
     "disk of no bytes, in use": partial(single, 0, table=[0], flags=IN_USE),
-    "disk of 512 bytes": partial(single, 512, bits=b"\xff" * 8),
-    "disk of 64 bits": partial(single, 64 * GRANULE, bits=b"\xff" * 8),
-    "disk of 65 bits": partial(single, 65 * GRANULE, bits=b"\xff" * 16),
+    "disk of 512 bytes": partial(single, 512, bits=ONES * 8),
+    "disk of 64 bits": partial(single, 64 * GRANULE, bits=ONES * 8),
+    "disk of 65 bits": partial(single, 65 * GRANULE, bits=ONES * 16),
     **{f"mutated {seed}": partial(mutated, seed) for seed in range(60)},
 }
 HUGE = partial(single, **FINE, table=[0], flags=IN_USE, cluster_bits=21)

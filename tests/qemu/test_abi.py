@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,22 +19,17 @@ from qdb_tools import build, paths
 from qdb_tools.build import Build
 from qdb_tools.process import output, run
 
-# All of QEMU's headers that declare what util/hbitmap.c and block/dirty-bitmap.c define.
-QEMU_HEADERS = """\
-#include "qemu/osdep.h"
-#include "qapi/error.h"
-#include "qemu/hbitmap.h"
-#include "block/dirty-bitmap.h"
-#include "block/block_int.h"
-#include "block/block-io.h"
-#include "qapi/qapi-types-block-core.h"
-"""
+# QEMU's headers that declare what util/hbitmap.c and block/dirty-bitmap.c define.
+HEADERS = """qemu/osdep.h qapi/error.h qemu/hbitmap.h block/dirty-bitmap.h block/block_int.h
+block/block-io.h qapi/qapi-types-block-core.h""".split()
 BESIDE = "QEMU_DIRTY_BITMAP_WITH_QEMU_HEADERS"
 NUMBERS = """BITS_PER_LEVEL HBITMAP_LOG_MAX_SIZE HBITMAP_LEVELS BDRV_BITMAP_BUSY BDRV_BITMAP_RO
 BDRV_BITMAP_INCONSISTENT BDRV_BITMAP_DEFAULT BDRV_BITMAP_ALLOW_RO
 BDRV_BITMAP_MAX_NAME_SIZE""".split()
 ENUM = ["sizeof(BitmapCheckFlags)", "sizeof(enum BitmapCheckFlags)"]
 MEMBER = "#define SIZE_OF_MEMBER(type, member) sizeof(((type *)0)->member)\n"
+WRONG = r"(?:conflicting types for '|static assertion failed: \")([^'\"]+)"
+both_ways = pytest.mark.parametrize("wrong", [False, True], ids=["agrees", "wrong"])
 
 
 def layout(structure: str, members: str) -> list[str]:
@@ -51,8 +45,8 @@ INFO = layout("BlockDirtyInfo", FLAGS) + layout("BlockDirtyInfoList", "next valu
 
 def defined(*objects: Path) -> set[str]:
     """The names that object files define for others."""
-    listed = [run(["nm", "-g", "--defined-only", "--format=posix", file]) for file in objects]
-    return {line.split()[0] for text in listed for line in text.splitlines() if line.strip()}
+    listed = run(["nm", "-g", "--defined-only", "--format=posix", *objects])
+    return set(re.findall(r"^(\S+) [A-Z] ", listed, re.M))
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +74,9 @@ class Compiler:
         entries = json.loads((self.folder / "compile_commands.json").read_text())
         command = next(entry["command"] for entry in entries if entry["output"] == names[1])
         self.flags = shlex.split(re.sub(r" -M[QF] \S+| -MD| -o \S+| -c \S+", "", command))
-        header = ["cc", "-E", "-P", paths.HEADER]
-        self.beside, self.all_of_ours = (
-            declared(run([*header, f"-D{BESIDE}"])),
-            declared(run(header)),
-        )
-        # What the library's header leaves out beside QEMU's.
-        self.left_out = sorted(self.symbols - self.beside.keys())
+        preprocess = ["cc", "-E", "-P", paths.HEADER]
+        self.all_of_ours = declared(run(preprocess))
+        self.beside = declared(run([*preprocess, f"-D{BESIDE}"]))
 
     def compile(self, source: Path, output_file: Path, *flags: str) -> str:
         """Returns the compiler's errors, or "" if there were none. A warning is an error."""
@@ -94,12 +84,15 @@ class Compiler:
         code, said = output(command, cwd=self.folder, env=os.environ | {"LC_ALL": "C"})
         return (said or f"the compiler ended with {code}") if code else ""
 
-    def errors(self, text: str) -> str:
-        """As compile, for a C file of QEMU's headers and this text, which may declare it again."""
+    def rejects(self, text: str) -> set[str]:
+        """What does not agree with QEMU's headers in a C text that declares it again."""
         source = self.work / "source.c"
-        source.write_text(QEMU_HEADERS + text)
+        source.write_text("".join(f'#include "{name}"\n' for name in HEADERS) + MEMBER + text)
         flags = ("-Wno-redundant-decls", "-fmax-errors=0")
-        return self.compile(source, source.with_suffix(".o"), *flags)
+        errors = self.compile(source, source.with_suffix(".o"), *flags)
+        found = set(re.findall(WRONG, errors))
+        assert bool(found) == bool(errors), errors
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -114,28 +107,27 @@ def test_qemus_headers_declare_all(compiler: Compiler) -> None:
     """Without this, an agreement with them would say nothing of a function that they lack."""
     table = "".join(f"    (const void *)&{name},\n" for name in sorted(compiler.symbols))
     text = f"extern const void *const table[];\nconst void *const table[] = {{\n{table}}};\n"
-    assert compiler.errors(text) == ""
+    assert compiler.rejects(text) == set()
 
 
-def test_headers_agree(compiler: Compiler) -> None:
-    assert compiler.errors(f'#define {BESIDE}\n#include "{paths.HEADER}"\n') == ""
+@both_ways
+def test_headers(compiler: Compiler, wrong: bool) -> None:
+    """Wrong: each function has one parameter more, and the compiler names each."""
+    text = re.sub(r"/\*.*?\*/", "", paths.HEADER.read_text(), flags=re.S)
+    for name in compiler.beside if wrong else ():
+        text, count = re.subn(rf"((?<!= )\b{name}\([^;()]+)\);", r"\1, char wrong);", text)
+        assert count == 1, name
+    assert compiler.rejects(f"#define {BESIDE}\n{text}") == (
+        set(compiler.beside) if wrong else set()
+    )
     assert compiler.beside.keys() <= compiler.symbols
 
 
-def test_wrong_prototypes_are_seen(compiler: Compiler) -> None:
-    """Each function with one parameter more: the compiler names each."""
-    text = re.sub(r"/\*.*?\*/", "", paths.HEADER.read_text(), flags=re.S)
-    for name in compiler.beside:
-        text, count = re.subn(rf"((?<!= )\b{name}\([^;()]+)\);", r"\1, char wrong);", text)
-        assert count == 1, name
-    errors = compiler.errors(f"#define {BESIDE}\n{text}")
-    assert set(re.findall(r"conflicting types for '(\w+)'", errors)) == compiler.beside.keys()
-
-
-def the_rest(compiler: Compiler, wrong: bool) -> str:
+@both_ways
+def test_the_rest(compiler: Compiler, wrong: bool) -> None:
     """What the library's header leaves out beside QEMU's, declared here."""
-    lines = []
-    for name in compiler.left_out:
+    left_out, lines = compiler.symbols - compiler.beside.keys(), []
+    for name in left_out:
         function = compiler.all_of_ours[name]
         if name in interface.RETURN_TYPES:
             returns = function.returns if wrong else interface.RETURN_TYPES[name]
@@ -144,17 +136,7 @@ def the_rest(compiler: Compiler, wrong: bool) -> str:
             lines.append(f'_Static_assert({same}, "{name}");\n')
         else:
             lines.append(f"{function.of('short' if wrong else function.returns)};\n")
-    return "".join(lines)
-
-
-def test_the_rest_agrees(compiler: Compiler) -> None:
-    assert compiler.errors(the_rest(compiler, wrong=False)) == ""
-
-
-def test_a_wrong_rest_is_seen(compiler: Compiler) -> None:
-    errors = compiler.errors(the_rest(compiler, wrong=True))
-    failed = r"(?:conflicting types for '|static assertion failed: \")(\w+)"
-    assert sorted(set(re.findall(failed, errors))) == compiler.left_out
+    assert compiler.rejects("".join(lines)) == (left_out if wrong else set())
 
 
 def test_same_names(compiler: Compiler) -> None:
@@ -175,20 +157,12 @@ def test_no_other_numbers(tree: Path) -> None:
     assert found - interface.NO_NUMBERS == set(NUMBERS)
 
 
-@pytest.fixture
-def assertions(version: str, numbers: dict[str, int]) -> Callable[[int], list[str]]:
+@both_ways
+def test_numbers(compiler: Compiler, version: str, numbers: dict[str, int], wrong: bool) -> None:
     # 7.2's BlockDirtyInfo has one member more; the library's own is that of 10.0, and inside QEMU
     # the glue fills QEMU's.
     shared = {t: value for t, value in numbers.items() if version != "7.2" or t not in INFO}
     line = '_Static_assert(({0}) == {1}, "{0}");\n'
-    return lambda change: [line.format(text, value + change) for text, value in shared.items()]
-
-
-def test_numbers_agree(compiler: Compiler, assertions: Callable[[int], list[str]]) -> None:
-    assert compiler.errors(MEMBER + "".join(assertions(0))) == ""
-
-
-def test_wrong_numbers_are_seen(compiler: Compiler, assertions: Callable[[int], list[str]]) -> None:
-    lines = assertions(1)
-    errors = compiler.errors(MEMBER + "".join(lines))
-    assert errors.count("static assertion failed") == len(lines) > len(NUMBERS)
+    text = "".join(line.format(name, value + wrong) for name, value in shared.items())
+    assert compiler.rejects(text) == (shared.keys() if wrong else set())
+    assert len(shared) > len(NUMBERS)
