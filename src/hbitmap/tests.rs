@@ -362,6 +362,24 @@ fn known_hash_of_nothing() {
 }
 
 #[test]
+fn the_word_of_an_item_begins_with_its_bit() {
+    let mut hb = HBitmap::new(200 << 3, 3);
+    hb.set(70 << 3, 1);
+    hb.set(100 << 3, 1);
+    for (bit, word) in [
+        (0, 0),
+        (64, 1 << 6 | 1 << 36),
+        (70, 1 << 6 | 1 << 36),
+        (71, 1 << 36),
+        (101, 0),
+        (199, 0),
+        (256, 0),
+    ] {
+        assert_eq!(hb.word_from(bit << 3), word, "bit {bit}");
+    }
+}
+
+#[test]
 fn a_full_bitmap_of_bits_as_large_as_can_be_ends() {
     // The first bit past a word, in items, is no number of 64 bits.
     for granularity in 50..64 {
