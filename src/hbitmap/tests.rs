@@ -2,6 +2,8 @@
 //! The engine against a model: sequences of all its calls on several bitmaps, the invariants
 //! checked after each one.
 
+#[cfg(not(qdb_tiny))]
+mod bounds;
 mod small_geometry;
 
 use super::*;

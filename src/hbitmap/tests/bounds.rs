@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Every range that begins and ends at a bound of words, spans or chunks, or a bit from one, on
+//! chunks of each store: set, reset, searched and iterated, beside a model.
+
+use super::HBitmap;
+use crate::hbitmap::Cursor;
+use crate::hbitmap::geometry::{CHUNK_BITS, SPAN_BITS};
+
+/// Whole chunks, and a short one.
+const BITS: u64 = 3 * CHUNK_BITS + SPAN_BITS + 70;
+
+/// Bits at which something begins or ends, and those around them.
+fn bounds() -> Vec<u64> {
+    let chunks = [CHUNK_BITS, 2 * CHUNK_BITS, 3 * CHUNK_BITS, BITS];
+    let mut bounds = vec![0, 1, 64, SPAN_BITS, CHUNK_BITS + 64, CHUNK_BITS + SPAN_BITS];
+    bounds.extend(chunks.iter().flat_map(|&end| [end - 64, end - 1, end]));
+    bounds.extend([CHUNK_BITS + 1, BITS - 2, 3 * CHUNK_BITS + SPAN_BITS]);
+    bounds.retain(|&bit| bit < BITS);
+    bounds.sort_unstable();
+    bounds
+}
+
+/// A bitmap, and the words that it must have.
+struct Pair {
+    hb: HBitmap,
+    words: Vec<u64>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Pair { hb: HBitmap::new(BITS, 0), words: vec![0; BITS.div_ceil(64) as usize] }
+    }
+
+    fn write(&mut self, first: u64, last: u64, set: bool) {
+        let mut changes = false;
+        for word in first / 64..=last / 64 {
+            let from = if word == first / 64 { u64::MAX << (first % 64) } else { u64::MAX };
+            let to = if word == last / 64 { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+            let old = self.words[word as usize];
+            let new = if set { old | from & to } else { old & !(from & to) };
+            changes |= new != old;
+            self.words[word as usize] = new;
+        }
+        let changed = match set {
+            true => self.hb.set(first, last - first + 1),
+            false => self.hb.reset(first, last - first + 1),
+        };
+        assert_eq!(changed, changes, "{first} to {last}");
+    }
+
+    fn writing(mut self, ranges: &[(u64, u64)], set: bool) -> Self {
+        ranges.iter().for_each(|&(first, last)| self.write(first, last, set));
+        self
+    }
+
+    fn copy(&self) -> Self {
+        Pair { hb: self.hb.clone(), words: self.words.clone() }
+    }
+
+    fn compare(&self) {
+        self.hb.check_invariants();
+        let count: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
+        assert_eq!(self.hb.count(), count);
+        let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert!(self.hb.bytes() == bytes, "the bits differ");
+    }
+
+    /// The first bit from `from` on that is set, or is not.
+    fn find(&self, from: u64, set: bool) -> Option<u64> {
+        let mut bit = from;
+        while bit < BITS {
+            let word = self.words[bit as usize / 64] ^ if set { 0 } else { u64::MAX };
+            let ahead = word >> (bit % 64);
+            if ahead != 0 {
+                return Some(bit + u64::from(ahead.trailing_zeros())).filter(|&bit| bit < BITS);
+            }
+            bit = (bit / 64 + 1) * 64;
+        }
+        None
+    }
+
+    /// What each search finds from each bound.
+    fn search(&self) {
+        for from in bounds() {
+            let to_end = BITS - from;
+            let (dirty, clean) = (self.find(from, true), self.find(from, false));
+            assert_eq!(self.hb.next_dirty(from, to_end), dirty, "from {from}");
+            assert_eq!(self.hb.next_zero(from, to_end), clean, "from {from}");
+            let is_dirty = dirty == Some(from);
+            assert_eq!(self.hb.get(from), is_dirty, "{from}");
+            let length = if is_dirty { clean } else { dirty }.unwrap_or(BITS) - from;
+            assert_eq!(self.hb.status(from, to_end), (is_dirty, length), "from {from}");
+            // Cut in the middle, and just before the end of what was found.
+            for count in [length / 2, length - 1].into_iter().filter(|&count| count != 0) {
+                let found = is_dirty.then_some(from);
+                assert_eq!(self.hb.next_dirty(from, count), found, "{count} from {from}");
+                let found = (!is_dirty).then_some(from);
+                assert_eq!(self.hb.next_zero(from, count), found, "{count} from {from}");
+            }
+        }
+    }
+
+    /// What is iterated over, from each bound.
+    fn iterate(&self) {
+        for from in bounds() {
+            let (mut cursor, mut bit) = (Cursor::new(&self.hb, from), from);
+            // Enough to come to the next chunk but one, unless all are dirty.
+            for _ in 0..300 {
+                let expected = self.find(bit, true);
+                assert_eq!(cursor.next(&self.hb), expected, "from {from}");
+                let Some(found) = expected else { break };
+                assert_eq!(cursor.word(), found / 64);
+                bit = found + 1;
+            }
+        }
+    }
+}
+
+/// Bitmaps whose chunks are stored in all ways, and next to each other in all orders.
+fn states() -> Vec<Pair> {
+    let (c, s) = (CHUNK_BITS, SPAN_BITS);
+    let array = |at: u64| [0, 1, 64, s, c - 64, c - 1].map(|bit| (at + bit, at + bit));
+    let words = |at: u64| [(at + 1, at + 1), (at + 63, at + 200), (at + s - 1, at + c / 2)];
+    let end = [(3 * c, 3 * c), (3 * c + 63, 3 * c + 64), (BITS - 1, BITS - 1)];
+    vec![
+        Pair::new(),
+        Pair::new().writing(&[(0, BITS - 1)], true),
+        Pair::new().writing(&array(0), true).writing(&words(c), true).writing(&end, true),
+        Pair::new().writing(&words(0), true).writing(&array(c), true).writing(&array(2 * c), true),
+        Pair::new().writing(&[(c, 2 * c - 1)], true).writing(&array(2 * c), true),
+        // Full of words, all but one bit, and with spans that are full or not stored.
+        Pair::new().writing(&[(0, BITS - 1)], true).writing(&[(5, 5), (c + 70, c + 70)], false),
+        Pair::new().writing(&[(0, BITS - 1)], true).writing(&[(s, 3 * s), (c, c + s)], false),
+    ]
+}
+
+#[test]
+fn ranges_between_bounds_are_set_and_reset() {
+    let bounds = bounds();
+    for state in states() {
+        state.compare();
+        for (i, &first) in bounds.iter().enumerate() {
+            for &last in &bounds[i..] {
+                for set in [true, false] {
+                    let mut copy = state.copy();
+                    copy.write(first, last, set);
+                    copy.compare();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn searches_and_iterations_from_bounds() {
+    let bounds = bounds();
+    for state in states() {
+        state.search();
+        state.iterate();
+        for pair in bounds.windows(2) {
+            for set in [true, false] {
+                let mut copy = state.copy();
+                copy.write(pair[0], pair[1], set);
+                copy.search();
+            }
+        }
+    }
+}
+
+#[test]
+fn unions_of_all_stores() {
+    let states = states();
+    for to in &states {
+        for from in &states {
+            let mut union = to.copy();
+            union.hb.merge_from(&from.hb);
+            union.words.iter_mut().zip(&from.words).for_each(|(word, other)| *word |= other);
+            union.compare();
+            union.search();
+        }
+    }
+}
