@@ -28,10 +28,27 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        Pair { hb: HBitmap::new(BITS, 0), words: vec![0; BITS.div_ceil(64) as usize] }
+        Self::of(BITS, 0)
+    }
+
+    fn of(size: u64, granularity: u32) -> Self {
+        let hb = HBitmap::new(size, granularity);
+        let words = vec![0; hb.bits().div_ceil(64) as usize];
+        Pair { hb, words }
     }
 
     fn write(&mut self, first: u64, last: u64, set: bool) {
+        let changes = self.write_words(first, last, set);
+        let granularity = self.hb.granularity();
+        let (start, count) = (first << granularity, (last - first + 1) << granularity);
+        let changed = match set {
+            true => self.hb.set(start, count),
+            false => self.hb.reset(start, count),
+        };
+        assert_eq!(changed, changes, "{first} to {last}");
+    }
+
+    fn write_words(&mut self, first: u64, last: u64, set: bool) -> bool {
         let mut changes = false;
         for word in first / 64..=last / 64 {
             let from = if word == first / 64 { u64::MAX << (first % 64) } else { u64::MAX };
@@ -41,11 +58,7 @@ impl Pair {
             changes |= new != old;
             self.words[word as usize] = new;
         }
-        let changed = match set {
-            true => self.hb.set(first, last - first + 1),
-            false => self.hb.reset(first, last - first + 1),
-        };
-        assert_eq!(changed, changes, "{first} to {last}");
+        changes
     }
 
     fn writing(mut self, ranges: &[(u64, u64)], set: bool) -> Self {
@@ -60,7 +73,7 @@ impl Pair {
     fn compare(&self) {
         self.hb.check_invariants();
         let count: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
-        assert_eq!(self.hb.count(), count);
+        assert_eq!(self.hb.count(), count << self.hb.granularity());
         let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.to_le_bytes()).collect();
         assert!(self.hb.bytes() == bytes, "the bits differ");
     }
@@ -68,11 +81,12 @@ impl Pair {
     /// The first bit from `from` on that is set, or is not.
     fn find(&self, from: u64, set: bool) -> Option<u64> {
         let mut bit = from;
-        while bit < BITS {
+        while bit < self.hb.bits() {
             let word = self.words[bit as usize / 64] ^ if set { 0 } else { u64::MAX };
             let ahead = word >> (bit % 64);
             if ahead != 0 {
-                return Some(bit + u64::from(ahead.trailing_zeros())).filter(|&bit| bit < BITS);
+                let found = bit + u64::from(ahead.trailing_zeros());
+                return Some(found).filter(|&bit| bit < self.hb.bits());
             }
             bit = (bit / 64 + 1) * 64;
         }
@@ -118,19 +132,24 @@ impl Pair {
 
 /// Bitmaps whose chunks are stored in all ways, and next to each other in all orders.
 fn states() -> Vec<Pair> {
+    states_of(Pair::new)
+}
+
+/// Those states of bitmaps that `empty` makes, which have [`BITS`] bits.
+fn states_of(empty: impl Fn() -> Pair) -> Vec<Pair> {
     let (c, s) = (CHUNK_BITS, SPAN_BITS);
     let array = |at: u64| [0, 1, 64, s, c - 64, c - 1].map(|bit| (at + bit, at + bit));
     let words = |at: u64| [(at + 1, at + 1), (at + 63, at + 200), (at + s - 1, at + c / 2)];
     let end = [(3 * c, 3 * c), (3 * c + 63, 3 * c + 64), (BITS - 1, BITS - 1)];
     vec![
-        Pair::new(),
-        Pair::new().writing(&[(0, BITS - 1)], true),
-        Pair::new().writing(&array(0), true).writing(&words(c), true).writing(&end, true),
-        Pair::new().writing(&words(0), true).writing(&array(c), true).writing(&array(2 * c), true),
-        Pair::new().writing(&[(c, 2 * c - 1)], true).writing(&array(2 * c), true),
+        empty(),
+        empty().writing(&[(0, BITS - 1)], true),
+        empty().writing(&array(0), true).writing(&words(c), true).writing(&end, true),
+        empty().writing(&words(0), true).writing(&array(c), true).writing(&array(2 * c), true),
+        empty().writing(&[(c, 2 * c - 1)], true).writing(&array(2 * c), true),
         // Full of words, all but one bit, and with spans that are full or not stored.
-        Pair::new().writing(&[(0, BITS - 1)], true).writing(&[(5, 5), (c + 70, c + 70)], false),
-        Pair::new().writing(&[(0, BITS - 1)], true).writing(&[(s, 3 * s), (c, c + s)], false),
+        empty().writing(&[(0, BITS - 1)], true).writing(&[(5, 5), (c + 70, c + 70)], false),
+        empty().writing(&[(0, BITS - 1)], true).writing(&[(s, 3 * s), (c, c + s)], false),
     ]
 }
 
@@ -177,6 +196,46 @@ fn unions_of_all_stores() {
             union.words.iter_mut().zip(&from.words).for_each(|(word, other)| *word |= other);
             union.compare();
             union.search();
+        }
+    }
+}
+
+/// Merges `from` into an empty and into a dotted bitmap of another granularity.
+fn merge_rescaled(from: &Pair, granularity: u32) {
+    let size = from.hb.size();
+    for step in [0, 77, 1000] {
+        let mut to = Pair::of(size, granularity);
+        let dots = if step == 0 { 0..0 } else { 0..to.hb.bits() };
+        for bit in dots.step_by(step.max(1)) {
+            to.write(bit, bit, true);
+        }
+        to.hb.merge_from(&from.hb);
+        let mut next = from.find(0, true);
+        while let Some(first) = next {
+            let end = from.find(first, false).unwrap_or(from.hb.bits());
+            let start = first << from.hb.granularity();
+            let last = (end << from.hb.granularity()).min(size) - 1;
+            to.write_words(start >> granularity, last >> granularity, true);
+            next = from.find(end, true);
+        }
+        to.compare();
+    }
+}
+
+#[test]
+fn unions_of_all_stores_with_other_granularities() {
+    let scattered = |empty: Pair, step| {
+        let bits: Vec<_> = (0..BITS / step).map(|i| (i * step, i * step + i % 3)).collect();
+        empty.writing(&bits, true)
+    };
+    let dotted = |empty: &dyn Fn() -> Pair| [5, 150, 3000].map(|step| scattered(empty(), step));
+    for state in states().iter().chain(&dotted(&Pair::new)) {
+        (1..=17).for_each(|granularity| merge_rescaled(state, granularity));
+    }
+    for shift in 1..=7 {
+        let empty = || Pair::of((BITS << shift) - 1, shift);
+        for state in states_of(empty).iter().chain(&dotted(&empty)) {
+            merge_rescaled(state, 0);
         }
     }
 }
