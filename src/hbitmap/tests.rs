@@ -590,3 +590,28 @@ fn a_cursor_past_the_new_end_of_its_chunk_returns_nothing_again() {
     hb.truncate(1);
     assert_eq!(cursor.next(&hb), None);
 }
+
+#[test]
+fn a_cursor_at_the_new_end_returns_nothing_again() {
+    for end in [64, geometry::SPAN_BITS, geometry::CHUNK_BITS, 2 * geometry::CHUNK_BITS] {
+        let mut hb = HBitmap::new(3 * geometry::CHUNK_BITS, 0);
+        hb.set(end, 1);
+        let mut cursor = Cursor::new(&hb, end);
+        assert_eq!(cursor.next(&hb), Some(end));
+        hb.truncate(end);
+        assert_eq!(cursor.next(&hb), None);
+        assert_eq!(cursor.next(&hb), None);
+    }
+}
+
+#[test]
+fn no_items_change_nothing() {
+    let mut hb = HBitmap::new(100 << 3, 3);
+    for start in [0, 7, 8, 9, 799, 800, u64::MAX] {
+        assert!(!hb.set(start, 0) && hb.is_empty(), "{start}");
+    }
+    hb.set(0, 800);
+    for start in [0, 7, 8, 9, 799, 800, u64::MAX] {
+        assert!(!hb.reset(start, 0) && hb.count() == 800, "{start}");
+    }
+}

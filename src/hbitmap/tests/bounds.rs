@@ -130,9 +130,21 @@ impl Pair {
     }
 }
 
-/// Bitmaps whose chunks are stored in all ways, and next to each other in all orders.
+/// Bitmaps whose chunks are stored in all ways, and next to each other in all orders: with new
+/// memory, and with memory that is full of what no store has any more.
 fn states() -> Vec<Pair> {
-    states_of(Pair::new)
+    let used = || {
+        let mut pair = Pair::new();
+        // No chunk becomes full, so the words of all are written.
+        (0..BITS).step_by(64).for_each(|bit| {
+            pair.hb.set(bit + 1, 63.min(BITS - bit - 1));
+        });
+        pair.hb.reset_all();
+        pair
+    };
+    let mut states = states_of(Pair::new);
+    states.extend(states_of(used));
+    states
 }
 
 /// Those states of bitmaps that `empty` makes, which have [`BITS`] bits.
