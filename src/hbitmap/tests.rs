@@ -4,6 +4,7 @@
 
 #[cfg(not(qdb_tiny))]
 mod bounds;
+mod levels;
 mod small_geometry;
 
 use super::*;
@@ -613,5 +614,56 @@ fn no_items_change_nothing() {
     hb.set(0, 800);
     for start in [0, 7, 8, 9, 799, 800, u64::MAX] {
         assert!(!hb.reset(start, 0) && hb.count() == 800, "{start}");
+    }
+}
+
+/// A change of a bitmap, and a bit that a cursor must return after it.
+type Change = (&'static str, fn(&mut HBitmap), Option<u64>);
+
+#[test]
+fn each_change_is_noticed_by_a_cursor() {
+    const CHUNK: u64 = geometry::CHUNK_BITS;
+    let changes: [Change; 11] = [
+        ("reset_all", HBitmap::reset_all, None),
+        ("reset of all", |hb| discard(hb.reset(0, hb.size())), None),
+        ("reset of a chunk", |hb| discard(hb.reset(0, CHUNK)), None),
+        ("reset of a range", |hb| discard(hb.reset(1, 100)), None),
+        ("reset of a bit", |hb| discard(hb.reset(1, 1)), Some(2)),
+        ("zeroes", |hb| hb.deserialize_zeroes(0, 64), None),
+        ("a bit is set", |hb| discard((hb.reset(1, 3), hb.set(70, 1))), Some(70)),
+        ("all is set", |hb| discard((hb.reset(1, 3), hb.set(64, hb.size() - 64))), Some(64)),
+        ("a chunk is set", |hb| discard((hb.reset(1, 3), hb.set(CHUNK, CHUNK))), Some(CHUNK)),
+        ("ones", |hb| hb.deserialize_ones(64, 64), Some(1)),
+        ("truncate", |hb| hb.truncate(1), None),
+    ];
+    for (name, change, next) in changes {
+        let mut hb = HBitmap::new(3 * CHUNK, 0);
+        hb.set(0, 4);
+        let mut cursor = Cursor::new(&hb, 0);
+        assert_eq!(cursor.next(&hb), Some(0));
+        change(&mut hb);
+        assert_eq!(cursor.next(&hb), next, "{name}");
+    }
+    // Each of these is one change alone.
+    let gains: [Change; 3] = [
+        ("a bit", |hb| discard(hb.set(70, 1)), Some(70)),
+        ("a range", |hb| discard(hb.set(70, 100)), Some(70)),
+        ("a chunk", |hb| discard(hb.set(CHUNK, CHUNK)), Some(CHUNK)),
+    ];
+    for (name, change, next) in gains {
+        for bits in [1, 20] {
+            // One bit is an array, twenty are words.
+            let mut hb = HBitmap::new(3 * CHUNK, 0);
+            hb.set(0, 1);
+            hb.set(2 * CHUNK, bits);
+            hb.set(CHUNK - 20, bits);
+            let mut cursor = Cursor::new(&hb, 0);
+            assert_eq!(cursor.next(&hb), Some(0));
+            change(&mut hb);
+            let expected = hb.next_dirty(1, u64::MAX);
+            assert_eq!(cursor.next(&hb), expected, "{name}");
+            let mut rest = std::iter::from_fn(|| cursor.next(&hb));
+            assert!(expected == next || rest.any(|bit| Some(bit) == next), "{name}");
+        }
     }
 }

@@ -212,6 +212,29 @@ fn unions_of_all_stores() {
     }
 }
 
+#[test]
+fn unions_of_many_chunks() {
+    // Two whole words of chunks, and one of two that ends with a short one.
+    let (word, size) = (64 * CHUNK_BITS, 129 * CHUNK_BITS + 100);
+    let ranges: [&[(u64, u64)]; 6] = [
+        &[(0, size - 1)],
+        &[(0, word - 1), (2 * word + 5, 2 * word + 5)],
+        &[(word, 2 * word - 1), (size - 1, size - 1)],
+        &[(1, word), (word + 2, size - 1)],
+        &[(5 * CHUNK_BITS, word - 1), (70 * CHUNK_BITS, 129 * CHUNK_BITS - 1)],
+        &[],
+    ];
+    for to in ranges {
+        for from in ranges {
+            let mut union = Pair::of(size, 0).writing(to, true);
+            let from = Pair::of(size, 0).writing(from, true);
+            union.hb.merge_from(&from.hb);
+            union.words.iter_mut().zip(&from.words).for_each(|(word, other)| *word |= other);
+            union.compare();
+        }
+    }
+}
+
 /// Merges `from` into an empty and into a dotted bitmap of another granularity.
 fn merge_rescaled(from: &Pair, granularity: u32) {
     let size = from.hb.size();
