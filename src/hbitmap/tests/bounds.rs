@@ -95,21 +95,27 @@ impl Pair {
 
     /// What each search finds from each bound.
     fn search(&self) {
+        let (g, end) = (self.hb.granularity(), self.hb.size());
         for from in bounds() {
-            let to_end = BITS - from;
+            let item = |bit: u64| bit << g;
             let (dirty, clean) = (self.find(from, true), self.find(from, false));
-            assert_eq!(self.hb.next_dirty(from, to_end), dirty, "from {from}");
-            assert_eq!(self.hb.next_zero(from, to_end), clean, "from {from}");
             let is_dirty = dirty == Some(from);
+            let (from, dirty, clean) = (item(from), dirty.map(item), clean.map(item));
+            for count in [end - from, u64::MAX] {
+                assert_eq!(self.hb.next_dirty(from, count), dirty, "from {from}");
+                assert_eq!(self.hb.next_zero(from, count), clean, "from {from}");
+            }
             assert_eq!(self.hb.get(from), is_dirty, "{from}");
-            let length = if is_dirty { clean } else { dirty }.unwrap_or(BITS) - from;
-            assert_eq!(self.hb.status(from, to_end), (is_dirty, length), "from {from}");
-            // Cut in the middle, and just before the end of what was found.
-            for count in [length / 2, length - 1].into_iter().filter(|&count| count != 0) {
+            let length = if is_dirty { clean } else { dirty }.unwrap_or(end) - from;
+            assert_eq!(self.hb.status(from, end - from), (is_dirty, length), "from {from}");
+            // Cut in the middle, just before the end of what was found, and there.
+            for count in [length / 2, length - 1, length].into_iter().filter(|&count| count != 0) {
                 let found = is_dirty.then_some(from);
                 assert_eq!(self.hb.next_dirty(from, count), found, "{count} from {from}");
                 let found = (!is_dirty).then_some(from);
                 assert_eq!(self.hb.next_zero(from, count), found, "{count} from {from}");
+                let area = is_dirty.then_some((from, count));
+                assert_eq!(self.hb.next_dirty_area(from, from + count, u64::MAX), area);
             }
         }
     }
@@ -193,6 +199,49 @@ fn searches_and_iterations_from_bounds() {
                 let mut copy = state.copy();
                 copy.write(pair[0], pair[1], set);
                 copy.search();
+            }
+        }
+    }
+}
+
+#[test]
+fn searches_of_larger_items() {
+    for state in states_of(|| Pair::of((BITS << 3) - 5, 3)) {
+        state.search();
+    }
+}
+
+#[test]
+fn parts_between_bounds_go_out_and_come_in() {
+    let mut bounds: Vec<u64> = bounds().iter().map(|bit| bit / 64 * 64).chain([BITS]).collect();
+    bounds.dedup();
+    let (states, dotted) =
+        (states(), Pair::new().writing(&[(0, 0), (63, 64), (BITS - 9, BITS - 2)], true));
+    for (number, state) in states.iter().enumerate() {
+        let source = states.get(number + 1).unwrap_or(&dotted);
+        for (i, &start) in bounds.iter().enumerate() {
+            for &end in bounds[i..].iter().skip(1 + number % 3).step_by(3) {
+                let words = start as usize / 64..end.div_ceil(64) as usize;
+                let mut bytes = vec![0x55; words.len() * 8];
+                source.hb.serialize_part(&mut bytes, start, end - start);
+                let expected =
+                    source.words[words.clone()].iter().flat_map(|word| word.to_le_bytes());
+                assert!(bytes.iter().copied().eq(expected), "{start} to {end}");
+
+                let mut copy = state.copy();
+                if end == BITS {
+                    // What is past the end is dropped.
+                    bytes.last_mut().into_iter().for_each(|byte| *byte |= 0xc0);
+                }
+                copy.hb.deserialize_part(&bytes, start, end - start);
+                copy.words[words.clone()].copy_from_slice(&source.words[words]);
+                copy.compare();
+                copy.write_words(start, end - 1, true);
+                copy.hb.deserialize_ones(start, end - start);
+                copy.compare();
+                copy.write_words(start, end - 1, false);
+                copy.hb.deserialize_zeroes(start, end - start);
+                copy.compare();
             }
         }
     }
