@@ -351,3 +351,22 @@ fn locks_of_other_nodes_do_not_count() {
     assert_eq!(dirty(&b), []);
     clean(&one);
 }
+
+#[test]
+fn the_list_goes_from_the_newest_to_the_oldest() {
+    let node = node();
+    let bitmaps = ["a", "b", "c"].map(|name| bitmap(&node, name));
+    let guard = lock_node(&node);
+    // SAFETY: the guard keeps the list as it is.
+    let list = unsafe { ListAccess::assume(&node) };
+    let mut at = list.first();
+    for expected in bitmaps.iter().rev() {
+        assert!(at.is_some_and(|bitmap| std::ptr::eq(bitmap, &**expected)));
+        at = at.and_then(|bitmap| list.next(bitmap));
+    }
+    assert!(at.is_none());
+    drop(guard);
+    assert!(bitmaps.iter().all(|bitmap| bitmap.is_attached()));
+    clean(&node);
+    assert!(!bitmaps.iter().any(|bitmap| bitmap.is_attached()));
+}
