@@ -60,7 +60,6 @@ impl HBitmap {
 
     /// Makes all items clean. Touches the headers of the chunks that are not, and no word.
     pub fn reset_all(&mut self) {
-        self.generation += 1;
         if self.count != 0 {
             self.clear_chunks(0, self.chunks.len() - 1);
         }
