@@ -48,43 +48,45 @@ class Bitmap:
         self.bits = (old | int.from_bytes(data, "little") << at) & (1 << self.count) - 1
 
 
+@dataclass
 class Reading:
     """Reads one section's payload; `bitmaps` is what there is afterwards."""
 
-    def __init__(
-        self, data: bytes, nodes: dict[bytes, int], bitmaps: dict[tuple[bytes, bytes], Bitmap]
-    ) -> None:
-        self.data, self.at, self.nodes, self.bitmaps = data, 0, nodes, bitmaps
-        self.node = self.name = b""  # none: no name is empty
-        self.bitmap: Bitmap | None = None
-        self.cancelled = False
+    data: bytes
+    nodes: dict[bytes, int]  # bytes of each
+    bitmaps: dict[tuple[bytes, bytes], Bitmap]
+    at: int = 0
+    node: bytes = b""  # none: no name is empty
+    name: bytes = b""
+    bitmap: Bitmap | None = None
+    cancelled: bool = False
 
     def take(self, length: int) -> bytes:
         """Behind the end there are zeroes: QEMU looks for an error at the end of a chunk alone."""
         self.at += length
         return self.data[self.at - length : self.at].ljust(length, b"\0")
 
+    def number(self, form: str) -> tuple[int, ...]:
+        return struct.unpack(form, self.take(struct.calcsize(form)))
+
     def whole(self, length: int) -> bytes:
         """What must be there."""
         self.fails_if(self.at + length > len(self.data))
         return self.take(length)
 
-    def number(self, form: str) -> tuple[int, ...]:
-        return struct.unpack(form, self.take(struct.calcsize(form)))
-
     def text(self) -> bytes:
         (length,) = self.take(1)
         self.fails_if(length == 0)
-        # QEMU goes on with a C string.
-        return self.whole(length).split(b"\0")[0]
+        return self.whole(length).split(b"\0")[0]  # QEMU goes on with a C string
 
     def fails_if(self, wrong: bool) -> None:
         if wrong:
             raise Ends("fails")
 
     def cancel_if(self, wrong: bool) -> None:
-        if wrong and not self.cancelled:
-            self.cancelled, self.node, self.bitmap = True, b"", None
+        self.cancelled |= wrong
+        if self.cancelled:
+            self.node, self.bitmap = b"", None
             for key in [key for key, bitmap in self.bitmaps.items() if bitmap.loading]:
                 del self.bitmaps[key]
 
@@ -111,19 +113,15 @@ class Reading:
         return flags
 
     def header(self, flags: int) -> None:
-        nothing = flags in (0, s.EOS)
+        needed = flags not in (0, s.EOS)
         if flags & s.DEVICE_NAME:
-            device = self.text()
-            self.cancel_if(device not in self.nodes)
-            self.node = b"" if self.cancelled else device
-        else:
-            self.cancel_if(not self.node and not nothing)
+            self.node = self.text()
+        self.cancel_if(needed and self.node not in self.nodes)
         if flags & s.BITMAP_NAME:
             self.name = self.text()
-            self.bitmap = None if self.cancelled else self.bitmaps.get((self.node, self.name))
-            self.cancel_if(self.bitmap is None and not flags & s.START)
-        else:
-            self.cancel_if(self.bitmap is None and not nothing)
+            self.bitmap = self.bitmaps.get((self.node, self.name))
+        new = flags & s.START and flags & s.BITMAP_NAME
+        self.cancel_if(needed and self.bitmap is None and not new)
 
     def start(self) -> None:
         granularity, flags = self.number(">IB")
@@ -134,8 +132,7 @@ class Reading:
             raise Ends("dies")
         self.fails_if(flags & 0xF8 != 0)
         loading = "enabled" if flags & s.ENABLED else "disabled"
-        size = self.nodes[self.node]
-        self.bitmap = Bitmap(size, granularity, recording=False, loading=loading)
+        self.bitmap = Bitmap(self.nodes[self.node], granularity, recording=False, loading=loading)
         self.bitmaps[self.node, self.name] = self.bitmap
 
     def bits(self, flags: int) -> None:
