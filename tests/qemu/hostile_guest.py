@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import hostile_tries
+from bitmap_stream import Bitmap
 from qdb_tools import regions
 from qdb_tools.build import Build
 from qdb_tools.log import Failure
 from qdb_tools.machine import Machine
 from qdb_tools.regions import Regions
-from stream_model import Bitmap
 
 GRANULE = 65536
 NODES = {b"disk": 101 * GRANULE, b"other": 64 * 4096, b"empty": 0}  # name: bytes

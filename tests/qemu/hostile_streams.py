@@ -7,7 +7,7 @@ from typing import Any
 
 import bitmap_stream as s
 import hostile_guest
-from stream_model import Bitmap, Ends, Reading
+from bitmap_stream import Bitmap, Ends, Reading
 
 GRANULE = 65536
 DISK = hostile_guest.NODES[b"disk"]

@@ -72,11 +72,16 @@ def holds(image: Path, content: Path) -> None:
 class Domain:
     """A paused domain with two disks, and the private libvirtd that runs it."""
 
+    pushed: Path  # the folder of the last push backup
+
     def __init__(self) -> None:
         self.disks = [Disk(number, *item) for number, item in enumerate(SIZES.items())]
         self.start_libvirtd()
         self.connection.defineXML(XML.replace("DISKS", "".join(map(DISK.format, self.disks))))
         self.start()
+
+    def start(self) -> None:
+        self.domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
 
     def start_libvirtd(self) -> None:
         with (FOLDER / "libvirtd.log").open("a") as log:
@@ -100,17 +105,13 @@ class Domain:
     def domain(self) -> libvirt.virDomain:
         return self.connection.lookupByName("guest")
 
-    def start(self) -> None:
-        self.domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
-
-    def kill(self) -> None:
-        pid = Path(os.environ["XDG_RUNTIME_DIR"]) / "libvirt/qemu/run/guest.pid"
-        os.kill(int(pid.read_text()), signal.SIGKILL)
-        wait_until("libvirt saw the end", lambda: not self.domain.isActive())
-
     def stop(self) -> None:
         """QEMU ends in an orderly way, and stores the bitmaps."""
         self.domain.destroyFlags(libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
 
     def guest_io(self, disk: Disk, line: str) -> None:
         hmp = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
@@ -138,8 +139,6 @@ class Domain:
         for b in json.loads(libvirt_qemu.qemuMonitorCommand(self.domain, query, 0))["return"]:
             bitmaps = b["inserted"].get("dirty-bitmaps", [])
             fact((b["qdev"], sorted(bitmaps, key=lambda bitmap: str(bitmap.get("name")))))
-
-    # Checkpoints and backups
 
     def checkpoints(self) -> list[str]:
         return sorted(checkpoint.getName() for checkpoint in self.domain.listAllCheckpoints())
@@ -180,12 +179,19 @@ class Domain:
     def no_job(self) -> bool:
         return bool(self.domain.jobStats()["type"] == libvirt.VIR_DOMAIN_JOB_NONE)
 
-    def push(self, since: str, checkpoint: str = "") -> Path:
-        """A push backup; returns the folder of the targets."""
+    def push(self, since: str, checkpoint: str = "") -> None:
+        """A push backup: on those before it, from a full one on, it is what is in the record."""
         folder = self.begin("push", since, checkpoint)
         wait_until("the push backup ends", self.no_job)
         assert self.domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)["success"] == 1
-        return folder
+        for disk in self.disks:
+            image = folder / disk.name
+            if since:
+                assert disk.clusters(image) == disk.since[since].regions()
+                rebase = "qemu-img rebase -u -f qcow2 -F qcow2 -b".split()
+                run([*rebase, self.pushed / disk.name, image])
+            holds(image, disk.content)
+        self.pushed = folder
 
     def pull(self, since: str, checkpoint: str = "") -> None:
         """A pull backup, while the guest writes: what it offers is what was there before."""
@@ -201,19 +207,10 @@ class Domain:
         self.domain.abortJob()
         wait_until("the pull backup ends", self.no_job)
 
-    def is_chain(self, *folders: Path) -> None:
-        """A full push backup and the increments on it are what is in the record."""
-        for disk in self.disks:
-            for below, above in zip(folders, folders[1:]):
-                rebase = "qemu-img rebase -u -f qcow2 -F qcow2 -b".split()
-                run([*rebase, below / disk.name, above / disk.name])
-            holds(folders[-1] / disk.name, disk.content)
-
 
 def push_and_pull(guest: Domain) -> None:
     guest.write(60)
-    full = guest.push("", "one")
-    guest.is_chain(full)
+    guest.push("", "one")
     guest.write(40)
     guest.pull("one", "two")
     guest.write(40)
@@ -227,47 +224,41 @@ def push_and_pull(guest: Domain) -> None:
     guest.refused(guest.begin, "pull", "two")
     guest.pull("one")
     guest.pull("three")
-
-    first = guest.push("one", "four")
-    guest.is_chain(full, first)
-    for disk in guest.disks:
-        assert disk.clusters(first / disk.name) == disk.since["one"].regions()
+    guest.push("one", "four")
 
     guest.restart_libvirtd(signal.SIGTERM)
     assert guest.checkpoints() == ["four", "one", "three"]
     guest.write(40)
-    second = guest.push("four", "five")
-    guest.is_chain(full, first, second)
+    guest.push("four", "five")
     guest.restart_libvirtd(signal.SIGKILL)
     guest.write(30)
 
-    guest.stop()
-    guest.start()
+    guest.restart()
     guest.tell_bitmaps()
     guest.write(30)
-    saved = FOLDER / "saved"
-    guest.domain.save(str(saved))
-    guest.connection.restoreFlags(str(saved), None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
+    guest.domain.save(f"{FOLDER}/saved")
+    guest.connection.restoreFlags(f"{FOLDER}/saved", None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
     # QEMU takes the images over when a restored guest runs: for a moment of the firmware, which
     # finds nothing to boot.
     guest.domain.resume()
     guest.domain.suspend()
     guest.tell_bitmaps()
     guest.write(30)
-    guest.is_chain(full, first, second, guest.push("five", "six"))
+    guest.push("five", "six")
     guest.pull("one")
 
 
 def killed(guest: Domain) -> None:
     """After kill -9, bitmaps are inconsistent: no increment comes of them, a new chain begins."""
-    guest.stop()
-    guest.start()
+    guest.restart()
     guest.write(20)
     guest.begin("pull", "six", "seven")
     guest.write(20)
     for disk in guest.disks:
         guest.guest_io(disk, "flush")
-    guest.kill()
+    pid = Path(os.environ["XDG_RUNTIME_DIR"]) / "libvirt/qemu/run/guest.pid"
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    wait_until("libvirt saw the end", lambda: not guest.domain.isActive())
     for disk in guest.disks:
         about = json.loads(run(["qemu-img", "info", "--output=json", disk.image]))
         fact(about["format-specific"]["data"]["bitmaps"])
@@ -281,9 +272,9 @@ def killed(guest: Domain) -> None:
         guest.delete(name)
     assert guest.checkpoints() == []
     guest.tell_bitmaps()
-    full = guest.push("", "eight")
+    guest.push("", "eight")
     guest.write(30)
-    guest.is_chain(full, guest.push("eight"))
+    guest.push("eight")
     guest.delete("eight")
 
 

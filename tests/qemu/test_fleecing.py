@@ -15,7 +15,6 @@ from qdb_tools.model import MIB, Guest, script
 from qdb_tools.process import output, run
 
 SIZE = 192 * MIB + 3 * 4096  # the last cluster is not whole
-WRITES = 1500
 GUEST = OLD.replace("old", "filter")
 
 
@@ -30,7 +29,7 @@ def fleece(build: Build, folder: Path, vm: Daemon) -> list[str]:
     old = content(DISK)
     put_filter(vm, driver="qcow2", file={"driver": "file", "filename": "saved.qcow2"})
     maps = [run([img, "map", "--output=json", OLD], cwd=folder)]
-    writes = script(Guest(2).writes(WRITES, range(SIZE), "zero discard"))
+    writes = script(Guest(2).writes(1500, range(SIZE), "zero discard"))
     with ThreadPoolExecutor() as pool:
         guest = pool.submit(run, [*io, GUEST], cwd=folder, input=writes)
         while not guest.done():

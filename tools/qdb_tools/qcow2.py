@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes qcow2 images with bitmaps, right ones and wrong ones, and reads the bitmaps of an image.
 
-The format is docs/interop/qcow2.txt of QEMU's source. Whatever QEMU would refuse to write can be
-written here: each field of a bitmap's directory entry and of the header extension can be given as
-it shall be. Files are sparse: a disk of 16 TiB takes what its bitmaps take.
+The format is docs/interop/qcow2.txt of QEMU's source. Each field of a bitmap's directory entry and
+of the header extension can be given as QEMU would never write it. Files are sparse.
 """
 
 import os

@@ -37,14 +37,12 @@ def backup(target: str, /, sync: str = "bitmap", job_id: str = "backup", **more:
 class Session:
     vm: Machine  # the last that was started
 
-    def __init__(self, build: Build, folder: Path, size: int) -> None:
-        self.build, self.folder, self.size = build, folder, size
+    def __init__(self, build: Build, folder: Path, size: int, seed: int = 1) -> None:
+        self.build, self.folder, self.size, self.seed = build, folder, size, seed
         self.facts: list[Any] = []
         self.models: Models = {}  # of the disk's bitmaps
         self.content: Path | None = None  # a raw file
         folder.mkdir(parents=True)
-
-    # Programs
 
     def img(self, *args: object) -> str:
         return run(["timeout", LIMIT, self.build.program("qemu-img"), *args])
@@ -57,13 +55,12 @@ class Session:
 
     def compare(self, raw: object, image: Path) -> str:
         """What qemu-img says of an image against a raw file or an export."""
-        compare = "compare -f raw -F qcow2".split()
-        command = ["timeout", LIMIT, self.build.program("qemu-img"), *compare, raw, image]
-        return output(command)[1].strip()
+        command = ["timeout", LIMIT, self.build.program("qemu-img"), "compare", "-f", "raw"]
+        return output([*command, "-F", "qcow2", raw, image])[1].strip()
 
     @contextlib.contextmanager
     def start(self, file: Path, *more: str, build: Build | None = None) -> Iterator[Machine]:
-        """A machine with the disk; it quits at the end of the block, if it was not killed."""
+        """A machine with the disk; if it was not killed it quits, and leaves a right image."""
         disk = "driver=qcow2,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,"
         disk += f"file.filename={file},file.discard=unmap,file.cache.no-flush=on"
         args = ["-blockdev", disk, "-device", "virtio-blk-pci,id=vda,drive=disk,share-rw=on"]
@@ -72,8 +69,7 @@ class Session:
             yield vm
             if vm.process.poll() is None:
                 vm.quit()
-
-    # Bitmaps
+                self.img("check", file)
 
     def do(self, *actions: Action) -> None:
         """A command, or several in a transaction; models of bitmaps follow."""
@@ -119,8 +115,8 @@ class Session:
         return {bitmap.get("name", ""): bitmap for bitmap in disk.get("dirty-bitmaps", [])}
 
     def sha256(self, name: str) -> str:
-        answer = self.vm.command("x-debug-block-dirty-bitmap-sha256", node="disk", name=name)
-        return str(answer["sha256"])
+        query = "x-debug-block-dirty-bitmap-sha256"
+        return str(self.vm.command(query, node="disk", name=name)["sha256"])
 
     def as_modelled(self, models: Models | None = None) -> None:
         """Counts and hashes are those of the plain models."""
@@ -143,8 +139,6 @@ class Session:
         self.vm.event("BLOCK_EXPORT_DELETED", id="still")
         self.do(on("remove", "still"))
         return found
-
-    # Writes
 
     def record(self, writes: Sequence[Write]) -> None:
         for bitmap in self.models.values():
