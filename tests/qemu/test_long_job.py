@@ -7,7 +7,7 @@ lists and error texts those of the other build. `--seed` gives other writes.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -269,9 +269,7 @@ class Job(Session):
             assert self.compare(self.moment(), file) == IDENTICAL
         self.as_modelled()
 
-    def migrate(
-        self, source: Machine, target: Machine, postcopy: bool, writes: Sequence[Write] = ()
-    ) -> None:
+    def migrate(self, source: Machine, target: Machine, postcopy: bool, *then: Write) -> None:
         uri = f"unix:{target.folder}/migration"
         target.command("migrate-incoming", uri=uri)
         source.command("migrate", uri=uri)
@@ -281,7 +279,7 @@ class Job(Session):
         # writes is in them in the end.
         target.event("RESUME")
         self.vm = target
-        self.write(writes)
+        self.write(then)
         for vm in source, target:
             vm.event("MIGRATION", status="completed")
         self.as_modelled()
@@ -317,7 +315,7 @@ class Job(Session):
             self.migrate(first, second, postcopy=self.build.version == "7.2")
             assert self.listed() == before
             self.write(guest.writes(60, ALL))
-            self.migrate(second, third, postcopy=True, writes=guest.writes(60, ALL))
+            self.migrate(second, third, True, *guest.writes(60, ALL))
             assert flags(self.listed()) == flags(before)
         self.keep_stored()
         with self.start(disk):
