@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bitmap_stream import Bitmap
 from hostile_tries import ASSERTION, over_nbd, signal_or_code
 from qdb_tools.build import Build
 from qdb_tools.log import Failure
 from qdb_tools.machine import Machine
 from qdb_tools.regions import Regions
-from stream_model import Bitmap
 
 GRANULE = 65536
 NODES = {b"disk": 101 * GRANULE, b"other": 64 * 4096, b"empty": 0}  # name: bytes

@@ -5,8 +5,8 @@ import random
 from typing import NamedTuple
 
 import bitmap_stream as s
+from bitmap_stream import Bitmap, Ends, Reading
 from hostile_guest import GRANULE, NODES, Key, bitmaps
-from stream_model import Bitmap, Ends, Reading
 
 ALL = NODES[b"disk"] // s.SECTOR  # sectors
 WORD = 64 * GRANULE // s.SECTOR  # sectors that a word of bits covers
