@@ -32,7 +32,7 @@ def image(*bitmaps: Stored, size: int = SIZE, **more: Any) -> Image:
     return Image(size, bitmaps=copies or [Stored(bits=PLAIN)], **more).lay_out()
 
 
-def two(second: Stored = RIGHT, end: int | None = None, **first: Any) -> Image:
+def two(second: Stored = RIGHT, end: int = -1, **first: Any) -> Image:
     """A bitmap that may be wrong, and one that is right unless it is given."""
     named: dict[str, Any] = {"name": b"first", "bits": PLAIN, **first}
     return image(Stored(**named), second, end=end)
