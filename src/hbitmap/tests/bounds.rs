@@ -263,23 +263,25 @@ fn unions_of_all_stores() {
 
 #[test]
 fn unions_of_many_chunks() {
-    // Two whole words of chunks, and one of two that ends with a short one.
-    let (word, size) = (64 * CHUNK_BITS, 129 * CHUNK_BITS + 100);
-    let ranges: [&[(u64, u64)]; 6] = [
-        &[(0, size - 1)],
-        &[(0, word - 1), (2 * word + 5, 2 * word + 5)],
-        &[(word, 2 * word - 1), (size - 1, size - 1)],
-        &[(1, word), (word + 2, size - 1)],
-        &[(5 * CHUNK_BITS, word - 1), (70 * CHUNK_BITS, 129 * CHUNK_BITS - 1)],
-        &[],
-    ];
-    for to in ranges {
-        for from in ranges {
-            let mut union = Pair::of(size, 0).writing(to, true);
-            let from = Pair::of(size, 0).writing(from, true);
-            union.hb.merge_from(&from.hb);
-            union.words.iter_mut().zip(&from.words).for_each(|(word, other)| *word |= other);
-            union.compare();
+    let word = 64 * CHUNK_BITS;
+    // The short chunk at the end is alone in its word of chunks, or its last one.
+    for size in [129 * CHUNK_BITS + 100, word - 100, 2 * word, 3 * word - 100] {
+        let ranges: [&[(u64, u64)]; 6] = [
+            &[(0, size - 1)],
+            &[(0, word - 101), (size - 5, size - 5)],
+            &[((size + 100).saturating_sub(word), size - 1)],
+            &[(1, word / 2), (word / 2 + 2, size - 1)],
+            &[(5 * CHUNK_BITS, word - 101), (size / CHUNK_BITS * CHUNK_BITS - 1, size - 1)],
+            &[],
+        ];
+        for to in ranges {
+            for from in ranges {
+                let mut union = Pair::of(size, 0).writing(to, true);
+                let from = Pair::of(size, 0).writing(from, true);
+                union.hb.merge_from(&from.hb);
+                union.words.iter_mut().zip(&from.words).for_each(|(word, other)| *word |= other);
+                union.compare();
+            }
         }
     }
 }
