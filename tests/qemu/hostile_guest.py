@@ -58,8 +58,7 @@ def migrate(build: Build, folder: Path, data: bytes) -> Guest:
         try:
             vm.command("block-dirty-bitmap-add", node="disk", name="own", granularity=GRANULE)
             guest.ended = receive(vm, stream)
-            address = {"type": "unix", "data": {"path": f"{vm.folder}/nbd"}}
-            vm.command("nbd-server-start", addr=address)
+            vm.serve()
             guest.after_stream = survey(build, vm, guest)
             for granule in WRITES:
                 vm.monitor(f'qemu-io disk "write {granule * GRANULE} 512"')

@@ -19,7 +19,7 @@ from typing import Any
 from qdb_tools import process, qcow2, regions
 from qdb_tools.build import Build
 from qdb_tools.log import Failure
-from qdb_tools.machine import Daemon, Process
+from qdb_tools.machine import Daemon, Process, transaction
 from qdb_tools.regions import Regions
 
 LIMIT = 1800  # seconds for one program; only the longest come near, on a busy machine
@@ -128,7 +128,7 @@ def attempt(build: Build, folder: Path, name: str, image: qcow2.Image) -> Outcom
 
 def over_nbd(build: Build, vm: Process, socket: Path, node: str, bitmap: str) -> Regions:
     """The dirty regions of a bitmap, exported for as long as it takes."""
-    vm.command("block-export-add", type="nbd", id="e", node_name=node, name="e", bitmaps=[bitmap])
+    vm.export(node, "e", bitmaps=[bitmap])
     try:
         return regions.of_bitmap(build.program("qemu-img"), socket, "e", bitmap)
     finally:
@@ -177,7 +177,7 @@ class Session(Daemon):
         return Outcome(code, told, constant(self.said()), seen=self.seen)
 
     def look(self, bitmaps: list[dict[str, Any]]) -> None:
-        self.ask("nbd-server-start", addr={"type": "unix", "data": {"path": "sock"}})
+        self.serve("sock")
         for bitmap in bitmaps:
             name = bitmap["name"]
             about = self.seen[name] = {key: bitmap[key] for key in ("count", "granularity")}
@@ -201,10 +201,10 @@ class Session(Daemon):
             self.on_disk("merge", target=target, bitmaps=[first])
         self.on_disk("enable", name=last)
         merge = {"node": "disk", "target": last, "bitmaps": [first]}
-        clear = [{"node": "disk", "name": name} for name in ("same", "nobody")]
-        steps = [("clear", clear[0]), ("merge", merge), ("clear", clear[1])]
-        actions = [{"type": f"block-dirty-bitmap-{what}", "data": data} for what, data in steps]
-        self.ask("transaction", actions=actions)
+        same, nobody = ({"node": "disk", "name": name} for name in ("same", "nobody"))
+        clear, into = "block-dirty-bitmap-clear", "block-dirty-bitmap-merge"
+        name, actions = transaction((clear, same), (into, merge), (clear, nobody))
+        self.ask(name, **actions)
         self.on_disk("merge", target=last, bitmaps=[first])
         self.on_disk("clear", name=first)
         self.listed()

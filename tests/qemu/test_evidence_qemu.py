@@ -13,7 +13,7 @@ from hostile_images import image
 from hostile_streams import ALL, END, ON, START, WORD, WRAPPED
 from qdb_tools.build import Build
 from qdb_tools.log import Failure
-from qdb_tools.machine import Machine
+from qdb_tools.machine import Machine, transaction
 from qdb_tools.qcow2 import Stored
 
 K = 65536
@@ -39,8 +39,8 @@ def test_enable_of_a_missing_name(both: Both, more: list[str]) -> None:
         with start(build, disk=64 * K) as vm:
             vm.command("block-dirty-bitmap-add", node="disk", name="b")
             names = [{"node": "disk", "name": name} for name in (*more, "nobody")]
-            actions = [{"type": "block-dirty-bitmap-enable", "data": data} for data in names]
-            return survives(vm, lambda: vm.ask("transaction", actions=actions)["error"]["desc"])
+            enable = transaction(*(("block-dirty-bitmap-enable", data) for data in names))
+            return survives(vm, lambda: vm.ask(enable[0], **enable[1])["error"]["desc"])
 
     assert both(scene) == ["dies of SIGSEGV", "Dirty bitmap 'nobody' not found; running"]
 

@@ -94,9 +94,8 @@ def states(build: Build, folder: Path) -> dict[str, Any]:
         told["running"] = asked(vm)
         # A bitmap that records can not be exported read-only.
         on_disk("disable", name="exported")
-        address = {"type": "unix", "data": {"path": f"{vm.folder}/nbd"}}
-        vm.command("nbd-server-start", addr=address)
-        vm.command("block-export-add", id="e", type="nbd", node_name="disk", bitmaps=["exported"])
+        vm.serve()
+        vm.export("disk", "e", bitmaps=["exported"])
         told["exported"] = asked(vm)
         vm.command("block-export-del", id="e", mode="hard")
         on_disk("clear", name="stored")
