@@ -176,10 +176,14 @@ fn dirty_units(bitmap: &BdrvDirtyBitmap) -> BTreeSet<u64> {
     (0..(bitmap.size() as u64).div_ceil(unit)).filter(|at| bitmap.get(&locked, at * unit)).collect()
 }
 
+fn release(bitmap: &BdrvDirtyBitmap) {
+    drop(bitmap.release(&mut bitmap.lock()));
+}
+
 impl Drop for Machine {
     fn drop(&mut self) {
         for pair in &self.pairs {
-            drop(pair.bitmap.release(&mut pair.bitmap.lock()));
+            release(&pair.bitmap);
         }
     }
 }
@@ -197,8 +201,7 @@ fn writes_to_many_bitmaps_are_those_of_the_model() {
                 0 => machine.change(),
                 1 if machine.random.below(8) == 0 => {
                     let choice = machine.random.below(machine.pairs.len() as u64) as usize;
-                    let bitmap = machine.pairs.swap_remove(choice).bitmap;
-                    drop(bitmap.release(&mut bitmap.lock()));
+                    release(&machine.pairs.swap_remove(choice).bitmap);
                 }
                 _ => machine.write(),
             }
@@ -289,9 +292,8 @@ fn the_filter_has_what_was_written_twice_and_is_dirty_in_all() {
     assert_eq!(recorded(&node), [1]);
     coarse.clear(&mut coarse.lock());
     assert_eq!(recorded(&node), []);
-    for bitmap in [fine, coarse] {
-        drop(bitmap.release(&mut bitmap.lock()));
-    }
+    release(&fine);
+    release(&coarse);
 }
 
 #[test]
@@ -302,7 +304,7 @@ fn a_readonly_bitmap_that_is_disabled_leaves_the_filter() {
     bitmaps[2].set_readonly(&bitmaps[2].lock(), true);
     write_often(&node, 0);
     assert_eq!(recorded(&node), [0]);
-    bitmaps.iter().for_each(|bitmap| drop(bitmap.release(&mut bitmap.lock())));
+    bitmaps.iter().for_each(|bitmap| release(bitmap));
 }
 
 #[test]
@@ -310,7 +312,7 @@ fn a_node_of_no_bytes_has_no_filter() {
     let node = BlockDriverState::new(0, 0, None);
     let bitmaps = [(); 2].map(|()| of_granularity(&node, SECTOR));
     assert_eq!(recorded(&node), []);
-    bitmaps.iter().for_each(|bitmap| drop(bitmap.release(&mut bitmap.lock())));
+    bitmaps.iter().for_each(|bitmap| release(bitmap));
 }
 
 #[test]
@@ -325,5 +327,5 @@ fn what_the_filter_has_and_a_node_without_bitmaps_need_no_lock() {
     let guard = lock_node(&node);
     set_dirty(&node, 0, 1);
     drop(guard);
-    bitmaps.iter().for_each(|bitmap| drop(bitmap.release(&mut bitmap.lock())));
+    bitmaps.iter().for_each(|bitmap| release(bitmap));
 }

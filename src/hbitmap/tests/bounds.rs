@@ -20,7 +20,8 @@ fn bounds() -> Vec<u64> {
     bounds
 }
 
-/// A bitmap, and the words that it must have.
+/// A bitmap, and the words that it must have. (The model of the other tests has a `bool` for each
+/// bit: too slow for so many cases.)
 struct Pair {
     hb: HBitmap,
     words: Vec<u64>,
@@ -64,6 +65,11 @@ impl Pair {
     fn writing(mut self, ranges: &[(u64, u64)], set: bool) -> Self {
         ranges.iter().for_each(|&(first, last)| self.write(first, last, set));
         self
+    }
+
+    fn merge(&mut self, from: &Pair) {
+        self.hb.merge_from(&from.hb);
+        self.words.iter_mut().zip(&from.words).for_each(|(word, other)| *word |= other);
     }
 
     fn copy(&self) -> Self {
@@ -253,8 +259,7 @@ fn unions_of_all_stores() {
     for to in &states {
         for from in &states {
             let mut union = to.copy();
-            union.hb.merge_from(&from.hb);
-            union.words.iter_mut().zip(&from.words).for_each(|(word, other)| *word |= other);
+            union.merge(from);
             union.compare();
             union.search();
         }
@@ -277,9 +282,7 @@ fn unions_of_many_chunks() {
         for to in ranges {
             for from in ranges {
                 let mut union = Pair::of(size, 0).writing(to, true);
-                let from = Pair::of(size, 0).writing(from, true);
-                union.hb.merge_from(&from.hb);
-                union.words.iter_mut().zip(&from.words).for_each(|(word, other)| *word |= other);
+                union.merge(&Pair::of(size, 0).writing(from, true));
                 union.compare();
             }
         }
