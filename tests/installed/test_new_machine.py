@@ -38,7 +38,7 @@ STEPS = {
 
 
 def printed(document: Path, beginnings: tuple[str, ...]) -> list[str]:
-    """The commands in a document's blocks of code that begin so, without the remarks behind."""
+    """The commands in a document's blocks of code that begin so, without remarks."""
     blocks = [token for token in MarkdownIt().parse(document.read_text()) if token.type == "fence"]
     code = "".join(b.content for b in blocks if b.info in ("", "sh", "bash", "shell"))
     lines = [re.sub(r"\s+#.*", "", line) for line in re.sub(r"\\\n\s*", "", code).splitlines()]

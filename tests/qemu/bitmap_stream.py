@@ -108,7 +108,7 @@ class Reading:
     cancelled: bool = False
 
     def take(self, length: int) -> bytes:
-        """Behind the end there are zeroes: QEMU looks for an error at the end of a chunk alone."""
+        """Past the end there are zeroes: QEMU looks for an error at the end of a chunk alone."""
         self.at += length
         return self.data[self.at - length : self.at].ljust(length, b"\0")
 

@@ -28,7 +28,7 @@ FAULTS = {
         "zeroes after the end",
         "bits for a bitmap that is there",
     ],
-    "15": ["zeroes from before 2^64 to behind it", "zeroes from before 2^64 to the end"],
+    "15": ["zeroes from before 2^64 to past it", "zeroes from before 2^64 to the end"],
     "20": ["a disk of no bytes"],
 }
 
@@ -109,8 +109,8 @@ def sizes() -> dict[str, bytes]:
         **{f"zeroes, {n:,} sectors": s.zeroes(0, n) for n in zeroes},
         **{f"at sector {n:,}": s.bits(n, WORD, bytes(8)) for n in places},
         **{f"zeroes at sector {n:,}": s.zeroes(n, WORD) for n in (1, WORD, 2 * WORD, *far)},
-        "bits from before 2^64 to behind it": s.bits(WRAPPED, 2 * WORD, words),
-        "zeroes from before 2^64 to behind it": s.zeroes(WRAPPED, 2 * WORD),
+        "bits from before 2^64 to past it": s.bits(WRAPPED, 2 * WORD, words),
+        "zeroes from before 2^64 to past it": s.zeroes(WRAPPED, 2 * WORD),
         "zeroes from before 2^64 to the end": s.zeroes(WRAPPED, WORD + ALL),
     }
 

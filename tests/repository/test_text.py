@@ -13,7 +13,7 @@ NAMES = [name for name in run(["git", "ls-files"], cwd=ROOT).split() if (ROOT / 
 WORDS = {
     r"\b(?:mod|struct|pub|fn|let) place\b|\bPlace\b": "bit index, offset, position, address",
     r"\b[Ee]mbedder\b": "host",
-    r"\bbehind the (?:end|last)\b": "past the end",
+    r"\b[Bb]ehind (?:the (?:end|last)|it)\b": "past the end",
     r"\bsettle_if_\w+": "normalise",
     r"\b(?:occupy|vacate|enlarge|crowded)\b": "none: the regions are gone",
     r"\b(?:ask_behind|look_again|retain_places|short_word)\b": "revalidate, prefetch, retain, mask",
