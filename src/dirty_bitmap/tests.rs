@@ -11,6 +11,9 @@ mod write_filter;
 use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use super::{BdrvDirtyBitmap, ListAccess, lock_node, release_named};
 use crate::host::{BlockDriverState, NodeHandle};
@@ -19,6 +22,11 @@ use crate::host::{BlockDriverState, NodeHandle};
 const UNIT: u64 = 4096;
 /// The length of nodes in these tests, in bytes: not a multiple of the granularity.
 const LENGTH: i64 = 1000 * UNIT as i64 + 100;
+
+/// Time for a thread to come to where it waits. Too little hides a fault, and shows none.
+const WHILE: Duration = Duration::from_millis(200);
+/// Time for a thread that need not wait, on a busy machine.
+const LONG: Duration = Duration::from_secs(10);
 
 /// A node of the usual length.
 fn node() -> NodeHandle {
@@ -73,6 +81,21 @@ fn text(string: &CStr) -> String {
 /// Releases the bitmaps that have names, so that the node goes.
 fn clean(node: &BlockDriverState) {
     drop(release_named(&mut lock_node(node)));
+}
+
+/// Whether a call in a thread of its own ends within `limit` while `held`, the guard of a lock, lives.
+fn ends_within<G>(limit: Duration, held: G, call: impl FnOnce() + Send) -> bool {
+    thread::scope(|scope| {
+        let (sender, receiver) = channel();
+        scope.spawn(move || {
+            call();
+            // Nobody may wait for it any more.
+            let _ = sender.send(());
+        });
+        let ends = receiver.recv_timeout(limit).is_ok();
+        drop(held);
+        ends
+    })
 }
 
 /// The message of a call that must panic.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{asserts, panic_of};
+use super::{LONG, asserts, ends_within, panic_of};
 use crate::dirty_bitmap::write_filter::is_recorded;
 use crate::dirty_bitmap::{
     Backup, BdrvDirtyBitmap, has_named, has_readonly, lock_node, set_dirty, truncate,
@@ -318,14 +318,13 @@ fn a_node_of_no_bytes_has_no_filter() {
 #[test]
 fn what_the_filter_has_and_a_node_without_bitmaps_need_no_lock() {
     let node = BlockDriverState::new(LENGTH as i64, 0, None);
-    let guard = lock_node(&node);
-    set_dirty(&node, 0, 1);
-    assert!(!has_named(&node) && !has_readonly(&node));
-    drop(guard);
+    let writes = || {
+        set_dirty(&node, 0, 1);
+        assert!(!has_named(&node) && !has_readonly(&node));
+    };
+    assert!(ends_within(LONG, lock_node(&node), writes), "a node without bitmaps");
     let bitmaps = [(); 2].map(|()| of_granularity(&node, SECTOR));
     write_often(&node, 0);
-    let guard = lock_node(&node);
-    set_dirty(&node, 0, 1);
-    drop(guard);
+    assert!(ends_within(LONG, lock_node(&node), || set_dirty(&node, 0, 1)), "what the filter has");
     bitmaps.iter().for_each(|bitmap| release(bitmap));
 }
