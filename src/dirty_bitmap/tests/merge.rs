@@ -199,13 +199,16 @@ fn an_iterator_notices_that_the_content_was_replaced() {
     b.set(&mut b.lock(), 0, 3 * UNIT);
     let mut iter = BdrvDirtyBitmapIter::new(&b);
     assert_eq!(iter.next(&b.lock()), Some(0));
+    let mut other = BdrvDirtyBitmapIter::new(&b);
+    assert_eq!(other.next(&b.lock()), Some(0));
     let backup = b.clear_and_keep(&mut b.lock());
+    assert_eq!(other.next(&b.lock()), None);
     b.set(&mut b.lock(), 100 * UNIT, UNIT);
     assert_eq!(iter.next(&b.lock()), Some(100 * UNIT));
     assert_eq!(iter.next(&b.lock()), None);
     drop(b.restore(&mut b.lock(), backup));
     iter.seek(&b.lock(), UNIT);
     assert_eq!(iter.next(&b.lock()), Some(UNIT));
-    drop(iter);
+    drop((iter, other));
     clean(&node);
 }

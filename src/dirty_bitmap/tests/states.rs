@@ -55,7 +55,18 @@ fn new_bitmap() {
             && !b.has_successor()
     );
     assert_eq!(b.name().as_deref(), Some(c"b"));
+    assert!(format!("{b:?}").starts_with(r#"BdrvDirtyBitmap { name: Some("b"), size: "#));
     clean(&node);
+}
+
+#[test]
+fn a_node_that_goes_takes_bitmaps_in_any_state_off() {
+    let node = node();
+    let bitmaps = [bitmap(&node, "busy"), bitmap(&node, "other")];
+    bitmaps[0].set_busy(&bitmaps[0].lock(), true);
+    let detached = dirty_bitmap::node::detach_all(&mut lock_node(&node));
+    assert_eq!(detached.len(), 2);
+    assert!(names(&node).is_empty() && bitmaps.iter().all(|bitmap| !bitmap.is_attached()));
 }
 
 #[test]
