@@ -271,8 +271,9 @@ fn unions_of_many_chunks() {
     let word = 64 * CHUNK_BITS;
     // The short chunk at the end is alone in its word of chunks, or its last one.
     for size in [129 * CHUNK_BITS + 100, word - 100, 2 * word, 3 * word - 100] {
-        let ranges: [&[(u64, u64)]; 6] = [
+        let ranges: [&[(u64, u64)]; 7] = [
             &[(0, size - 1)],
+            &[(0, size.min(word) - 1)],
             &[(0, word - 101), (size - 5, size - 5)],
             &[((size + 100).saturating_sub(word), size - 1)],
             &[(1, word / 2), (word / 2 + 2, size - 1)],
@@ -327,4 +328,8 @@ fn unions_of_all_stores_with_other_granularities() {
             merge_rescaled(state, 0);
         }
     }
+    // A run to the end of a bitmap that fills its last word of chunks.
+    let bits = 64 * CHUNK_BITS;
+    merge_rescaled(&Pair::of(bits, 0).writing(&[(5, bits - 1)], true), 1);
+    merge_rescaled(&Pair::of(2 * bits, 1).writing(&[(5, bits - 1)], true), 0);
 }
