@@ -681,3 +681,25 @@ fn a_union_with_many_full_chunks_is_noticed_by_a_cursor() {
     hb.merge_from(&full);
     assert_eq!(cursor.next(&hb), Some(64));
 }
+
+#[test]
+fn a_chunk_takes_the_least_store_that_a_range_needs() {
+    let chunk = geometry::CHUNK_BITS;
+    let mut hb = HBitmap::new(3 * chunk, 0);
+    hb.set(chunk, chunk);
+    assert_eq!(hb.stores(), [0, 1, 0], "a whole chunk");
+    hb.set(62, 4);
+    hb.set(2 * chunk + 62, geometry::ARRAY_LEN as u64);
+    assert_eq!(hb.stores(), [2, 1, 2], "few bits, of two words");
+    hb.set(2 * chunk, 1);
+    assert_eq!(hb.stores(), [2, 1, 3], "one more than an array has room for");
+    hb.set(2 * chunk + 10, 2);
+    hb.set(chunk + 10, 2);
+    assert_eq!(hb.stores(), [2, 1, 3], "bits that are set");
+    let mut fine = HBitmap::new(hb.size(), 0);
+    (0..chunk).step_by(3).for_each(|bit| _ = fine.set(bit, 1));
+    let mut coarse = HBitmap::new(hb.size(), 1);
+    coarse.set(0, chunk * 2);
+    coarse.merge_from(&fine);
+    assert_eq!(coarse.stores(), [1, 0], "a union with less");
+}
