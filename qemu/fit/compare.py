@@ -7,23 +7,12 @@ What differs in the interface, and which functions read as in no tree that is kn
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from fit import ROOT, c_items, callers, interface
+from fit import ROOT, c_items, interface
 from fit.interface import Interface
 
-# What is in the two C files of the known trees (names and digests), and who calls their functions.
-# tools/generate makes it.
+# What is in the two C files of the known trees, as digests. tools/generate makes it.
 KNOWN = ROOT / "qemu" / "known-trees.json"
-
-
-class Fit(NamedTuple):
-    differences: list[str]  # the library does not fit
-    changes: list[str]  # it fits, and may not do what the tree's own C would
-    callers: list[str]  # files that call what they do not call in a known tree
-    calls: int  # a file that calls a function counts once for it
-    compared: str
-    versions: str  # whose trees are known
 
 
 def differ(what: str, theirs: object, ours: object) -> str:
@@ -59,7 +48,8 @@ def items(tree: Path) -> dict[str, dict[str, set[str]]]:
     return found
 
 
-def changes(tree: Path, known: dict[str, Any]) -> Iterator[str]:
+def changes(tree: Path) -> Iterator[str]:
+    known = json.loads(KNOWN.read_text())["items"]
     for file, table in items(tree).items():
         reference = known[file]
         for name, digests in table.items():
@@ -70,26 +60,3 @@ def changes(tree: Path, known: dict[str, Any]) -> Iterator[str]:
         for name, entry in reference.items():
             if entry["always"] and name not in table:
                 yield f"{file}: {name} is gone"
-
-
-def of(tree: Path, version: str) -> Fit:
-    """Compares a tree with the library. FileNotFoundError: it is no tree of QEMU."""
-    known = json.loads(KNOWN.read_text())
-    theirs, ours = interface.of_tree(tree), interface.of_library(version)
-    calls = callers.find(tree, known["callers"])
-    new: list[str] = []
-    for name, files in sorted(calls.items()):
-        new += (f"{file} calls {name}()" for file in sorted(files - {*known["callers"][name]}))
-    compared = (
-        f"{len(theirs.functions)} functions and their prototypes,\n"
-        f"{len(theirs.tables['constant'])} constants, {len(theirs.tables['trace event'])} "
-        "trace events and the structures that both sides use"
-    )
-    return Fit(
-        differences=list(differences(theirs, ours)),
-        changes=list(changes(tree, known["items"])),
-        callers=new,
-        calls=sum(map(len, calls.values())),
-        compared=compared,
-        versions=", ".join(known["versions"]),
-    )
