@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How C files are taken apart and compared: qemu/fit."""
+"""How C files are taken apart: qemu/fit. What is made of QEMU's own: tools/generate --check.
 
+That each difference between a tree and the library is seen: tests/qemu/test_dropin.py.
+"""
+
+import shutil
 from pathlib import Path
 
 import pytest
-from fit import c_items, callers, compare, interface, prototypes
+from fit import c_items, glue, interface, prototypes
 from fit.expressions import number
+from qdb_tools import paths
 
 FILE = """\
 /* int not_this(void) { } */
@@ -53,23 +58,21 @@ NUMBERS = """\
 typedef enum { E0, E1 = 4, E2, } E;
 #define G E2
 """
-ONE = "int f(int a)\n{\n    return a + 1;\n}\n"
-# What each of these says is one difference.
-DIFFERENCES = """function hbitmap_new(): the tree has it
-function hbitmap_set(): the library has it
-constant HBITMAP_LEVELS
-struct HBitmapIter
-function hbitmap_peek() in a header
-BlockDirtyInfo, busy
-trace event hbitmap_set"""
-CALLS = {
-    "block/a.c": "void f(void) { bdrv_dirty_x(1); }",
-    "block/b.c": "/* bdrv_dirty_x() */ bs->drv->bdrv_dirty_x(2);",
-    "block/dirty-bitmap.c": "int g = bdrv_dirty_x(3);",
-    "include/c.h": "int bdrv_dirty_x(int dirty);",
-    "d.c.inc": "FOR_EACH_DIRTY_BITMAP(bs, b) { }",
-    ".pc/e.c": "bdrv_dirty_x(4);",
-}
+GLUE = paths.ROOT / "qemu" / "glue"
+BRANCHES = "#if A == 1\none\n#elif A == 2\ntwo\n#else\nother\n#endif\n"
+UNKNOWN = "#ifndef H\n#if B\nb\n#else\nc\n#endif\n#endif\n"
+NESTED = "#if A\n#if B\nb\n#endif\n#ifdef C\nc\n#endif\n#endif\nend\n"
+CONTINUED = "#if !A && \\\n    (B != 2)\nx\n#endif\n"
+CHOICE = """\
+#include "version.h"
+#if QDB_WRAPPERS_ARE_OURS
+#define BODY static
+#else
+#define BODY
+#endif
+
+BODY int f(void);
+"""
 
 
 def test_items() -> None:
@@ -77,20 +80,6 @@ def test_items() -> None:
     assert [item.name for item in found] == NAMES.split("/")
     assert interface.exported(FILE) == {"first"}
     assert [item.name for item in found if item.function] == ["first", "second"]
-
-
-def digest(text: str) -> str:
-    return c_items.split(text)[0].digest
-
-
-def test_comments_and_spaces_do_not_matter() -> None:
-    assert digest(ONE) == digest("int f( int a ) { // more\n return a+1; /* } */ }")
-    assert digest('void f(void) { g("a b"); }') != digest('void f(void) { g("a  b"); }')
-
-
-@pytest.mark.parametrize("there, instead", [("+", "-"), ("1", "2"), ("int a", "long a")])
-def test_all_else_matters(there: str, instead: str) -> None:
-    assert digest(ONE) != digest(ONE.replace(there, instead)) != digest("static " + ONE)
 
 
 def test_constants() -> None:
@@ -101,20 +90,6 @@ def test_constants() -> None:
 @pytest.mark.parametrize("text", ["__import__('os')", "(1).real", "9 ** 9", "1 ; 2"])
 def test_nothing_is_called(text: str) -> None:
     assert number(text, {}) == text
-
-
-def test_each_difference_is_named() -> None:
-    ours, theirs = interface.of_library("10.0"), interface.of_library("10.0")
-    assert list(compare.differences(theirs, ours)) == []
-    tables = theirs.tables
-    tables["function"]["hbitmap_new"] = tables["function"].pop("hbitmap_set").replace("set", "new")
-    tables["constant"]["HBITMAP_LEVELS"] = "HBITMAP_LEVELS = 8"
-    tables["struct"] = {"HBitmapIter": "int pos"}
-    theirs.inline.add("hbitmap_peek")
-    del tables["QAPI BlockDirtyInfo,"]["busy"]
-    tables["trace event"]["hbitmap_set"] = "hbitmap_set(void *)"
-    found = "\n".join(compare.differences(theirs, ours))
-    assert [text for text in DIFFERENCES.splitlines() if text not in found] == []
 
 
 def test_declarations() -> None:
@@ -141,9 +116,29 @@ def test_types(other: str, same: bool) -> None:
     assert (types("void hbitmap_x(HBitmap *a, bool b);") == types(other)) == same
 
 
-def test_calls(tmp_path: Path) -> None:
-    for file, text in CALLS.items():
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_text(text)
-    found = callers.find(tmp_path, ["bdrv_dirty_x", "bdrv_dirty_bitmap_first"])
-    assert found == {"bdrv_dirty_x": {"block/a.c"}, "bdrv_dirty_bitmap_first": {"d.c.inc"}}
+@pytest.mark.parametrize(
+    "text, known, wanted",
+    [
+        (BRANCHES, {"A": 1}, "one\n"),
+        (BRANCHES, {"A": 2}, "two\n"),
+        (BRANCHES, {"A": 3}, "other\n"),
+        (UNKNOWN, {"A": 1}, UNKNOWN),
+        (NESTED, {"A": 0}, "end\n"),
+        (NESTED, {"A": 1, "B": 0}, "#ifdef C\nc\n#endif\nend\n"),
+        (CONTINUED, {"A": 0, "B": 1}, "x\n"),
+        (CONTINUED, {"A": 0, "B": 2}, ""),
+    ],
+)
+def test_branches(text: str, known: dict[str, int], wanted: str) -> None:
+    assert glue.without_other_versions(text, known) == wanted
+
+
+def test_glue_of_a_version(tmp_path: Path) -> None:
+    shutil.copy(GLUE / "version.h", tmp_path)
+    file = tmp_path / "file.c"
+    file.write_text(CHOICE)
+    assert glue.file(tmp_path, "10.2", file.name) == "\nint f(void);\n"
+    assert glue.file(tmp_path, "7.2", file.name) == "#define BODY static\n\nBODY int f(void);\n"
+    file.write_text("#ifdef QDB_WRAPPERS_ARE_OURS\n#endif\n")
+    with pytest.raises(ValueError):
+        glue.file(tmp_path, "10.2", file.name)
