@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write the manual pages: one for each function, from the comments in the header, and
-qemu_dirty_bitmap(3) about all of them."""
+qemu_dirty_bitmap(3) about all of them: man.py HEADER SYMBOLS EXAMPLES VERSION OUTPUT.
 
-import argparse
+EXAMPLES is a folder with a program NAME.c for some of the functions. What is in OUTPUT goes.
+"""
+
 import datetime
 import os
 import re
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import header_docs
 import symbols
-from header_docs import Entry
 
 OVERVIEW = "qemu_dirty_bitmap"
 GROUPS = {
@@ -48,9 +51,75 @@ qdb_check_\w+
 qdb_(node_\w+|version|dirty_info\w+)
 qdb_error_\w+
 """
+# A documentation comment at the start of a line (those of members are indented) and what it is
+# about.
+COMMENT = re.compile(
+    r"^/\*\*(?P<text>.*?)\*/\n(?P<declaration>.*?)"
+    r"(?=^/\*\*|^#if|^#endif|^typedef struct \w+ \w+;|\Z)",
+    re.M | re.S,
+)
+COMMENT_OF_ALL = re.compile(r"^/\*\n(.*?)^ \*/\n", re.M | re.S)
+TAG = re.compile(r"^@(param|return)\s*", re.M)
+EMPTY_LINE = re.compile(r"\n\s*\n")
+DECLARED = re.compile(
+    r"#define (?P<macro>\w+)|(?:typedef )?(?:struct|enum) (?P<type>\w+) \{"
+    r"|extern .*?(?P<variable>\w+);|[\w *]*?\b(?P<function>\w+)\("
+)
+# Where a paragraph of its own begins, and how.
+ABOUT = re.compile(r"(?<=\.) (?=(?:Lock|QEMU): )")
 # Code, a function, another name.
 MARKED = re.compile(r"`([^`]+)`|\b([a-z]\w+)\(\)|\b(\w+_\w+)|\\")
 REFERENCE = re.compile(r"\\%\\fB(\w+)\\fP\(3\)")
+
+
+class Entry(NamedTuple):
+    """A declaration and what its comment says."""
+
+    name: str
+    kind: str  # one that DECLARED names
+    code: str
+    text: list[str]  # paragraphs
+    parameters: dict[str, str]
+    returns: str
+
+
+def without_stars(comment: str) -> str:
+    """The text of a comment, without what makes it one."""
+    return re.sub(r"^ ?\* ?", "", comment.strip("\n"), flags=re.M).strip()
+
+
+def paragraphs(text: str) -> list[str]:
+    return [" ".join(block.split()) for block in EMPTY_LINE.split(text) if block.strip()]
+
+
+def entry(comment: str, code: str) -> Entry:
+    found = DECLARED.match(code)
+    if not found or not found.lastgroup:
+        raise SystemExit(f"a comment, but of what? {comment[:60]!r}")
+    before, *tagged = TAG.split(comment)
+    texts, parameters, returns = paragraphs(before), dict[str, str](), ""
+    for tag, rest in zip(tagged[::2], tagged[1::2]):
+        # What belongs to a tag ends where a line is empty.
+        words, *after = paragraphs(rest)
+        texts += after
+        if tag == "param":
+            name, _, parameters[name] = words.partition(" ")
+        else:
+            returns = words
+    texts = [part for text in texts for part in ABOUT.split(text)]
+    return Entry(found[found.lastgroup], found.lastgroup, code, texts, parameters, returns)
+
+
+def complaints(functions: dict[str, Entry], names: set[str]) -> Iterator[str]:
+    """What is not documented, or what is documented and not there."""
+    for name in sorted(names - functions.keys()):
+        yield f"{name}: is exported, and has no documentation"
+    for entry in functions.values():
+        if not entry.text:
+            yield f"{entry.name}: its documentation says nothing"
+        for parameter in entry.parameters:
+            if not re.search(rf"\b{parameter}\b", entry.code.partition("(")[2]):
+                yield f"{entry.name}: has no parameter {parameter}"
 
 
 def family(name: str) -> int:
@@ -96,19 +165,6 @@ def summary(texts: list[str]) -> str:
     return first if word.isupper() or "_" in word else first[0].lower() + first[1:]
 
 
-def split_off(texts: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The text without what it says of locks and of QEMU's sources, and these two sections."""
-    kept, sections = [], {"LOCK": "", '"IN QEMU"': ""}
-    for text in texts:
-        before, *tagged = re.split(r"(?:^|(?<=\.) )(Lock|QEMU): ", text)
-        kept += [before] if before else []
-        for tag, words in zip(tagged[::2], tagged[1::2]):
-            # A file's name begins as it does.
-            first = words[0] if "/" in words.split()[0] else words[0].upper()
-            sections["LOCK" if tag == "Lock" else '"IN QEMU"'] = first + words[1:]
-    return kept, sections
-
-
 class Pages:
     """The pages, each of them lines of roff."""
 
@@ -133,7 +189,7 @@ class Pages:
 
     def prose(self, text: str) -> str:
         """Words of a comment: code and the names of functions stand out, pages are referred to."""
-        line = MARKED.sub(self.mark, text)
+        line = re.sub("^(Lock|QEMU):", r"\\fB\1:\\fP", MARKED.sub(self.mark, text))
         return "\\&" + line if line[:1] in (".", "'") else line
 
     def paragraphs(self, texts: list[str]) -> list[str]:
@@ -141,16 +197,14 @@ class Pages:
 
     def page(self, entry: Entry, example: str | None) -> list[str]:
         """All that is said of a function, and a program if there is one."""
-        texts, about = split_off(entry.text)
         # apropos and the like want this line without fonts.
-        lines = self.head(entry.name, summary(texts).replace("`", ""))
+        lines = self.head(entry.name, summary(entry.text).replace("`", ""))
         lines += synopsis(f"#include <qemu_dirty_bitmap.h>\n\n{prototype(entry.code)}")
-        lines += [".SH DESCRIPTION", *self.paragraphs(texts)]
+        lines += [".SH DESCRIPTION", *self.paragraphs(entry.text)]
         lines += [".SH ARGUMENTS"] if entry.parameters else []
         for name, text in entry.parameters.items():
             lines += [".TP", f"\\fB{literal(name)}\\fP", self.prose(text)]
-        for title, text in {'"RETURN VALUE"': entry.returns, **about}.items():
-            lines += [f".SH {title}", self.prose(text)] if text else []
+        lines += ['.SH "RETURN VALUE"', self.prose(entry.returns)] if entry.returns else []
         lines += [".SH EXAMPLE", *program(example)] if example else []
         names = {OVERVIEW, *REFERENCE.findall("\n".join(lines))}
         names |= {name for name in self.functions if family(name) == family(entry.name)}
@@ -174,8 +228,8 @@ class Pages:
         for group, title in GROUPS.items():
             lines.append(f'.SS "{title}"')
             for name in [name for name in names if names[name] == group and name in self.functions]:
-                about = summary(split_off(self.functions[name].text)[0])
-                lines += [".TP", f".BR {name} (3)", self.prose(about)]
+                about = self.prose(summary(self.functions[name].text))
+                lines += [".TP", f".BR {name} (3)", about]
         lines.append('.SH "TYPES, CONSTANTS AND MACROS"')
         for entry in self.entries:
             if entry.kind != "function":
@@ -184,38 +238,35 @@ class Pages:
         return lines
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for option in ("--header", "--symbols", "--version"):
-        parser.add_argument(option, required=True)
-    about = "folder with a program NAME.c for some of the functions"
-    parser.add_argument("--examples", required=True, type=Path, help=about)
-    parser.add_argument("output", type=Path, help="folder; what is in it goes")
-    arguments = parser.parse_args()
-
-    overview, entries = header_docs.read(arguments.header)
-    names = symbols.read(arguments.symbols)
-    if complaints := list(header_docs.check(entries, names.keys())):
-        raise SystemExit("\n".join(complaints))
+def main(header: str, listed: str, examples: str, version: str, output: str) -> None:
+    text, names = Path(header).read_text(), symbols.read(listed)
+    # A comment is about the declaration that follows it at once.
+    entries = [
+        entry(without_stars(found["text"]), EMPTY_LINE.split(found["declaration"])[0].rstrip())
+        for found in COMMENT.finditer(text)
+    ]
     # Builds that are to be the same on every day say which day it is.
-    moment = int(os.environ.get("SOURCE_DATE_EPOCH") or os.path.getmtime(arguments.header))
+    moment = int(os.environ.get("SOURCE_DATE_EPOCH") or os.path.getmtime(header))
     date = datetime.datetime.fromtimestamp(moment, datetime.UTC).date()
-    title = f'{date} "qemu-dirty-bitmap {arguments.version}" "Dirty bitmaps of QEMU"'
+    title = f'{date} "qemu-dirty-bitmap {version}" "Dirty bitmaps of QEMU"'
     pages = Pages(entries, title)
+    variables = re.findall(r"(\w+);", "".join(e.code for e in entries if e.kind == "variable"))
+    if wrong := list(complaints(pages.functions, names.keys() - set(variables))):
+        raise SystemExit("\n".join(wrong))
     # Without its first line, which has the licence.
-    files = arguments.examples.iterdir()
-    programs = {file.stem: file.read_text().partition("\n")[2] for file in files}
+    programs = {p.stem: p.read_text().partition("\n")[2] for p in Path(examples).iterdir()}
     if unknown := programs.keys() - pages.functions:
-        raise SystemExit(f"{arguments.examples}: named after no function: {', '.join(unknown)}")
+        raise SystemExit(f"{examples}: named after no function: {', '.join(unknown)}")
 
-    texts = {OVERVIEW: pages.overview(overview, names)}
-    for name, entry in pages.functions.items():
-        texts[name] = pages.page(entry, programs.get(name))
-    shutil.rmtree(arguments.output, ignore_errors=True)
-    arguments.output.mkdir(parents=True)
+    overview = COMMENT_OF_ALL.findall(text)[0]
+    texts = {OVERVIEW: pages.overview(EMPTY_LINE.split(without_stars(overview)), names)}
+    for name, function in pages.functions.items():
+        texts[name] = pages.page(function, programs.get(name))
+    shutil.rmtree(output, ignore_errors=True)
+    os.makedirs(output)
     for name, lines in texts.items():
-        (arguments.output / f"{name}.3").write_text("\n".join(lines) + "\n")
+        Path(output, f"{name}.3").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
