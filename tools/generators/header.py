@@ -2,10 +2,9 @@
 """include/qemu_dirty_bitmap.h, made from the Rust source with cbindgen.
 
 cbindgen has to be of the version below, because another one may lay the text out in another way. It
-is looked for in $CBINDGEN, in the PATH and in target/tools; else cargo installs it there.
+is looked for in the PATH and in target/tools; else cargo installs it there.
 """
 
-import os
 import re
 import shutil
 import tempfile
@@ -75,10 +74,9 @@ def source() -> str:
 def cbindgen() -> str:
     """cbindgen of the right version."""
     own = str(TOOLS / "bin" / "cbindgen")
-    for program in (os.environ.get("CBINDGEN"), shutil.which("cbindgen"), own):
-        if program and os.access(program, os.X_OK):
-            if run([program, "--version"]).split()[-1] == VERSION:
-                return program
+    for program in (shutil.which("cbindgen"), shutil.which(own)):
+        if program and run([program, "--version"]).split()[-1] == VERSION:
+            return program
     log.step(f"installing cbindgen {VERSION} into target/tools")
     run(["cargo", "install", "cbindgen", "--version", VERSION, "--locked", "--root", TOOLS])
     return own
