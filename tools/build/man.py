@@ -69,6 +69,7 @@ DECLARED = re.compile(
 ABOUT = re.compile(r"(?<=\.) (?=(?:Lock|QEMU): )")
 # Code, a function, another name.
 MARKED = re.compile(r"`([^`]+)`|\b([a-z]\w+)\(\)|\b(\w+_\w+)|\\")
+BOLD = ("\\fB", "\\fP")
 REFERENCE = re.compile(r"\\%\\fB(\w+)\\fP\(3\)")
 
 
@@ -136,14 +137,14 @@ def literal(code: str) -> str:
     return "\\&" + code if code.startswith(".") else code
 
 
-def program(text: str) -> list[str]:
+def program(text: str, start: str = "", end: str = "") -> str:
     # Not .EX, which not every program that shows pages knows.
-    return [".nf", *map(literal, text.splitlines()), ".fi"]
+    lines = "\n".join(map(literal, text.splitlines()))
+    return f".nf\n{start}{lines}{end}\n.fi"
 
 
-def synopsis(text: str) -> list[str]:
-    first, *lines, last = program(text)
-    return [first, "\\fB" + "\n".join(lines) + "\\fP", last]
+def section(title: str, text: str) -> str:
+    return f".SH {title}\n{text}\n" if text else ""
 
 
 def prototype(code: str) -> str:
@@ -166,17 +167,16 @@ def summary(texts: list[str]) -> str:
 
 
 class Pages:
-    """The pages, each of them lines of roff."""
-
     def __init__(self, entries: list[Entry], title: str) -> None:
         self.entries, self.title = entries, title
         self.functions = {entry.name: entry for entry in entries if entry.kind == "function"}
 
-    def head(self, name: str, about: str) -> list[str]:
+    def head(self, name: str, about: str, code: str) -> str:
         licence = '.\\" SPDX-License-Identifier: GPL-2.0-or-later'
         origin = '.\\" Made from include/qemu_dirty_bitmap.h. Do not edit.'
-        title = f".TH {name} 3 {self.title}"
-        return [licence, origin, title, ".SH NAME", f"{name} \\- {about}", ".SH SYNOPSIS"]
+        title = f"{licence}\n{origin}\n.TH {name} 3 {self.title}\n"
+        shown = program(f"#include <qemu_dirty_bitmap.h>\n\n{code}", *BOLD)
+        return title + section("NAME", f"{name} \\- {about}") + section("SYNOPSIS", shown)
 
     def mark(self, match: re.Match[str]) -> str:
         code, function, name = match.groups()
@@ -192,50 +192,48 @@ class Pages:
         line = re.sub("^(Lock|QEMU):", r"\\fB\1:\\fP", MARKED.sub(self.mark, text))
         return "\\&" + line if line[:1] in (".", "'") else line
 
-    def paragraphs(self, texts: list[str]) -> list[str]:
-        return "\n.PP\n".join(map(self.prose, texts)).splitlines()
+    def paragraphs(self, texts: list[str]) -> str:
+        return "\n.PP\n".join(map(self.prose, texts))
 
-    def page(self, entry: Entry, example: str | None) -> list[str]:
+    def page(self, entry: Entry, example: str | None) -> str:
         """All that is said of a function, and a program if there is one."""
         # apropos and the like want this line without fonts.
-        lines = self.head(entry.name, summary(entry.text).replace("`", ""))
-        lines += synopsis(f"#include <qemu_dirty_bitmap.h>\n\n{prototype(entry.code)}")
-        lines += [".SH DESCRIPTION", *self.paragraphs(entry.text)]
-        lines += [".SH ARGUMENTS"] if entry.parameters else []
-        for name, text in entry.parameters.items():
-            lines += [".TP", f"\\fB{literal(name)}\\fP", self.prose(text)]
-        lines += ['.SH "RETURN VALUE"', self.prose(entry.returns)] if entry.returns else []
-        lines += [".SH EXAMPLE", *program(example)] if example else []
-        names = {OVERVIEW, *REFERENCE.findall("\n".join(lines))}
+        about = summary(entry.text).replace("`", "")
+        arguments = [f"{literal(n)}\\fP\n{self.prose(t)}" for n, t in entry.parameters.items()]
+        text = self.head(entry.name, about, prototype(entry.code))
+        text += section("DESCRIPTION", self.paragraphs(entry.text))
+        text += section("ARGUMENTS", "\n".join(f".TP\n\\fB{argument}" for argument in arguments))
+        text += section('"RETURN VALUE"', self.prose(entry.returns))
+        text += section("EXAMPLE", program(example) if example else "")
+        names = {OVERVIEW, *REFERENCE.findall(text)}
         names |= {name for name in self.functions if family(name) == family(entry.name)}
-        last = ",\n".join(f".BR {name} (3)" for name in sorted(names - {entry.name}))
-        return [*lines, '.SH "SEE ALSO"', last]
+        references = [f".BR {name} (3)" for name in sorted(names - {entry.name})]
+        return text + section('"SEE ALSO"', ",\n".join(references))
 
-    def overview(self, blocks: list[str], names: dict[str, str]) -> list[str]:
+    def overview(self, comment: str, names: dict[str, str]) -> str:
         """The page about the whole library; `names` and their groups."""
-        lines = self.head(OVERVIEW, "dirty bitmaps of QEMU: HBitmap and BdrvDirtyBitmap")
         compiling = "cc program.c $(pkg-config --cflags --libs qemu_dirty_bitmap)"
-        lines += synopsis(f"#include <qemu_dirty_bitmap.h>\n\n{compiling}")
-        lines.append(".SH DESCRIPTION")
-        # The line that says that the header is generated is not about the library.
-        blocks = [block for block in blocks if "Do not edit" not in block]
-        for number, block in enumerate(blocks):
+        about = "dirty bitmaps of QEMU: HBitmap and BdrvDirtyBitmap"
+        description, functions, types = "", "", ""
+        for block in EMPTY_LINE.split(comment):
             bullets = re.split(r"^- ", block, flags=re.M)[1:] if block.startswith("- ") else []
             for text in bullets or [block]:
-                lines += [".IP \\(bu 2"] if bullets else [".PP"] if number else []
-                lines.append(self.prose(" ".join(text.split())))
-        lines.append(".SH FUNCTIONS")
+                words = self.prose(" ".join(text.split()))
+                # The line that says that the header is generated is not about the library.
+                if "Do not edit" not in text:
+                    start = ".IP \\(bu 2\n" if bullets else ".PP\n" if description else ""
+                    description += f"{start}{words}\n"
         for group, title in GROUPS.items():
-            lines.append(f'.SS "{title}"')
+            functions += f'.SS "{title}"\n'
             for name in [name for name in names if names[name] == group and name in self.functions]:
-                about = self.prose(summary(self.functions[name].text))
-                lines += [".TP", f".BR {name} (3)", about]
-        lines.append('.SH "TYPES, CONSTANTS AND MACROS"')
+                short = self.prose(summary(self.functions[name].text))
+                functions += f".TP\n.BR {name} (3)\n{short}\n"
         for entry in self.entries:
             if entry.kind != "function":
-                lines += [f'.SS "{entry.name}"', *synopsis(entry.code), ".PP"]
-                lines += self.paragraphs(entry.text)
-        return lines
+                shown = f"{program(entry.code, *BOLD)}\n.PP\n{self.paragraphs(entry.text)}"
+                types += f'.SS "{entry.name}"\n{shown}\n'
+        text = self.head(OVERVIEW, about, compiling) + f".SH DESCRIPTION\n{description}"
+        return text + f'.SH FUNCTIONS\n{functions}.SH "TYPES, CONSTANTS AND MACROS"\n{types}'
 
 
 def main(header: str, listed: str, examples: str, version: str, output: str) -> None:
@@ -259,13 +257,13 @@ def main(header: str, listed: str, examples: str, version: str, output: str) -> 
         raise SystemExit(f"{examples}: named after no function: {', '.join(unknown)}")
 
     overview = COMMENT_OF_ALL.findall(text)[0]
-    texts = {OVERVIEW: pages.overview(EMPTY_LINE.split(without_stars(overview)), names)}
+    texts = {OVERVIEW: pages.overview(without_stars(overview), names)}
     for name, function in pages.functions.items():
         texts[name] = pages.page(function, programs.get(name))
     shutil.rmtree(output, ignore_errors=True)
     os.makedirs(output)
-    for name, lines in texts.items():
-        Path(output, f"{name}.3").write_text("\n".join(lines) + "\n")
+    for name, page in texts.items():
+        Path(output, f"{name}.3").write_text(page)
 
 
 if __name__ == "__main__":
