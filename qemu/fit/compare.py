@@ -15,10 +15,6 @@ from fit.interface import Interface
 KNOWN = ROOT / "qemu" / "known-trees.json"
 
 
-def differ(what: str, theirs: object, ours: object) -> str:
-    return f"{what}: '{theirs}' in the tree, '{ours}' in the library"
-
-
 def differences(theirs: Interface, ours: Interface) -> Iterator[str]:
     for kind, mine in ours.tables.items():
         other = theirs.tables[kind]
@@ -28,12 +24,13 @@ def differences(theirs: Interface, ours: Interface) -> Iterator[str]:
             elif name not in other:
                 yield f"{kind} {mine[name]}: the library has it, the tree has not"
             elif other[name] != mine[name]:
-                yield differ(f"{kind} {name}", other[name], mine[name])
+                yield f"{kind} {name}: '{other[name]}' in the tree, '{mine[name]}' in the library"
     for name in sorted(theirs.tables["function"].keys() & ours.tables["function"].keys()):
-        if name not in theirs.prototypes:
+        there, here = theirs.prototypes.get(name), ours.prototypes[name]
+        if not there:
             yield f"function {name}(): no header of the tree declares it"
-        elif theirs.prototypes[name].types() != ours.prototypes[name].types():
-            yield differ("prototype", theirs.prototypes[name], ours.prototypes[name])
+        elif there.types() != here.types():
+            yield f"prototype: '{there}' in the tree, '{here}' in the library"
 
 
 def items(tree: Path) -> dict[str, dict[str, set[str]]]:
