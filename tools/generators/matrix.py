@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from fit import c_items, prototypes
+from fit import c_items, interface, prototypes
 from fit.interface import C_FILES, HEADERS
 from fit.prototypes import Prototype
 from qdb_tools import paths, source
@@ -20,9 +20,6 @@ from qdb_tools.process import run
 from generators import Files, parts
 
 MATRIX = paths.ROOT / "docs" / "MATRIX.md"
-
-# Of QEMU's other headers those functions count that the two C files define.
-PARTS = ("block_int-io.h", "block_int-global-state.h", "block-io.h")
 
 TITLES = {
     "hbitmap": "`util/hbitmap.c`",
@@ -63,13 +60,14 @@ class Version:
 
     def __init__(self, version: str, names: Collection[str]) -> None:
         tree = source.get(version)
-        self.declared: dict[str, Prototype] = {}
-        for header in (*HEADERS, *(f"include/block/{name}" for name in PARTS)):
-            for name, function in prototypes.declared((tree / header).read_text()).items():
-                if header in HEADERS or name in names:
-                    self.declared.setdefault(name, function)
-        bodies = "\n".join((tree / file).read_text() for file in C_FILES)
-        self.defined = prototypes.declared(bodies).keys()
+        headers, bodies = (
+            prototypes.declared("\n".join((tree / file).read_text() for file in files)).keys()
+            for files in (HEADERS, C_FILES)
+        )
+        declared = interface.of_tree(tree).prototypes
+        # Of QEMU's other headers those functions count that the two C files define.
+        self.declared = {name: declared[name] for name in declared.keys() & {*names, *headers}}
+        self.defined = bodies
         self.callers = callers(tree, {*names, *self.declared})
 
     def state(self, name: str, before: "Version | None") -> str:
