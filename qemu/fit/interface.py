@@ -21,8 +21,8 @@ HEADERS = ("include/qemu/hbitmap.h", "include/block/dirty-bitmap.h")
 # all versions.
 # (The type of bdrv_merge_dirty_bitmap moved too, but is bool in all versions that fit.)
 RETURN_TYPES = {"bdrv_dirty_bitmap_merge_internal": "void", "hbitmap_merge": "void"}
-# Macros that are no numbers: include guards, a loop.
-NO_NUMBERS = {"HBITMAP_H", "BLOCK_DIRTY_BITMAP_H", "FOR_EACH_DIRTY_BITMAP"}
+# Macros that are no numbers (include guards, a loop), and the compiler's number.
+NO_NUMBERS = {"HBITMAP_H", "BLOCK_DIRTY_BITMAP_H", "FOR_EACH_DIRTY_BITMAP", "BITS_PER_LONG"}
 
 # What the glue compiles against. `tools/generate --check known-trees` holds it against the trees
 # that are known.
@@ -61,8 +61,7 @@ def exported(text: str) -> set[str]:
 def constants(text: str) -> dict[str, int | str]:
     """{name: number} of macros without parameters and of enumerators; or the text that it has."""
     text = c_items.without_comments(text)
-    bits: dict[str, int | str] = {"BITS_PER_LONG": 64}
-    found = dict(bits)
+    found: dict[str, int | str] = {"BITS_PER_LONG": 64}
     for body in re.findall(r"\benum\b[^;{]*\{([^}]*)\}", text):
         following: int | str = 0
         for name, value in re.findall(r"([A-Za-z_]\w*)\s*(?:=([^,]*))?(?:,|$)", body.strip()):
@@ -71,7 +70,7 @@ def constants(text: str) -> dict[str, int | str]:
     macros = r"^[ \t]*#[ \t]*define[ \t]+(\w+)\b(?!\()[ \t]*([^\n]*)"
     for name, value in re.findall(macros, text, re.M):
         found[name] = number(value, found)
-    return {name: found[name] for name in found.keys() - bits.keys() - NO_NUMBERS}
+    return {name: value for name, value in found.items() if name not in NO_NUMBERS}
 
 
 def equations(values: Mapping[str, object]) -> Table:
