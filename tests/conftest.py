@@ -15,4 +15,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--package-tests", action="store_true", help="C tests in Debian's build")
     add("--install-packages", action="store_true", help="install them here, as root")
     add("--programs", nargs="+", default=[], help="folders of another stock QEMU")
-    add("--again", action="store_true", help="in the new machine of the last run")

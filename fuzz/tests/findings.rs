@@ -105,7 +105,7 @@ fn an_iterator_at_the_end_goes_on_from_where_it_was() {
     }
 }
 
-/// The ends of this process's mappings, each with how much is free behind it, up to 2 MiB.
+/// The ends of this process's mappings, each with how much is free after it, up to 2 MiB.
 fn gaps() -> BTreeMap<usize, usize> {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux");
     let address = |text: &str| usize::from_str_radix(text, 16).expect("an address");
@@ -119,7 +119,7 @@ fn gaps() -> BTreeMap<usize, usize> {
 }
 
 /// When the last region of a bitmap of 2^30 bits or more became clean, up to 2 MiB of what lies
-/// behind its summaries in memory were thrown away, whoever they belonged to (in an engine half an
+/// after its summaries in memory were thrown away, whoever they belonged to (in an engine half an
 /// hour old).
 #[test]
 fn memory_behind_a_bitmap_is_left_alone() {

@@ -24,8 +24,7 @@ QEMU_BUILD_BUG_ON(offsetof(HBitmapIter, pos) != 16);
 QEMU_BUILD_BUG_ON(offsetof(HBitmapIter, cur) != 24);
 
 /*
- * The head of a node's bitmap list is one pointer, and QEMU looks at nothing
- * behind it.
+ * The head of a node's bitmap list is one pointer, which QEMU does not follow.
  */
 QEMU_BUILD_BUG_ON(sizeof_field(BlockDriverState, dirty_bitmaps) !=
                   sizeof(void *));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Tests of the state machine, and what several of them need.
 
+mod lock;
 mod merge;
+mod serialize;
 mod states;
 mod successor;
 mod write_filter;

@@ -439,6 +439,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_forgotten_past_the_end_of_whole_chunks_is_cut() {
+        let filter =
+            WriteFilter::new(Shape { granularity_log2: 9, size: CHUNK_BLOCKS * 512 }).unwrap();
+        filter.add(0, 512);
+        filter.forget(1024, u64::MAX);
+        assert!(filter.has(0, 512));
+        filter.forget(0, u64::MAX);
+        assert!(!filter.has(0, 512));
+    }
+
+    #[test]
     fn all_is_forgotten_also_when_the_generations_begin_anew() {
         let filter = filter();
         filter.add(0, 512);
@@ -446,6 +457,10 @@ mod tests {
         for _ in 0..4 {
             filter.add(512, 512);
             filter.forget_all();
+            assert_eq!(has_blocks(&filter), []);
+            // A chunk that is forgotten by itself keeps its bits.
+            filter.add(0, 512);
+            filter.forget(0, CHUNK_BLOCKS * 512);
             assert_eq!(has_blocks(&filter), []);
         }
         assert!(filter.generation.load(Ordering::Relaxed) < 10);

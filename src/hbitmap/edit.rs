@@ -60,7 +60,6 @@ impl HBitmap {
 
     /// Makes all items clean. Touches the headers of the chunks that are not, and no word.
     pub fn reset_all(&mut self) {
-        self.generation += 1;
         if self.count != 0 {
             self.clear_chunks(0, self.chunks.len() - 1);
         }
@@ -116,13 +115,14 @@ impl HBitmap {
             self.write_in_chunk(low, from, CHUNK_BITS - 1, set);
             (low, from) = (low + 1, 0);
         }
+        // What is left begins with a chunk, or lies in one.
         if low < high {
             match set {
                 true => self.fill_chunks(low, high - 1),
                 false => self.clear_chunks(low, high - 1),
             }
         }
-        self.write_in_chunk(high, if low < high { 0 } else { from }, to, set);
+        self.write_in_chunk(high, from, to, set);
     }
 
     fn write_in_chunk(&mut self, c: usize, first: u64, last: u64, set: bool) {

@@ -2,6 +2,7 @@
 //! Which chunks have a set bit, with levels over that as in QEMU, and which have all.
 
 use super::chunks::resize_list;
+use super::words;
 
 /// The set of chunks that have a set bit, and the set of those that are full.
 #[derive(Debug)]
@@ -73,14 +74,12 @@ impl Levels {
         if from > last {
             return None;
         }
+        let (first, rest) = self.full[from / 64..=last / 64].split_first()?;
+        let mut clear = !first & (u64::MAX << (from % 64));
         let mut k = from / 64;
-        let mut clear = !self.full[k] & (u64::MAX << (from % 64));
-        while clear == 0 {
-            k += 1;
-            if k > last / 64 {
-                return None;
-            }
-            clear = !self.full[k];
+        if clear == 0 {
+            let i = words::first_clear(rest)?;
+            (k, clear) = (k + 1 + i, !rest[i]);
         }
         let c = k * 64 + clear.trailing_zeros() as usize;
         (c <= last).then_some(c)

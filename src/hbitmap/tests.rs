@@ -2,6 +2,9 @@
 //! The engine against a model: sequences of all its calls on several bitmaps, the invariants
 //! checked after each one.
 
+#[cfg(not(qdb_tiny))]
+mod bounds;
+mod levels;
 mod small_geometry;
 
 use super::*;
@@ -362,6 +365,24 @@ fn known_hash_of_nothing() {
 }
 
 #[test]
+fn the_word_of_an_item_begins_with_its_bit() {
+    let mut hb = HBitmap::new(200 << 3, 3);
+    hb.set(70 << 3, 1);
+    hb.set(100 << 3, 1);
+    for (bit, word) in [
+        (0, 0),
+        (64, 1 << 6 | 1 << 36),
+        (70, 1 << 6 | 1 << 36),
+        (71, 1 << 36),
+        (101, 0),
+        (199, 0),
+        (256, 0),
+    ] {
+        assert_eq!(hb.word_from(bit << 3), word, "bit {bit}");
+    }
+}
+
+#[test]
 fn a_full_bitmap_of_bits_as_large_as_can_be_ends() {
     // The first bit past a word, in items, is no number of 64 bits.
     for granularity in 50..64 {
@@ -569,4 +590,93 @@ fn a_cursor_past_the_new_end_of_its_chunk_returns_nothing_again() {
     assert_eq!(cursor.next(&hb), None);
     hb.truncate(1);
     assert_eq!(cursor.next(&hb), None);
+}
+
+#[test]
+fn a_cursor_at_the_new_end_returns_nothing_again() {
+    for end in [64, geometry::SPAN_BITS, geometry::CHUNK_BITS, 2 * geometry::CHUNK_BITS] {
+        let mut hb = HBitmap::new(3 * geometry::CHUNK_BITS, 0);
+        hb.set(end, 1);
+        let mut cursor = Cursor::new(&hb, end);
+        assert_eq!(cursor.next(&hb), Some(end));
+        hb.truncate(end);
+        assert_eq!(cursor.next(&hb), None);
+        assert_eq!(cursor.next(&hb), None);
+    }
+}
+
+#[test]
+fn no_items_change_nothing() {
+    let mut hb = HBitmap::new(100 << 3, 3);
+    for start in [0, 7, 8, 9, 799, 800, u64::MAX] {
+        assert!(!hb.set(start, 0) && hb.is_empty(), "{start}");
+    }
+    hb.set(0, 800);
+    for start in [0, 7, 8, 9, 799, 800, u64::MAX] {
+        assert!(!hb.reset(start, 0) && hb.count() == 800, "{start}");
+    }
+}
+
+/// A change of a bitmap, and a bit that a cursor must return after it.
+type Change = (&'static str, fn(&mut HBitmap), Option<u64>);
+
+#[test]
+fn each_change_is_noticed_by_a_cursor() {
+    const CHUNK: u64 = geometry::CHUNK_BITS;
+    let changes: [Change; 11] = [
+        ("reset_all", HBitmap::reset_all, None),
+        ("reset of all", |hb| discard(hb.reset(0, hb.size())), None),
+        ("reset of a chunk", |hb| discard(hb.reset(0, CHUNK)), None),
+        ("reset of a range", |hb| discard(hb.reset(1, 100)), None),
+        ("reset of a bit", |hb| discard(hb.reset(1, 1)), Some(2)),
+        ("zeroes", |hb| hb.deserialize_zeroes(0, 64), None),
+        ("a bit is set", |hb| discard((hb.reset(1, 3), hb.set(70, 1))), Some(70)),
+        ("all is set", |hb| discard((hb.reset(1, 3), hb.set(64, hb.size() - 64))), Some(64)),
+        ("a chunk is set", |hb| discard((hb.reset(1, 3), hb.set(CHUNK, CHUNK))), Some(CHUNK)),
+        ("ones", |hb| hb.deserialize_ones(64, 64), Some(1)),
+        ("truncate", |hb| hb.truncate(1), None),
+    ];
+    for (name, change, next) in changes {
+        let mut hb = HBitmap::new(3 * CHUNK, 0);
+        hb.set(0, 4);
+        let mut cursor = Cursor::new(&hb, 0);
+        assert_eq!(cursor.next(&hb), Some(0));
+        change(&mut hb);
+        assert_eq!(cursor.next(&hb), next, "{name}");
+    }
+    // Each of these is one change alone.
+    let gains: [Change; 3] = [
+        ("a bit", |hb| discard(hb.set(70, 1)), Some(70)),
+        ("a range", |hb| discard(hb.set(70, 100)), Some(70)),
+        ("a chunk", |hb| discard(hb.set(CHUNK, CHUNK)), Some(CHUNK)),
+    ];
+    for (name, change, next) in gains {
+        for bits in [1, 20] {
+            // One bit is an array, twenty are words.
+            let mut hb = HBitmap::new(3 * CHUNK, 0);
+            hb.set(0, 1);
+            hb.set(2 * CHUNK, bits);
+            hb.set(CHUNK - 20, bits);
+            let mut cursor = Cursor::new(&hb, 0);
+            assert_eq!(cursor.next(&hb), Some(0));
+            change(&mut hb);
+            let after = |bit: u64| hb.next_dirty(bit + 1, u64::MAX);
+            let ahead: Vec<u64> = std::iter::successors(after(0), |&bit| after(bit)).collect();
+            let returned: Vec<u64> = std::iter::from_fn(|| cursor.next(&hb)).collect();
+            assert_eq!(returned, ahead, "{name}");
+            assert!(next.is_some_and(|bit| returned.contains(&bit)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_union_with_many_full_chunks_is_noticed_by_a_cursor() {
+    let size = 65 * geometry::CHUNK_BITS;
+    let (mut hb, mut full) = (HBitmap::new(size, 0), HBitmap::new(size, 0));
+    hb.set(0, 1);
+    full.set(0, size);
+    let mut cursor = Cursor::new(&hb, 0);
+    assert_eq!(cursor.next(&hb), Some(0));
+    hb.merge_from(&full);
+    assert_eq!(cursor.next(&hb), Some(64));
 }

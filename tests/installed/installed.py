@@ -13,10 +13,7 @@ NODE = "QEMU_DIRTY_BITMAP_0"
 
 
 class Copy:
-    """What is under `root`, installed for `prefix` and `libdir`.
-
-    `root` is / or what DESTDIR was.
-    """
+    """What is under `root` (/, or what DESTDIR was), installed for `prefix` and `libdir`."""
 
     def __init__(self, root: Path, prefix: str, libdir: str, include: str = "include") -> None:
         self.root, self.prefix = root, root / prefix.lstrip("/")
@@ -27,9 +24,8 @@ class Copy:
         self.env["PKG_CONFIG_LIBDIR"] = str(self.libdir / "pkgconfig")
         if root != Path("/"):
             # In a folder /usr is a place as any other, of which the compiler has to be told.
-            self.env["PKG_CONFIG_SYSROOT_DIR"] = str(root)
-            self.env["PKG_CONFIG_ALLOW_SYSTEM_CFLAGS"] = "1"
-            self.env["PKG_CONFIG_ALLOW_SYSTEM_LIBS"] = "1"
+            allow = ("PKG_CONFIG_ALLOW_SYSTEM_CFLAGS", "PKG_CONFIG_ALLOW_SYSTEM_LIBS")
+            self.env |= dict.fromkeys(allow, "1") | {"PKG_CONFIG_SYSROOT_DIR": str(root)}
         self.running = {**self.env, "LD_LIBRARY_PATH": str(self.libdir)}
 
     def pkg_config(self, words: str) -> list[str]:

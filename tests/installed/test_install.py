@@ -9,11 +9,12 @@ import re
 import shutil
 from pathlib import Path
 
-import configured
 import pytest
 from installed import ARCHIVE, EXAMPLE_NEEDS, NODE, SONAME, Copy
-from qdb_tools import debian, paths, venv
-from qdb_tools.process import run, watch
+from pytest import FixtureRequest as Request
+from pytest import TempPathFactory
+from qdb_tools import build, debian, paths, venv
+from qdb_tools.process import run
 
 # llvm brings LLVM's plugin for ar, nm and ld, whatever its version is called there.
 PACKAGES = "gcc g++ binutils ninja-build pkg-config qemu-utils meson llvm util-linux".split()
@@ -29,29 +30,24 @@ def env() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module", params=["DESTDIR", "prefix"])
-def place(
-    request: pytest.FixtureRequest, env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Copy:
+def place(request: Request, env: dict[str, str], tmp_path_factory: TempPathFactory) -> Copy:
     """An installed copy, of a build whose places can be changed: nothing is compiled again."""
-    options = ["-Ddropin=false", "-Dtests=false"]
-    build = configured.folder(paths.cache("test-install") / "build", paths.ROOT, options, env)
+    options, where = ["-Ddropin=false", "-Dtests=false"], paths.cache("test-install") / "build"
+    build.library(folder=where, options=options)
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "DESTDIR":
-        copy = Copy(folder, "/opt/dirty", "lib", "include")
-        options, env = ["-Dprefix=/opt/dirty"], env | {"DESTDIR": str(folder)}
+        env = env | {"DESTDIR": str(folder)}
+        root, prefix, libdir, include = folder, "/opt/dirty", "lib", "include"
     else:
-        copy = Copy(Path("/"), str(folder), "lib64/dirty", "headers")
-        options = [f"-Dprefix={folder}"]
-    options += [f"-Dlibdir={copy.libdir.relative_to(copy.prefix)}"]
-    options += [f"-Dincludedir={copy.include.name}"]
-    run(["meson", "configure", build, *options], env=env)
-    watch(["ninja", "-C", build], paths.cache() / "test-install.log", "library", env=env)
-    run(["meson", "install", "-C", build, "--no-rebuild"], env=env)
-    return copy
+        root, prefix, libdir, include = Path("/"), str(folder), "lib64/dirty", "headers"
+    places = [f"-Dprefix={prefix}", f"-Dlibdir={libdir}", f"-Dincludedir={include}"]
+    run(["meson", "configure", where, *places], env=env)
+    run(["meson", "install", "-C", where], env=env)
+    return Copy(root, prefix, libdir, include)
 
 
 def test_files(place: Copy) -> None:
-    """The files that are installed, and no others."""
+    """The files that are installed, and no others; the names in them."""
     names = [ARCHIVE, SONAME, "libqemu_dirty_bitmap.so", f"libqemu_dirty_bitmap.so.{place.version}"]
     wanted = {place.libdir / name for name in [*names, "pkgconfig/qemu_dirty_bitmap.pc"]}
     wanted.add(place.include / "qemu_dirty_bitmap.h")
@@ -60,9 +56,6 @@ def test_files(place: Copy) -> None:
     pages = {path for path in found if path.suffix == ".3"}
     assert found - pages == wanted
     assert place.prefix / "share/man/man3/hbitmap_set.3" in pages
-
-
-def test_soname_and_version(place: Copy) -> None:
     place.check_names()
 
 
@@ -75,12 +68,12 @@ def consume(place: Copy, compiler: str, how: str, folder: Path, *others: object)
     if how == "all static":
         linking.append("-static")
     source = paths.ROOT / "packaging" / "debian" / "tests" / "consumer.c"
-    program, flags = folder / "consumer", ["-Wall", "-Wextra", "-Werror", "-o", folder / "consumer"]
-    compile_it = [*compiler.split(), *flags, *place.pkg_config("--cflags"), source, "-x", "none"]
-    run([*compile_it, *others, *linking], env=place.env, cwd=folder)
-    needed = run(["readelf", "-dV", program])
+    flags = [*place.pkg_config("--cflags"), *"-Wall -Wextra -Werror -o consumer".split(), source]
+    words = [*compiler.split(), *flags, "-x", "none", *others, *linking]
+    run(words, env=place.env, cwd=folder)
+    needed = run(["readelf", "-dV", folder / "consumer"])
     assert (SONAME in needed) == (NODE in needed) == (how == "shared"), needed
-    said = run([program, place.version], env=place.running)
+    said = run([folder / "consumer", place.version], env=place.running)
     assert said.strip() == "consumer: all as expected"
 
 
@@ -97,24 +90,22 @@ def test_beside_another_rust_library(place: Copy, tmp_path: Path) -> None:
     consume(place, "gcc", "archive", tmp_path, "-Wl,-u,other_digits", "libother.a")
 
 
-def check_example(env: dict[str, str]) -> None:
-    """The example's own test, with Debian's Python, which has libnbd."""
+@pytest.mark.parametrize("how", ["one line", "meson"])
+def test_example(place: Copy, how: str, env: dict[str, str], tmp_path: Path) -> None:
+    """The example's own test, with Debian's Python, which has libnbd.
+
+    It compiles as somebody without meson would, with pkg-config's words; or the example is a
+    project of its own, which finds the library through pkg-config alone.
+    """
+    running = place.running
+    if how == "meson":
+        own = {**place.env, "PATH": env["PATH"]}
+        run(["meson", "setup", "--wrap-mode=nofallback", tmp_path, EXAMPLE], env=own)
+        run(["meson", "compile", "-C", tmp_path], env=own)
+        running = {**running, "PLUGIN": str(tmp_path / PLUGIN)}
     python = "/usr/bin/python3 -B -m pytest -q -p no:cacheprovider".split()
-    said = run([*python, EXAMPLE / "test_plugin.py"], env=env, timeout=600)
+    said = run([*python, EXAMPLE / "test_plugin.py"], env=running, timeout=600)
     assert re.search(r"^(\d+) passed in ", said, re.M), said
-
-
-def test_example_by_one_line(place: Copy) -> None:
-    """Compiled as somebody without meson would: its test does so, with pkg-config's words."""
-    check_example(place.running)
-
-
-def test_example_by_meson(place: Copy, env: dict[str, str], tmp_path: Path) -> None:
-    """The example as a project of its own, which finds the library through pkg-config alone."""
-    own = {**place.env, "PATH": env["PATH"]}
-    run(["meson", "setup", "--wrap-mode=nofallback", tmp_path, EXAMPLE], env=own)
-    run(["meson", "compile", "-C", tmp_path], env=own)
-    check_example({**place.running, "PLUGIN": str(tmp_path / PLUGIN)})
 
 
 @pytest.mark.parametrize("meson", ["meson", "/usr/bin/meson"])
@@ -126,11 +117,11 @@ def test_subproject(meson: str, env: dict[str, str], tmp_path: Path) -> None:
     """
     plugins = Path("/usr/lib/bfd-plugins").glob("LLVMgold*.so")
     assert list(plugins), "LLVM's plugin is missing: this would prove nothing"
-    project, folder = tmp_path / "project", tmp_path / "build"
+    project, folder, env = tmp_path / "project", tmp_path / "build", {**env}
+    env["PKG_CONFIG_LIBDIR"] = str(folder)
     shutil.copytree(EXAMPLE, project)
     (project / "subprojects").mkdir()
     (project / "subprojects" / "qemu-dirty-bitmap").symlink_to(paths.ROOT)
-    env = {**env, "PKG_CONFIG_LIBDIR": str(folder)}
     run([meson, "setup", folder, project], env=env)
     run([meson, "compile", "-C", folder], env=env)
     # The project's own tests: those of the library are not asked for.

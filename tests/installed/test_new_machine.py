@@ -2,7 +2,7 @@
 """This repository as somebody new meets it: on a Debian 12 that has only what README presumes.
 
 The commands that the documents print are run in it, word for word. It takes hours, and needs root,
-for debootstrap and chroot. With --again in the system of the last run.
+for debootstrap and chroot.
 """
 
 import os
@@ -18,8 +18,7 @@ from qdb_tools.process import run, watch
 
 CLONE = "root/qemu-dirty-bitmap"
 BUNDLE = "etc/ssl/certificates-of-the-host.crt"
-# A proxy, and whose word the clients take for it.
-PROXIES = "http_proxy https_proxy ftp_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY".split()
+# How the clients are told whose word to take for a proxy.
 TRUST = "SSL_CERT_FILE CURL_CA_BUNDLE PIP_CERT REQUESTS_CA_BUNDLE CARGO_HTTP_CAINFO".split()
 LONGEST = 2 * 60 * 60  # seconds, for one step
 # $0 is the system, $1 a folder in it. Mounts and processes are gone when the command ends.
@@ -39,7 +38,7 @@ STEPS = {
 
 
 def printed(document: Path, beginnings: tuple[str, ...]) -> list[str]:
-    """The commands in a document's blocks of code that begin so, without the remarks behind."""
+    """The commands in a document's blocks of code that begin so, without remarks."""
     blocks = [token for token in MarkdownIt().parse(document.read_text()) if token.type == "fence"]
     code = "".join(b.content for b in blocks if b.info in ("", "sh", "bash", "shell"))
     lines = [re.sub(r"\s+#.*", "", line) for line in re.sub(r"\\\n\s*", "", code).splitlines()]
@@ -52,17 +51,20 @@ def inside(system: Path, command: str, folder: str = "/") -> None:
     """Runs a command in it, with what a login has, and the way to the net."""
     path = "/root/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     env = {"HOME": "/root", "USER": "root", "LANG": "C.UTF-8", "TERM": "dumb", "PATH": path}
-    env |= {name: os.environ[name] for name in PROXIES if name in os.environ}
+    env |= debian.proxies()
     env |= dict.fromkeys(TRUST, f"/{BUNDLE}") if (system / BUNDLE).exists() else {}
     env["DEBIAN_FRONTEND"] = "noninteractive"
     limit = ["timeout", LONGEST, "bash", "-c"]
     run([*UNSHARE, CHROOT, system, folder, *limit, command], env=env)
 
 
-def make(system: Path) -> None:
+@pytest.fixture(scope="module")
+def system() -> Path:
+    assert os.geteuid() == 0, "debootstrap and chroot need root"
+    debian.need(["debootstrap", "debian-archive-keyring", "git"], "a new Debian system")
+    system, archives = paths.cache("new-machine") / "root", paths.cache("new-machine", "archives")
     # Nothing is mounted in it (see inside); and if it were, this would stop there.
     run(["rm", "-rf", "--one-file-system", system])
-    archives = paths.cache("new-machine", "archives")
     bootstrap = ["debootstrap", "--variant=minbase", f"--cache-dir={archives}", "bookworm"]
     log = system.with_name("debootstrap.log")
     watch([*bootstrap, system, debian.mirror()], log, "debootstrap")
@@ -73,8 +75,8 @@ def make(system: Path) -> None:
     # Whoever types apt-get answers its question with yes. How to get to the mirror, and whether it
     # lags, the host's apt knows.
     known = r"^Acquire::(?:https?|ftp|Check-Valid-Until)\b.*;\n"
-    settings = ['APT::Get::Assume-Yes "true";\n']
-    settings += re.findall(known, run(["apt-config", "dump"]), re.M)
+    settings = re.findall(known, run(["apt-config", "dump"]), re.M)
+    settings.append('APT::Get::Assume-Yes "true";\n')
     (system / "etc/apt/apt.conf.d/settings").write_text("".join(settings))
     # What README presumes, and what rustup's installer is fetched with.
     inside(system, "apt-get update && apt-get install gcc python3 ca-certificates")
@@ -83,26 +85,16 @@ def make(system: Path) -> None:
     programs = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo") / "bin"
     rustups = toolchain.parent.name == "toolchains" and (programs / "rustup").exists()
     assert rustups, f"the rustc here ({toolchain}) is not one of rustup's"
-    copies = {programs: ".cargo/bin", toolchain: f".rustup/toolchains/{toolchain.name}"}
     # The books (share/doc) are half of it and run nothing.
-    books = shutil.ignore_patterns("doc")
-    for origin, copy in copies.items():
-        shutil.copytree(origin, system / "root" / copy, symlinks=True, ignore=books)
+    books, home = shutil.ignore_patterns("doc"), system / "root"
+    shutil.copytree(programs, home / ".cargo/bin", symlinks=True)
+    there = home / ".rustup/toolchains" / toolchain.name
+    shutil.copytree(toolchain, there, symlinks=True, ignore=books)
     inside(system, f"rustup default {toolchain.name}")
-
-
-@pytest.fixture(scope="module")
-def system(pytestconfig: pytest.Config) -> Path:
-    assert os.geteuid() == 0, "debootstrap and chroot need root"
-    debian.need(["debootstrap", "debian-archive-keyring", "git"], "a new Debian system")
-    root = paths.cache("new-machine") / "root"
-    if not pytestconfig.getoption("again"):
-        make(root)
-    shutil.rmtree(root / CLONE, ignore_errors=True)
-    run(["git", "clone", "--quiet", paths.ROOT, root / CLONE])
+    run(["git", "clone", "--quiet", paths.ROOT, system / CLONE])
     # What is not committed yet comes along.
-    vendored.copy_source(root / CLONE)
-    return root
+    vendored.copy_source(system / CLONE)
+    return system
 
 
 @pytest.mark.parametrize("step", STEPS)

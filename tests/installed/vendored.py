@@ -11,9 +11,6 @@ from pathlib import Path
 from qdb_tools import paths
 from qdb_tools.process import run
 
-# Names of licences in Cargo.toml (SPDX) and in debian/copyright.
-SHORT_NAMES = {"MIT": "Expat"}
-
 
 def copy_source(folder: Path) -> None:
     """The files that git knows or would add, as they are now."""
@@ -28,30 +25,25 @@ def copy_source(folder: Path) -> None:
 def vendor(folder: Path) -> None:
     """Puts the crates into vendor/ and tells cargo so."""
     (folder / ".cargo").mkdir(exist_ok=True)
-    with (folder / ".cargo" / "config.toml").open("w") as config:
-        command = ["cargo", "vendor", "--locked", "vendor"]
-        subprocess.run(command, cwd=folder, stdout=config, check=True)
+    command = ["cargo", "vendor", "--locked", "vendor"]
+    config = run(command, cwd=folder, stderr=subprocess.DEVNULL)
+    (folder / ".cargo" / "config.toml").write_text(config)
 
 
-def offers(expression: str, licence: str) -> bool:
+def is_licence(expression: str, licence: str) -> bool:
     """Whether a crate's SPDX expression lets its licence be what debian/copyright says."""
-    parts = [re.split(r" OR |/", part.strip(" ()")) for part in expression.split(" AND ")]
-    names = [[SHORT_NAMES.get(name.strip(), name.strip()) for name in part] for part in parts]
+    expression = expression.replace("MIT", "Expat")
+    parts = [re.split(" OR | ?/ ?", part.strip(" ()")) for part in expression.split(" AND ")]
     said = licence.split(" and ")
-    return len(said) == len(names) and all(name in part for name, part in zip(said, names))
+    return len(said) == len(parts) and all(name in part for name, part in zip(said, parts))
 
 
-def wrong_licences(folder: Path, crates: list[Path]) -> list[str]:
-    """The crates of which debian/copyright does not say what their authors say."""
+def licences(folder: Path, crate: Path) -> tuple[str, str]:
+    """What a crate's authors say, and what debian/copyright does."""
+    toml = crate / "Cargo.toml"
     stanzas = re.split(r"\n\s*\n", (folder / "debian" / "copyright").read_text())
-    known = [fields for fields in map(email.message_from_string, stanzas) if fields["Files"]]
-    wrong = []
-    for crate in crates:
-        licence = tomllib.loads((crate / "Cargo.toml").read_text())["package"].get("license", "")
-        name = (crate / "Cargo.toml").relative_to(folder).as_posix()
-        for fields in known:
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in fields["Files"].split()):
-                said = fields["License"].splitlines()[0]  # the last stanza that fits counts
-        if not offers(licence, said):
-            wrong.append(f"{name}: {licence}, and debian/copyright says {said}")
-    return wrong
+    for fields in map(email.message_from_string, stanzas):
+        patterns = fields.get("Files", "").split()
+        if any(fnmatch.fnmatchcase(str(toml.relative_to(folder)), each) for each in patterns):
+            said = fields["License"].splitlines()[0]  # the last stanza that fits counts
+    return tomllib.loads(toml.read_text())["package"].get("license", ""), said

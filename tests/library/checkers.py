@@ -5,24 +5,22 @@ import re
 import tomllib
 from pathlib import Path
 
-import configured
 from qdb_tools import build, debian, paths, venv
-from qdb_tools.process import output, run, watch
+from qdb_tools.process import output, run
 
 FOLDER = paths.ROOT / "tests" / "sanitize"
 ALL = tomllib.loads((FOLDER / "checkers.toml").read_text())
 ARCHIVE, THREAD_CHECKER = "libqemu_dirty_bitmap_rust.a", "c-tests/libthread-checker.a"
 # To start a program: gcc 12's run-time library for threads does not know the address layout of
 # newer kernels with many random bits.
-PACKAGES = ["binutils", "util-linux", "valgrind", "libc6-dbg"]
 START = ["setarch", "--addr-no-randomize"]
+CHECKED = "CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS".split()
 
 
 def made(name: str, *targets: str, source: Path = paths.ROOT) -> Path:
     """The folder where meson has built these targets of the library, or of a copy that has planted
     faults, for the checker."""
-    build.need_cargo()
-    debian.need([*build.LIBRARY_NEEDS, *PACKAGES], "programs that watch others")
+    debian.need("binutils util-linux valgrind libc6-dbg".split(), "programs that watch others")
     checker, flags = ALL[name], ALL[name]["rust"]
     # std comes compiled without it, which newer compilers refuse although it changes no ABI. What
     # std inlines into the library (atomics, Arc) is watched.
@@ -30,29 +28,18 @@ def made(name: str, *targets: str, source: Path = paths.ROOT) -> Path:
         flags += " -Cunsafe-allow-abi-mismatch=sanitizer"
     # Any rustc will do: RUSTC_BOOTSTRAP=1 opens -Zsanitizer.
     env = venv.environment() | {"RUSTC_BOOTSTRAP": "1", "RUSTFLAGS": flags}
-    if name == "checks":
-        env["CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS"] = "true"
-        env["CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS"] = "true"
+    env |= dict.fromkeys(CHECKED if name == "checks" else [], "true")
     # With a target, what runs while cargo builds is not built for the checker.
     (target,) = re.findall(r"^host: (\S+)", run(["rustc", "-vV"]), re.M)
     define = "" if source == paths.ROOT else "-DPLANTED"
     options = [f"-Db_sanitize={checker['b_sanitize']}", f"-Dc_args={checker['c']} {define}"]
     options += ["-Db_lundef=false", "-Dman=false", f"-Dcargo_target={target}"]
-    with paths.lock(f"sanitize-{name}"):
-        place = paths.cache("sanitize", name) / source.name
-        configured.folder(place, source, options, env)
-        ninja = ["ninja", "-C", place, *targets]
-        watch(ninja, place / "ninja.log", f"library, {name}", env=env)
+    place = paths.cache("sanitize", name) / source.name
+    build.library(*targets, folder=place, source=source, options=options, env=env)
     names = output(["nm", place / ARCHIVE], stderr=None)[1]
     missing = [wanted for wanted in checker["wanted"] if wanted not in names]
     assert not missing, f"nothing would be checked: no {missing} in {place}"
     return place
-
-
-def c_flags(name: str) -> list[str]:
-    """What meson gives the C compiler."""
-    sanitize = ALL[name]["b_sanitize"]
-    return [*ALL[name]["c"].split(), *([f"-fsanitize={sanitize}"] if sanitize != "none" else [])]
 
 
 def libraries(name: str) -> list[object]:

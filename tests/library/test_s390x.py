@@ -1,103 +1,69 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The library on big-endian s390x (emulated), and with the oldest Rust that it is for (1.85).
 
-Serialised bitmaps and their hashes are the same on both machines: QEMU's own C gives the numbers of
-tests/portable.txt on x86_64, the library gives them here and on s390x.
+Serialised bitmaps and their hashes are those of tests/portable.txt on both machines. The compiler
+is Debian's, unpacked in the cache; programs of s390x run in qemu-user.
 """
 
-import ctypes
-import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import configured
-import oldest_rust
 import pytest
-from oldest_rust import LINKER, SCRIPTS, TARGET, VERSION
-from qdb_tools import debian, paths, source
+from qdb_tools import build, debian, paths
 from qdb_tools.process import run
+from qdb_tools.variants import Cross
 
+VERSION, TARGET = "1.85", "s390x-unknown-linux-gnu"
+RUST = "rustc-web libstd-rust-web-1.85 libstd-rust-web-dev libstd-rust-web-dev:s390x".split()
+LINKER, TEST = "s390x-linux-gnu-gcc", "test --locked --release --no-fail-fast"
+SCRIPTS = Path(__file__).with_name("s390x")
 # Emulated threads are slow, and what they test does not depend on the byte order.
 C_PROGRAMS = ["test-hbitmap", "test-dirty-bitmap", "test-abort", "test-error", "test-save"]
-PORTABLE = (paths.ROOT / "tests" / "portable.txt").read_text().splitlines()
-WIDE = (1 << 64) - 1
-BUILDS = {
+CROSS = Cross("s390x", "s390x")
+CARGO = {
     "library and tests": "check --locked --all-targets",
     "for C programs": "rustc --locked --profile check --lib -- --cfg qdb_c_names",
     "for QEMU": 'rustc --locked --profile check --lib -- --cfg qdb_c_names --cfg qdb_host="qemu"',
-}
-CARGO_TESTS = {
-    "portable, x86_64": "--test portable",
-    "portable, s390x": f"--target {TARGET} --test portable",
-    "all, s390x": f"--target {TARGET} --lib --tests",
+    "portable, x86_64": f"{TEST} --test portable",
+    "portable, s390x": f"{TEST} --target {TARGET} --test portable",
+    "all, s390x": f"{TEST} --target {TARGET} --lib --tests",
 }
 
 
 @pytest.fixture(scope="module")
 def env() -> dict[str, str]:
+    """What makes cargo use this compiler, and cargo and meson an emulator for s390x's programs."""
+    build.need_cargo()
+    # What LLVM is linked with.
+    debian.need("gcc libedit2 libxml2 libz3-4".split(), "Debian's Rust")
+    CROSS.need_c()
+    root = paths.cache() / f"rust-{VERSION}"
+    debian.unpacked(root, "s390x", ["libllvm19", *(f"{name}={VERSION}.*" for name in RUST)])
+    others = ("RUSTFLAGS", "RUSTDOC", "CARGO_BUILD_TARGET")
+    env = {name: value for name, value in CROSS.environment().items() if name not in others}
+    env |= {"QDB_RUST_ROOT": str(root), "RUSTC": str(SCRIPTS / "rustc")}
+    env |= {"PATH": f"{SCRIPTS}:{env['PATH']}", "CARGO_TARGET_DIR": str(root / "target")}
+    # Optimised, because the emulator is slow; not across crates, because that takes minutes for
+    # each test program.
+    env |= {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
+    prefix = "CARGO_TARGET_" + TARGET.upper().replace("-", "_")
+    env |= {f"{prefix}_LINKER": LINKER, f"{prefix}_RUNNER": str(SCRIPTS / "emulate")}
+    # The old tag: the loader looks there for what GLib loads too.
+    env["LDFLAGS"] = f"-Wl,--disable-new-dtags,-rpath,{CROSS.search}"
     # Enough of the random tests for a byte order to show; on the machine itself there are more.
-    return oldest_rust.environment() | {"PROPTEST_CASES": "32"}
+    return env | {"CARGO_PROFILE_RELEASE_DEBUG": "false", "PROPTEST_CASES": "32"}
 
 
 def test_compiler(env: dict[str, str]) -> None:
     assert run(["rustc", "--version"], env=env).startswith(f"rustc {VERSION}.")
 
 
-@pytest.mark.parametrize("words", BUILDS.values(), ids=BUILDS)
-def test_oldest_rust_builds(env: dict[str, str], words: str) -> None:
+@pytest.mark.parametrize("words", CARGO.values(), ids=CARGO)
+def test_cargo(env: dict[str, str], words: str) -> None:
     # The cargo of this machine: it only has to read the lock file and start the compiler.
-    run(["cargo", *words.split()], env=env, cwd=paths.ROOT)
-
-
-def numbers(seed: int) -> Iterator[int]:
-    while True:
-        seed = (seed * 6364136223846793005 + 1442695040888963407) & WIDE
-        yield seed >> 20
-
-
-@pytest.fixture(scope="module")
-def qemus_c(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """QEMU's util/hbitmap.c, as oracle/build makes it."""
-    debian.need(["gcc", "pkg-config", "libglib2.0-dev"], "building QEMU's util/hbitmap.c")
-    folder = tmp_path_factory.mktemp("oracle")
-    run([paths.ROOT / "oracle" / "build", source.get(paths.DEFAULT), folder])
-    loaded = ctypes.CDLL(str(folder / "libqemu-hbitmap-oracle.so"))
-    item, pointer = ctypes.c_uint64, ctypes.c_void_p
-    for name, types in {
-        "alloc": (pointer, item, ctypes.c_int),
-        "free": (None, pointer),
-        "set": (None, pointer, item, item),
-        "reset": (None, pointer, item, item),
-        "serialization_size": (item, pointer, item, item),
-        "serialize_part": (None, pointer, pointer, item, item),
-        "sha256": (pointer, pointer, pointer),
-    }.items():
-        function = getattr(loaded, f"hbitmap_{name}")
-        function.restype, *function.argtypes = types
-    return loaded
-
-
-@pytest.mark.parametrize("line", [line for line in PORTABLE if not line.startswith("#")])
-def test_numbers_are_those_of_qemus_c(line: str, qemus_c: ctypes.CDLL) -> None:
-    """SHA-256 of the serialised bytes, and hbitmap_sha256, by the rule of tests/portable.rs."""
-    words = line.split()
-    size, granularity, seed, sets, longest = (int(word) for word in words[:5])
-    bitmap = qemus_c.hbitmap_alloc(size, granularity)
-    number, unit = numbers(seed), 1 << granularity
-    for change in range(sets):
-        start = next(number) % size
-        count = min(next(number) % longest + 1, size - start)
-        if change % 4 == 3:
-            first, end = start // unit * unit, min(-(-(start + count) // unit) * unit, size)
-            qemus_c.hbitmap_reset(bitmap, first, end - first)
-        else:
-            qemus_c.hbitmap_set(bitmap, start, count)
-    buffer = ctypes.create_string_buffer(qemus_c.hbitmap_serialization_size(bitmap, 0, size))
-    qemus_c.hbitmap_serialize_part(bitmap, buffer, 0, size)
-    text = ctypes.string_at(qemus_c.hbitmap_sha256(bitmap, None)).decode()
-    qemus_c.hbitmap_free(bitmap)
-    assert [hashlib.sha256(buffer.raw).hexdigest(), text] == words[5:]
+    said = run(["cargo", *words.split()], env=env, cwd=paths.ROOT)
+    passed = re.findall(r"^test result: ok\. (\d+) passed; 0 failed", said, re.M)
+    assert sum(map(int, passed)) > 0 or not words.startswith(TEST), said
 
 
 def test_emulated_machine_is_big_endian(env: dict[str, str], tmp_path: Path) -> None:
@@ -106,22 +72,13 @@ def test_emulated_machine_is_big_endian(env: dict[str, str], tmp_path: Path) -> 
     run(["emulate", tmp_path / "byte-order"], env=env)
 
 
-@pytest.mark.parametrize("words", CARGO_TESTS.values(), ids=CARGO_TESTS)
-def test_cargo_tests(env: dict[str, str], words: str) -> None:
-    command = ["cargo", "test", "--locked", "--release", "--no-fail-fast", *words.split()]
-    said = run(command, env=env, cwd=paths.ROOT)
-    results = re.findall(r"^test result: (\w+)\. (\d+) passed; (\d+) failed", said, re.M)
-    assert results and all(word == "ok" for word, _, _ in results)
-    assert sum(int(passed) for _, passed, _ in results) > 0
-
-
 @pytest.fixture(scope="module")
 def cross_build(env: dict[str, str]) -> Path:
     """The C tests, built by meson for s390x."""
-    options = ["--cross-file", SCRIPTS / "cross-file.ini", "-Ddropin=false", "-Dman=false"]
-    folder = configured.folder(paths.cache() / "s390x-c-tests", paths.ROOT, options, env)
-    run(["ninja", "-C", folder, *(f"c-tests/{name}" for name in C_PROGRAMS)], env=env)
-    return folder
+    files = ["--cross-file", CROSS.cross_file, "--cross-file", SCRIPTS / "cross-file.ini"]
+    options, folder = [*files, "-Ddropin=false", "-Dman=false"], paths.cache() / "s390x-c-tests"
+    programs = [f"c-tests/{name}" for name in C_PROGRAMS]
+    return build.library(*programs, folder=folder, options=options, env=env)
 
 
 @pytest.mark.parametrize("name", C_PROGRAMS)

@@ -17,7 +17,6 @@ import vendored
 from qdb_tools import build, paths, venv
 from qdb_tools.process import Words, output, run
 
-HBITMAP_TESTS = 40
 VALGRIND = "valgrind --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99".split()
 each_checker = pytest.mark.parametrize("name", checkers.ALL)
 
@@ -31,8 +30,8 @@ def watched(reports: Path, command: Words) -> tuple[int, str, str]:
     log = f"log_path={reports / 'report'}"
     asan = "detect_leaks=1:strict_string_checks=1:check_initialization_order=1:handle_abort=0"
     tsan = "exitcode=66:second_deadlock_stack=1:history_size=4"
-    env = venv.environment() | {"ASAN_OPTIONS": f"{asan}:{log}", "TSAN_OPTIONS": f"{tsan}:{log}"}
-    env["UBSAN_OPTIONS"] = f"print_stacktrace=1:{log}"
+    env = venv.environment() | {"UBSAN_OPTIONS": f"print_stacktrace=1:{log}"}
+    env |= {"ASAN_OPTIONS": f"{asan}:{log}", "TSAN_OPTIONS": f"{tsan}:{log}"}
     code, said = output([*checkers.START, *command], env=env, timeout=4 * 60 * 60)
     found = []
     for file in sorted(reports.iterdir()):
@@ -50,9 +49,9 @@ def watched(reports: Path, command: Words) -> tuple[int, str, str]:
 def meson_test(name: str, folder: Path, *test: str) -> tuple[int, str, str]:
     setup = ["--setup", name] if name == "valgrind" else []
     command = ["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", *setup, *test]
-    code, said, report = watched(folder / "reports", command)
+    watched_run = watched(folder / "reports", command)
     assert not setup or list((folder / "reports").iterdir()), "valgrind was not there"
-    return code, said, report
+    return watched_run
 
 
 def with_planted_faults() -> Path:
@@ -61,10 +60,9 @@ def with_planted_faults() -> Path:
     shutil.rmtree(copy)
     vendored.copy_source(copy)
     functions = (checkers.FOLDER / "planted.rs").read_text()
-    with (copy / "src" / "ffi" / "node.rs").open("a") as file:
-        file.write(functions)
-    with (copy / "include" / paths.SYMBOLS.name).open("a") as file:
-        file.writelines(f"{function} node\n" for function in re.findall(r"fn (\w+)", functions))
+    names = "".join(f"{function} node\n" for function in re.findall(r"fn (\w+)", functions))
+    for file, more in ("src/ffi/node.rs", functions), (f"include/{paths.SYMBOLS.name}", names):
+        (copy / file).write_text((copy / file).read_text() + more)
     return copy
 
 
@@ -95,17 +93,16 @@ def linked_with(name: str, qemu: build.Build) -> Path:
     """QEMU's test-hbitmap as its build links it, with the checker and the drop-in object for it."""
     folder = checkers.made(name, build.OBJECT)
     ninja = ["ninja", "-C", qemu.folder, "-t", "commands", "tests/unit/test-hbitmap"]
-    text = run(ninja, env=venv.environment())
-    for old, new in {
-        r"tests/unit/test-hbitmap\.p/test-hbitmap\.c\.o": "test-hbitmap.o",
-        r"(?<= -o )tests/unit/test-hbitmap(?= )": "test-hbitmap",
-        rf"\S*/{build.OBJECT}": build.OBJECT,
-    }.items():
-        text = re.sub(old, str(folder / new), text)
+    text, qemus = run(ninja, env=venv.environment()), "tests/unit/test-hbitmap"
+    text = text.replace(f"{qemus}.p/test-hbitmap.c.o", f"{folder}/test-hbitmap.o")
+    text = text.replace(f" -o {qemus} ", f" -o {folder}/test-hbitmap ")
+    text = re.sub(rf"\S*/{build.OBJECT}", f"{folder / build.OBJECT}", text)
     made = [line for line in text.splitlines() if f" -o {folder}/test-hbitmap" in line]
+    kind = checkers.ALL[name]["b_sanitize"]
+    flags = checkers.ALL[name]["c"] + ("" if kind == "none" else f" -fsanitize={kind}")
     assert len(made) == 2 and f"{folder / build.OBJECT} " in made[1], made
     for command in made:
-        run([*shlex.split(command), *checkers.c_flags(name)], cwd=qemu.folder)
+        run(shlex.split(f"{command} {flags}"), cwd=qemu.folder)
     return folder / "test-hbitmap"
 
 
@@ -113,10 +110,8 @@ def linked_with(name: str, qemu: build.Build) -> Path:
 def test_qemus_hbitmap(name: str, tmp_path: Path) -> None:
     """QEMU 10.0's, with its block layer and the drop-in object."""
     qemu = build.build("10.0", targets=["tests/unit/test-hbitmap"])
-    if name == "valgrind":
-        command = [*VALGRIND, qemu.program("tests/unit/test-hbitmap")]
-    else:
-        command = [linked_with(name, qemu)]
+    valgrind = [*VALGRIND, qemu.program("tests/unit/test-hbitmap")]
+    command = valgrind if name == "valgrind" else [linked_with(name, qemu)]
     code, said, report = watched(tmp_path / "reports", [*command, "-k"])
     assert code == 0 and not report, said[-3000:] + report
-    assert len(re.findall(r"^ok \d+(?!.*# SKIP)", said, re.M)) == HBITMAP_TESTS
+    assert len(re.findall(r"^ok \d+(?!.*# SKIP)", said, re.M)) == 40

@@ -6,42 +6,41 @@ import json
 import os
 import re
 import resource
+import shlex
+import shutil
 import struct
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdb_tools import qcow2
+from qdb_tools import process, qcow2, regions
 from qdb_tools.build import Build
 from qdb_tools.log import Failure
-from qdb_tools.machine import Daemon
+from qdb_tools.machine import Daemon, Process, transaction
+from qdb_tools.regions import Regions
 
-LIMIT = (
-    1800  # seconds for one program; only the longest of the images comes near, on a busy machine
-)
+LIMIT = 1800  # seconds for one program; only the longest come near, on a busy machine
 MEMORY = 64 << 30  # of address space: the same for both builds, whatever the machine promises
 DISK = "disk.qcow2"
 BLOCK = 4096
 GROWN = 27 << 16  # bytes that `resize` adds: up to the end of the bitmap's last word
-
-# The words of each try on `DISK`. {a}, {b}: the names of the first and the second bitmap.
-IMG = {
-    "info": ["info", "--output=json", DISK],
-    "check": ["check", "--output=json", DISK],
-    "repair": ["check", "-q", "-r", "all", DISK],
-    "add": ["bitmap", "--add", DISK, "new"],
-    "remove": ["bitmap", "--remove", DISK, "{a}"],
-    "clear": ["bitmap", "--clear", DISK, "{a}"],
-    "merge": ["bitmap", "--merge", "{a}", DISK, "{b}"],
-    "resize": ["resize", "-q", DISK, f"+{GROWN}"],
+# A and B are the names of the first and the second bitmap.
+PROGRAMS = {
+    "info": f"qemu-img info --output=json {DISK}",
+    "check": f"qemu-img check --output=json {DISK}",
+    "repair": f"qemu-img check -q -r all {DISK}",
+    "add": f"qemu-img bitmap --add {DISK} new",
+    "remove": f"qemu-img bitmap --remove {DISK} A",
+    "clear": f"qemu-img bitmap --clear {DISK} A",
+    "merge": f"qemu-img bitmap --merge A {DISK} B",
+    "resize": f"qemu-img resize -q {DISK} +{GROWN}",
+    "open": f"qemu-io -f qcow2 -c 'write 0 64k' -c 'write 1M 512' {DISK}",
 }
-TRIES = (*IMG, "open", "qsd")
+TRIES = (*PROGRAMS, "qsd")
 ASSERTION = re.compile(r"(\b\w+: Assertion `.*' failed)")
-
-
-Ask = Callable[..., dict[str, Any]]
 
 
 @dataclass
@@ -71,183 +70,142 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def without_numbers(text: str) -> str:
-    """Nodes without a name get one with a random number."""
-    return re.sub(r"#block\d+", "#block", text)
-
-
 def signal_or_code(code: int) -> int:
-    return 128 - code if code > 128 and code < 160 else code
+    return 128 - code if 128 < code < 160 else code
+
+
+def constant(text: str) -> str:
+    """Without what is never the same: random names of nodes, space on disk, times."""
+    return re.sub(r'(?<=#block)\d+|\s*"actual-size": \d+,?|.*ops; .*\n', "", text)
 
 
 def run(build: Build, folder: Path, program: str, words: Sequence[str | bytes]) -> Outcome:
-    done = subprocess.run(
-        ["timeout", str(LIMIT), build.program(program), *words],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        preexec_fn=limit,
-    )
-    out = re.sub(r'\s*"actual-size": \d+,?', "", done.stdout.decode(errors="replace"))
-    return Outcome(
-        signal_or_code(done.returncode), out, without_numbers(done.stderr.decode(errors="replace"))
-    )
+    command = ["timeout", str(LIMIT), build.program(program), *words]
+    options: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, "preexec_fn": limit}
+    done = subprocess.run(command, capture_output=True, errors="replace", **options)
+    return Outcome(signal_or_code(done.returncode), constant(done.stdout), constant(done.stderr))
 
 
 def contents(path: Path) -> tuple[qcow2.Bitmaps | None, str]:
     """The bitmaps of an image as far as they can be read, and the image's hash."""
-    try:
+    found = None
+    with suppress(ArithmeticError, ValueError, OSError, MemoryError, struct.error):
         found = qcow2.stored(path)
-    except (ArithmeticError, ValueError, OSError, MemoryError, OverflowError, struct.error):
-        found = None
     return found, digest(path)
 
 
 def digest(path: Path) -> str:
-    """A hash of a file's size and of what is not zero in it.
-
-    A repair may leave terabytes of holes.
-    """
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        end, at = os.fstat(file.fileno()).st_size, 0
-        found.update(b"%d" % end)
-        while at < end:
-            try:
-                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:
-                break  # holes up to the end
-            stop = os.lseek(file.fileno(), at, os.SEEK_HOLE)
-            while at < stop:
-                block = os.pread(file.fileno(), min(BLOCK, stop - at), at)
-                if any(block):
-                    found.update(b"%d" % at + block)
-                at += len(block)
+    """A hash of a file's size and of what is not zero: a repair may leave terabytes of holes."""
+    found = hashlib.sha256(b"%d" % path.stat().st_size)
+    at = 0
+    with path.open("rb", buffering=0) as file, suppress(OSError):  # after the last data
+        while True:
+            at = file.seek(at, os.SEEK_DATA)
+            if any(block := file.read(BLOCK)):
+                found.update(b"%d" % at + block)
+            at += BLOCK
     return found.hexdigest()
 
 
-def attempt(build: Build, folder: Path, name: str, names: Sequence[bytes]) -> Outcome:
-    """One try, on the image that is in the folder."""
-    a, b = (*names, b"missing", b"missing")[:2]
-    if name in IMG:
-        words: list[str | bytes] = [{"{a}": a, "{b}": b}.get(word, word) for word in IMG[name]]
-        outcome = run(build, folder, "qemu-img", words)
-    elif name == "open":
-        outcome = run(
-            build,
-            folder,
-            "qemu-io",
-            ["-f", "qcow2", "-c", "write 0 64k", "-c", "write 1M 512", DISK],
-        )
-        outcome.out = re.sub(r".*ops; .*\n", "", outcome.out)
+def attempt(build: Build, folder: Path, name: str, image: qcow2.Image) -> Outcome:
+    """One try, on a copy of the image that is in the folder."""
+    work = folder / build.label
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    process.run(["cp", "--sparse=always", folder / DISK, work])
+    if name in PROGRAMS:
+        names = [bitmap.name.split(b"\0")[0][:2000] for bitmap in image.bitmaps[:2]]
+        called = dict(zip(("A", "B"), [*names, b"missing", b"missing"]))
+        program, *words = shlex.split(PROGRAMS[name])
+        outcome = run(build, work, program, [called.get(word, word) for word in words])
     else:
-        outcome = daemon_session(build, folder)
+        with Session(build, work) as daemon:
+            outcome = daemon.outcome()
     if name not in ("info", "check"):
-        outcome.bitmaps, outcome.image = contents(folder / DISK)
+        outcome.bitmaps, outcome.image = contents(work / DISK)
     return outcome
 
 
-def daemon_session(build: Build, folder: Path) -> Outcome:
-    """Opens the image in a daemon, looks at its bitmaps in every way that there is, changes
-    them, and quits."""
-    answers: list[dict[str, Any] | str] = []
-    seen: dict[str, dict[str, Any]] = {}
-    daemon = Daemon(build.program("storage-daemon/qemu-storage-daemon"), folder, LIMIT, limit)
+def over_nbd(build: Build, vm: Process, socket: Path, node: str, bitmap: str) -> Regions:
+    """The dirty regions of a bitmap, exported for as long as it takes."""
+    vm.export(node, "e", bitmaps=[bitmap])
     try:
-        with daemon:
-
-            def ask(name: str, /, **arguments: Any) -> dict[str, Any]:
-                answer = daemon.ask(name, **arguments)
-                answers.append({name: answer})
-                return answer
-
-            opened = ask(
-                "blockdev-add",
-                driver="qcow2",
-                node_name="disk",
-                file={"driver": "file", "filename": DISK},
-            )
-            if "error" not in opened:
-                look(build, folder, daemon, ask, answers, seen)
-            daemon.quit()
-    except Failure as failure:
-        answers.append(str(failure).split(":")[0])
-    code, said = daemon.process.returncode, daemon.said()
-    text = json.dumps(answers, indent=1, sort_keys=True)
-    return Outcome(signal_or_code(code), without_numbers(text), without_numbers(said), seen=seen)
+        return regions.of_bitmap(build.program("qemu-img"), socket, "e", bitmap)
+    finally:
+        vm.command("block-export-del", id="e", mode="hard")
+        vm.event("BLOCK_EXPORT_DELETED")
 
 
-def look(
-    build: Build,
-    folder: Path,
-    daemon: Daemon,
-    ask: Ask,
-    answers: list[Any],
-    seen: dict[str, dict[str, Any]],
-) -> None:
-    bitmaps = listed(ask)
-    ask("nbd-server-start", addr={"type": "unix", "data": {"path": "sock"}})
-    for bitmap in bitmaps[:4]:
-        name = bitmap["name"]
-        about = seen[name] = {
-            "count": bitmap["count"],
-            "granularity": bitmap["granularity"],
-            "in use": bitmap.get("inconsistent", False),
-        }
-        about["sha256"] = (
-            ask("x-debug-block-dirty-bitmap-sha256", node="disk", name=name)
-            .get("return", {})
-            .get("sha256")
-        )
-        if about["in use"]:
-            continue
-        ask("block-dirty-bitmap-disable", node="disk", name=name)
-        if "error" not in ask(
-            "block-export-add", id="e", type="nbd", node_name="disk", name="e", bitmaps=[name]
-        ):
-            options = "driver=nbd,server.type=unix,server.path=sock,export=e,"
-            options += f"x-dirty-bitmap=qemu:dirty-bitmap:{name}"
-            shown = run(
-                build, folder, "qemu-img", ["map", "--output=json", "--image-opts", options]
-            )
-            answers.append({"map": shown.out if shown.code == 0 else shown.about})
-            if shown.code == 0:
-                about["regions"] = [
-                    (area["start"], area["length"])
-                    for area in json.loads(shown.out)
-                    if not area["data"]
-                ]
-            ask("block-export-del", id="e", mode="hard")
-            daemon.event("BLOCK_EXPORT_DELETED")
-    if not bitmaps:
-        return
-    first, last = bitmaps[0]["name"], bitmaps[-1]["name"]
-    ask("block-dirty-bitmap-add", node="disk", name="coarse", granularity=1 << 20)
-    ask("block-dirty-bitmap-add", node="disk", name="same", granularity=bitmaps[0]["granularity"])
-    for target in ("coarse", "same"):
-        ask("block-dirty-bitmap-merge", node="disk", target=target, bitmaps=[first])
-    ask("block-dirty-bitmap-enable", node="disk", name=last)
-    ask(
-        "transaction",
-        actions=[
-            {"type": "block-dirty-bitmap-clear", "data": {"node": "disk", "name": "same"}},
-            {
-                "type": "block-dirty-bitmap-merge",
-                "data": {"node": "disk", "target": last, "bitmaps": [first]},
-            },
-            {"type": "block-dirty-bitmap-clear", "data": {"node": "disk", "name": "nobody"}},
-        ],
-    )
-    ask("block-dirty-bitmap-merge", node="disk", target=last, bitmaps=[first])
-    ask("block-dirty-bitmap-clear", node="disk", name=first)
-    listed(ask)
-    ask("block-dirty-bitmap-remove", node="disk", name=first)
+class Session(Daemon):
+    """Opens the image, looks at its bitmaps in every way that there is, and changes them."""
 
+    def __init__(self, build: Build, folder: Path) -> None:
+        self.build, self.work = build, folder
+        self.answers: list[Any] = []
+        self.seen: dict[str, dict[str, Any]] = {}
+        program = build.program("storage-daemon/qemu-storage-daemon")
+        super().__init__(program, folder, LIMIT, limit)
 
-def listed(ask: Ask) -> list[dict[str, Any]]:
-    """The bitmaps of the node; of the answer only they are kept."""
-    answer = ask("query-named-block-nodes", flat=True)
-    node = next(node for node in answer["return"] if node["node-name"] == "disk")
-    answer["return"] = node.get("dirty-bitmaps", [])
-    return list(answer["return"])
+    def ask(self, name: str, /, **arguments: Any) -> dict[str, Any]:
+        answer = super().ask(name, **arguments)
+        self.answers.append({name: answer})
+        return answer
+
+    def on_disk(self, what: str, **arguments: Any) -> None:
+        self.ask(f"block-dirty-bitmap-{what}", node="disk", **arguments)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The bitmaps of the node; of the answer only they are kept."""
+        answer = self.ask("query-named-block-nodes", flat=True)
+        node = next(node for node in answer["return"] if node["node-name"] == "disk")
+        answer["return"] = node.get("dirty-bitmaps", [])
+        return list(answer["return"])
+
+    def outcome(self) -> Outcome:
+        try:
+            file = {"driver": "file", "filename": DISK}
+            if "error" not in self.ask("blockdev-add", driver="qcow2", node_name="disk", file=file):
+                bitmaps = self.listed()
+                self.look(bitmaps[:4])
+                if bitmaps:
+                    self.change(bitmaps[0], bitmaps[-1]["name"])
+            self.quit()
+        except Failure as failure:
+            self.answers.append(str(failure).split(":")[0])
+        told = constant(json.dumps(self.answers, indent=1, sort_keys=True))
+        code = signal_or_code(self.process.wait())
+        return Outcome(code, told, constant(self.said()), seen=self.seen)
+
+    def look(self, bitmaps: list[dict[str, Any]]) -> None:
+        self.serve("sock")
+        for bitmap in bitmaps:
+            name = bitmap["name"]
+            about = self.seen[name] = {key: bitmap[key] for key in ("count", "granularity")}
+            about["in use"] = bitmap.get("inconsistent", False)
+            answer = self.ask("x-debug-block-dirty-bitmap-sha256", node="disk", name=name)
+            about["sha256"] = answer.get("return", {}).get("sha256")
+            if not about["in use"]:
+                self.on_disk("disable", name=name)
+                try:
+                    areas = over_nbd(self.build, self, self.work / "sock", "disk", name)
+                    about["regions"] = areas
+                    self.answers.append(areas)
+                except Failure as failure:
+                    self.answers.append(str(failure).rpartition(": ")[2])  # without paths
+
+    def change(self, bitmap: dict[str, Any], last: str) -> None:
+        first = bitmap["name"]
+        self.on_disk("add", name="coarse", granularity=1 << 20)
+        self.on_disk("add", name="same", granularity=bitmap["granularity"])
+        for target in ("coarse", "same"):
+            self.on_disk("merge", target=target, bitmaps=[first])
+        self.on_disk("enable", name=last)
+        merge = {"node": "disk", "target": last, "bitmaps": [first]}
+        same, nobody = ({"node": "disk", "name": name} for name in ("same", "nobody"))
+        clear, into = "block-dirty-bitmap-clear", "block-dirty-bitmap-merge"
+        name, actions = transaction((clear, same), (into, merge), (clear, nobody))
+        self.ask(name, **actions)
+        self.on_disk("merge", target=last, bitmaps=[first])
+        self.on_disk("clear", name=first)
+        self.listed()
+        self.on_disk("remove", name=first)

@@ -1,71 +1,68 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""QEMU's own iotests, unmodified, on a build."""
+"""QEMU's own tests, unmodified, on a build: unit tests, and iotests."""
 
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from qdb_tools import paths
 from qdb_tools.build import Build
 from qdb_tools.process import output
 
+HBITMAP_TESTS = 40  # in tests/unit/test-hbitmap
 # Bitmaps from end to end: what each change must pass.
 CORE = """124 165 176 236 242 246 254 256 257 260 271 300
 qemu-img-bitmaps migrate-bitmaps-test remove-bitmap-from-backing""".split()
-
 # What the tests that touch bitmaps, or a job that runs on an HBitmap, have in their text.
 TOUCHES = re.compile(
     r"bitmap|(drive|blockdev)[-_](backup|mirror)|block[-_]commit|copy-before-write|qemu-img commit",
     re.I,
 )
-# What they do not: a test that reaches a job through a function of iotests.py, or with an image of
-# its own.
+# Which do not: they reach a job through a function of iotests.py, or with an image of their own.
 BESIDES = "040 041 129 219 iothreads-* mirror-*".split()
-
-# Tests that want another image format than qcow2.
-OTHER_FORMATS = {"parallels-read-bitmap": "parallels"}
+OTHER_FORMAT = "parallels-read-bitmap"  # wants -parallels
 RAW = "055 151 152 194".split()
-
 # status and seconds, as ./check prints them
 LINE = re.compile(
     r"^(?P<name>\S+)\s+(?:\x1b\[[\d;]*m)*(?P<status>pass|fail|not run)\s.*\](?P<rest>.*)$"
 )
 
 
-@dataclass
-class Result:
+class Result(NamedTuple):
     status: str
     about: str = ""
 
 
-def all_of(tree: Path) -> list[str]:
-    """Each iotest of a QEMU tree that touches bitmaps, or jobs that are built on them."""
-    tests = tree / "tests" / "qemu-iotests"
-    files = [f for f in tests.iterdir() if re.fullmatch(r"\d{3}", f.name)]
-    endings = (".out", ".qcow2", ".raw")
-    files += [f for f in (tests / "tests").iterdir() if not f.name.endswith(endings)]
-    found = set()
-    for file in files:
-        known = file.name in CORE or any(Path(file.name).match(p) for p in BESIDES)
-        if file.is_file() and (known or TOUCHES.search(file.read_text(errors="replace"))):
-            found.add(file.name)
-    return sorted(found)
+def unit_tests(program: Path, emulator: Sequence[str] = ()) -> int:
+    """How many tests of a program pass; none may fail or be skipped."""
+    folders = dict.fromkeys(("G_TEST_SRCDIR", "G_TEST_BUILDDIR"), str(program.parent))
+    command = [*emulator, program, "--tap", "-k"]
+    code, said = output(command, env=os.environ | folders, timeout=600)
+    good = len(re.findall(r"^ok \d+(?!.*# SKIP)", said, re.M))
+    assert code == 0 and re.findall(r"^1\.\.(\d+)$", said, re.M) == [str(good)], said[-3000:]
+    return good
 
 
 def plan(tree: Path, everything: bool) -> dict[str, list[str]]:
-    """The tests of each run of ./check, by image format."""
-    names = all_of(tree) if everything else CORE
-    runs = {"qcow2": [name for name in names if name not in OTHER_FORMATS]}
-    if everything:
-        runs["raw"] = RAW
-        for name, image_format in OTHER_FORMATS.items():
-            if name in names:
-                runs[image_format] = [name]
-    return runs
+    """The iotests of each run of ./check, by image format; with `everything`, each one that
+    touches bitmaps, or jobs that are built on them."""
+    if not everything:
+        return {"qcow2": CORE}
+    folder = tree / "tests" / "qemu-iotests"
+    files = [file for file in folder.iterdir() if re.fullmatch(r"\d{3}", file.name)]
+    files += [f for f in (folder / "tests").iterdir() if f.suffix not in (".out", ".qcow2", ".raw")]
+    names = {file.name for file in files if file.is_file() and touches(file)}
+    special = {"parallels": [OTHER_FORMAT]} if OTHER_FORMAT in names else {}
+    return {"qcow2": sorted(names - {OTHER_FORMAT}), "raw": RAW, **special}
+
+
+def touches(file: Path) -> bool:
+    known = file.name in CORE or any(file.match(pattern) for pattern in BESIDES)
+    return known or bool(TOUCHES.search(file.read_text(errors="replace")))
 
 
 def once(build: Build, names: Sequence[str], image_format: str, jobs: int) -> dict[str, Result]:

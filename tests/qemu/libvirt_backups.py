@@ -14,14 +14,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import libvirt  # type: ignore[import-not-found]  # Debian's python3-libvirt
 import libvirt_qemu  # type: ignore[import-not-found]
-from qdb_tools import regions
-from qdb_tools.model import Bitmap, Content, Guest
+from qdb_tools import model, regions
+from qdb_tools.model import Bitmap, Guest
 from qdb_tools.process import run, wait_until
 
 GRANULE = 64 << 10
@@ -33,6 +34,8 @@ XML = f"""
   <os><type arch='x86_64'>hvm</type></os><features><acpi/></features>
   <devices><emulator>{BUILD}/qemu-system-x86_64</emulator>DISKS<memballoon model='none'/></devices>
 </domain>"""
+DISK = """<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+<source file='{0.image}'/><target dev='{0.name}' bus='virtio'/></disk>"""
 facts: list[Any] = []  # what stock QEMU and the library must agree on, one after the other
 
 
@@ -46,17 +49,11 @@ class Disk:
     def __init__(self, number: int, name: str, size: int) -> None:
         self.name, self.size, self.image = name, size, FOLDER / f"{name}.qcow2"
         self.device = f"/machine/peripheral/virtio-disk{number}/virtio-backend"
-        self.content = Content(FOLDER / f"{name}.raw", size)
+        self.content, self.then = FOLDER / f"{name}.raw", FOLDER / f"{name}.then"
         self.since: dict[str, Bitmap] = {}  # what was written since each checkpoint
-        self.writer = Guest(number)
+        self.guest = Guest(number)
         run(["qemu-img", "create", "-q", "-f", "qcow2", self.image, size])
-
-    def holds(self, image: Path, content: Path) -> None:
-        """An image has this content, and this is a fact."""
-        raw = FOLDER / "raw"
-        run(["qemu-img", "convert", "-O", "raw", image, raw])
-        assert filecmp.cmp(raw, content, shallow=False), f"{image}: not what was written"
-        fact((image.name, raw.stat().st_size))
+        run(["truncate", "-s", size, self.content])
 
     def clusters(self, image: Path) -> list[tuple[int, int]]:
         """What is in an image itself, and not in those below it, as regions of granules."""
@@ -67,19 +64,24 @@ class Disk:
         return found.regions()
 
 
+def holds(image: Path, content: Path) -> None:
+    said = run(["qemu-img", "compare", "-f", "qcow2", "-F", "raw", image, content])
+    assert said == "Images are identical.\n", f"{image}: {said}"  # no word of their sizes
+
+
 class Domain:
     """A paused domain with two disks, and the private libvirtd that runs it."""
+
+    pushed: Path  # the folder of the last push backup
 
     def __init__(self) -> None:
         self.disks = [Disk(number, *item) for number, item in enumerate(SIZES.items())]
         self.start_libvirtd()
-        disks = "".join(
-            f"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
-            f"<source file='{d.image}'/><target dev='{d.name}' bus='virtio'/></disk>"
-            for d in self.disks
-        )
-        self.connection.defineXML(XML.replace("DISKS", disks))
+        self.connection.defineXML(XML.replace("DISKS", "".join(map(DISK.format, self.disks))))
         self.start()
+
+    def start(self) -> None:
+        self.domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
 
     def start_libvirtd(self) -> None:
         with (FOLDER / "libvirtd.log").open("a") as log:
@@ -103,17 +105,13 @@ class Domain:
     def domain(self) -> libvirt.virDomain:
         return self.connection.lookupByName("guest")
 
-    def start(self) -> None:
-        self.domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
-
-    def kill(self) -> None:
-        pid = Path(os.environ["XDG_RUNTIME_DIR"]) / "libvirt/qemu/run/guest.pid"
-        os.kill(int(pid.read_text()), signal.SIGKILL)
-        wait_until("libvirt saw the end", lambda: not self.domain.isActive())
-
     def stop(self) -> None:
         """QEMU ends in an orderly way, and stores the bitmaps."""
         self.domain.destroyFlags(libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
 
     def guest_io(self, disk: Disk, line: str) -> None:
         hmp = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
@@ -123,12 +121,17 @@ class Domain:
 
     def write(self, count: int) -> None:
         for disk in self.disks:
-            writes = disk.writer.writes(count // 2, range(disk.size), zeroes=False)
+            writes = disk.guest.writes(count // 2, range(disk.size), others="")
             for write in writes:
                 self.guest_io(disk, write.line)
-            disk.content.apply(writes)
+            model.apply(writes, disk.content)
             for bitmap in disk.since.values():
                 bitmap.record(writes)
+
+    def remember(self) -> None:
+        """What is on a disk now is in its `then`."""
+        for disk in self.disks:
+            run(["cp", "--sparse=always", disk.content, disk.then])
 
     def tell_bitmaps(self) -> None:
         """The bitmaps of each disk, as query-block lists them, are a fact."""
@@ -137,44 +140,37 @@ class Domain:
             bitmaps = b["inserted"].get("dirty-bitmaps", [])
             fact((b["qdev"], sorted(bitmaps, key=lambda bitmap: str(bitmap.get("name")))))
 
-    # Checkpoints and backups
-
     def checkpoints(self) -> list[str]:
-        fact(sorted(checkpoint.getName() for checkpoint in self.domain.listAllCheckpoints()))
-        return list(facts[-1])
+        return sorted(checkpoint.getName() for checkpoint in self.domain.listAllCheckpoints())
 
-    def checkpoint(self, name: str, create: bool = True) -> str:
-        xml = f"<domaincheckpoint><name>{name}</name></domaincheckpoint>"
-        if create:
-            self.domain.checkpointCreateXML(xml)
+    def checkpoint(self, name: str) -> str:
+        """The XML of one that is made now."""
         for disk in self.disks:
             disk.since[name] = Bitmap(disk.size, GRANULE)
-        return xml
+        return f"<domaincheckpoint><name>{name}</name></domaincheckpoint>"
 
     def delete(self, name: str, flags: int = 0) -> None:
         self.domain.checkpointLookupByName(name).delete(flags)
         for disk in self.disks:
             disk.since.pop(name, None)
 
-    def begin(self, mode: str, since: str, checkpoint: str, folder: Path) -> None:
-        folder.mkdir()
-        part, driver = ("target", "<driver type='qcow2'/>") if mode == "push" else ("scratch", "")
-        disks = "".join(
-            f"<disk name='{d.name}' backup='yes' type='file'>"
-            f"<{part} file='{folder}/{d.name}'/>{driver}</disk>"
-            for d in self.disks
-        )
+    def begin(self, mode: str, since: str, checkpoint: str = "") -> Path:
+        """Begins a backup; returns its folder."""
+        folder = Path(tempfile.mkdtemp(dir=FOLDER))
         incremental = f"<incremental>{since}</incremental>" if since else ""
         server = f"<server transport='unix' socket='{folder}/nbd'/>" if mode == "pull" else ""
-        parts = f"{incremental}{server}<disks>{disks}</disks>"
-        backup = f"<domainbackup mode='{mode}'>{parts}</domainbackup>"
-        new = self.checkpoint(checkpoint, create=False) if checkpoint else None
-        self.domain.backupBegin(backup, new)
+        part, driver = ("target", "<driver type='qcow2'/>") if mode == "push" else ("scratch", "")
+        disk = f"<disk name='NAME' type='file'><{part} file='{folder}/NAME'/>{driver}</disk>"
+        disks = "".join(disk.replace("NAME", name) for name in SIZES)
+        xml = f"{incremental}{server}<disks>{disks}</disks>"
+        new = self.checkpoint(checkpoint) if checkpoint else None
+        self.domain.backupBegin(f"<domainbackup mode='{mode}'>{xml}</domainbackup>", new)
+        return folder
 
-    def refused(self, attempt: Callable[[], None]) -> None:
+    def refused(self, attempt: Callable[..., Any], *arguments: Any) -> None:
         """An attempt that must fail; its words are a fact."""
         try:
-            attempt()
+            attempt(*arguments)
         except libvirt.libvirtError as error:
             fact(error.get_error_message())
         else:
@@ -183,115 +179,102 @@ class Domain:
     def no_job(self) -> bool:
         return bool(self.domain.jobStats()["type"] == libvirt.VIR_DOMAIN_JOB_NONE)
 
-    def push(self, since: str, checkpoint: str = "") -> Path:
-        """A push backup; returns the folder of the targets."""
-        folder = FOLDER / f"push-{len(facts)}"
-        self.begin("push", since, checkpoint, folder)
+    def push(self, since: str, checkpoint: str = "") -> None:
+        """A push backup: on those before it, from a full one on, it is what is in the record."""
+        folder = self.begin("push", since, checkpoint)
         wait_until("the push backup ends", self.no_job)
-        fact(self.domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)["success"])
-        assert facts[-1] == 1
-        return folder
+        assert self.domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)["success"] == 1
+        for disk in self.disks:
+            image = folder / disk.name
+            if since:
+                rebase = "qemu-img rebase -u -f qcow2 -F qcow2 -b".split()
+                run([*rebase, self.pushed / disk.name, image])
+                assert disk.clusters(image) == disk.since[since].regions()
+            holds(image, disk.content)
+        self.pushed = folder
 
     def pull(self, since: str, checkpoint: str = "") -> None:
         """A pull backup, while the guest writes: what it offers is what was there before."""
-        folder = FOLDER / f"pull-{len(facts)}"
         wanted = [disk.since[since].regions() for disk in self.disks]
-        then = [disk.content.copy(FOLDER / f"{disk.name}.then") for disk in self.disks]
-        self.begin("pull", since, checkpoint, folder)
-        for disk, dirty, content in zip(self.disks, wanted, then):
+        self.remember()
+        socket = self.begin("pull", since, checkpoint) / "nbd"
+        for disk, dirty in zip(self.disks, wanted):
             self.write(10)
-            fact(regions.by_nbdinfo(folder / "nbd", disk.name, f"backup-{disk.name}"))
-            assert facts[-1] == [list(region) for region in dirty], disk.name
+            assert regions.by_nbdinfo(socket, disk.name, f"backup-{disk.name}") == dirty, disk.name
             # Read by libnbd: what is not dirty too.
-            run(["nbdcopy", f"nbd+unix:///{disk.name}?socket={folder}/nbd", FOLDER / "read"])
-            assert filecmp.cmp(FOLDER / "read", content, shallow=False), disk.name
+            run(["nbdcopy", f"nbd+unix:///{disk.name}?socket={socket}", FOLDER / "read"])
+            assert filecmp.cmp(FOLDER / "read", disk.then, shallow=False), disk.name
         self.domain.abortJob()
         wait_until("the pull backup ends", self.no_job)
-
-    def is_chain(self, full: Path, *increments: Path) -> None:
-        """A full push backup and the increments on it are what is in the record."""
-        rebase = "qemu-img rebase -u -f qcow2 -F qcow2 -b".split()
-        for disk in self.disks:
-            for below, above in zip([full, *increments], increments):
-                run([*rebase, below / disk.name, above / disk.name])
-            disk.holds([full, *increments][-1] / disk.name, disk.content.file)
 
 
 def push_and_pull(guest: Domain) -> None:
     guest.write(60)
-    full = guest.push("", "one")
-    guest.is_chain(full)
+    guest.push("", "one")
     guest.write(40)
     guest.pull("one", "two")
     guest.write(40)
-    guest.checkpoint("three")
+    guest.domain.checkpointCreateXML(guest.checkpoint("three"))
     guest.write(40)
     guest.tell_bitmaps()
 
     guest.delete("two")
     assert guest.checkpoints() == ["one", "three"], "two is gone from the middle"
     guest.tell_bitmaps()
-    guest.refused(lambda: guest.begin("pull", "two", "", FOLDER / "no"))
+    guest.refused(guest.begin, "pull", "two")
     guest.pull("one")
     guest.pull("three")
-
-    first = guest.push("one", "four")
-    guest.is_chain(full, first)
-    for disk in guest.disks:
-        fact(disk.clusters(first / disk.name))
-        assert disk.clusters(first / disk.name) == disk.since["one"].regions()
+    guest.push("one", "four")
 
     guest.restart_libvirtd(signal.SIGTERM)
     assert guest.checkpoints() == ["four", "one", "three"]
     guest.write(40)
-    second = guest.push("four", "five")
-    guest.is_chain(full, first, second)
+    guest.push("four", "five")
     guest.restart_libvirtd(signal.SIGKILL)
     guest.write(30)
 
-    guest.stop()
-    guest.start()
+    guest.restart()
     guest.tell_bitmaps()
     guest.write(30)
-    saved = FOLDER / "saved"
-    guest.domain.save(str(saved))
-    guest.connection.restoreFlags(str(saved), None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
+    guest.domain.save(f"{FOLDER}/saved")
+    guest.connection.restoreFlags(f"{FOLDER}/saved", None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
     # QEMU takes the images over when a restored guest runs: for a moment of the firmware, which
     # finds nothing to boot.
     guest.domain.resume()
     guest.domain.suspend()
     guest.tell_bitmaps()
     guest.write(30)
-    guest.is_chain(full, first, second, guest.push("five", "six"))
+    guest.push("five", "six")
     guest.pull("one")
 
 
 def killed(guest: Domain) -> None:
     """After kill -9, bitmaps are inconsistent: no increment comes of them, a new chain begins."""
-    guest.stop()
-    guest.start()
+    guest.restart()
     guest.write(20)
-    guest.begin("pull", "six", "seven", FOLDER / "cut off")
+    guest.begin("pull", "six", "seven")
     guest.write(20)
     for disk in guest.disks:
         guest.guest_io(disk, "flush")
-    guest.kill()
+    pid = Path(os.environ["XDG_RUNTIME_DIR"]) / "libvirt/qemu/run/guest.pid"
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    wait_until("libvirt saw the end", lambda: not guest.domain.isActive())
     for disk in guest.disks:
         about = json.loads(run(["qemu-img", "info", "--output=json", disk.image]))
         fact(about["format-specific"]["data"]["bitmaps"])
     guest.start()
     guest.tell_bitmaps()
-    guest.refused(lambda: guest.begin("pull", "six", "", FOLDER / "not"))
+    guest.refused(guest.begin, "pull", "six")
     # The youngest was never stored; libvirt can only forget it.
-    guest.refused(lambda: guest.delete("seven"))
+    guest.refused(guest.delete, "seven")
     guest.delete("seven", libvirt.VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY)
     for name in ("six", "five", "four", "three", "one"):
         guest.delete(name)
     assert guest.checkpoints() == []
     guest.tell_bitmaps()
-    full = guest.push("", "eight")
+    guest.push("", "eight")
     guest.write(30)
-    guest.is_chain(full, guest.push("eight"))
+    guest.push("eight")
     guest.delete("eight")
 
 
@@ -301,14 +284,14 @@ def virtnbdbackup(guest: Domain) -> None:
     for number in range(4):
         run(["virtnbdbackup", *about.split(), "-l", "inc" if number else "full"])
         guest.tell_bitmaps()
-        then = [disk.content.copy(FOLDER / f"{disk.name}.then") for disk in guest.disks]
+        guest.remember()
         guest.write(40)
         if number == 1:
             guest.restart_libvirtd(signal.SIGTERM)
     restored.mkdir()
     run(["virtnbdrestore", *f"-U {SESSION} -i {folder} -o {restored} -a restore -n".split()])
-    for disk, content in zip(guest.disks, then):
-        disk.holds(restored / disk.image.name, content)
+    for disk in guest.disks:
+        holds(restored / disk.image.name, disk.then)
 
 
 def main() -> None:
@@ -317,9 +300,8 @@ def main() -> None:
         part(guest)
     guest.stop()
     for disk in guest.disks:
-        disk.holds(disk.image, disk.content.file)
-        found = run(["qemu-img", "check", disk.image])
-        assert "No errors were found" in found, found
+        holds(disk.image, disk.content)
+        run(["qemu-img", "check", disk.image])
     print(json.dumps(facts))
 
 

@@ -6,14 +6,14 @@ is always the one that it was, byte for byte. Then with changes to what the libr
 (variations.toml).
 """
 
-import contextlib
-import hashlib
+import multiprocessing
 import os
-import shutil
-import subprocess
+import runpy
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,39 +23,35 @@ from qdb_tools.paths import DROPIN
 from qdb_tools.process import output, run
 
 # All that dropin may look at or change. (A whole tree takes a minute, and tells no more.)
-PARTS = ("VERSION", "block", "include/block", "include/qemu", "qapi/block-core.json", "util")
-
-# Runs dropin, and ends the process at its n-th change to the tree.
-KILL = """
-import os, sys
-left, root, sys.argv = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.copyfile"}
-def watch(event, args):
-    global left
-    opened = event == "open" and str(args[0]).startswith(root) and str(args[1])[:1] in "wxa"
-    if opened or event in CHANGES:
-        left -= 1
-        if left == 0:
-            os._exit(99)
-sys.addaudithook(watch)
-sys.path.insert(0, os.path.dirname(sys.argv[0]))
-names = {"__name__": "__main__", "__file__": sys.argv[0]}
-exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"), names)
-"""
-
-HBITMAP_C, HBITMAP_H = "util/hbitmap.c", "include/qemu/hbitmap.h"
-DIRTY_C, DIRTY_H = "block/dirty-bitmap.c", "include/block/dirty-bitmap.h"
+PARTS = "VERSION block include/block include/qemu qapi/block-core.json util".split()
 ADDED = "block/qemu-dirty-bitmap"
+HBITMAP_C, DIRTY_C = "util/hbitmap.c", "block/dirty-bitmap.c"
+JUDGED = [HBITMAP_C, "include/qemu/hbitmap.h", DIRTY_C, "include/block/dirty-bitmap.h"]
+CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.copyfile"}
+KILLED = 99
 VARIATIONS = tomllib.loads(Path(__file__).with_name("variations.toml").read_text())
 
 
-def snapshot(tree: Path) -> dict[Path, tuple[int, str]]:
-    found = {}
-    for path in tree.rglob("*"):
-        link = os.fsencode(os.readlink(path)) if path.is_symlink() else b""
-        content = link or (path.read_bytes() if path.is_file() else b"")
-        found[path] = path.lstat().st_mode, hashlib.sha256(content).hexdigest()
-    return found
+def snapshot(tree: Path) -> dict[Path, tuple[int, bytes]]:
+    """Mode and content of each file; QEMU has no links there."""
+    files = tree.rglob("*")
+    return {f: (f.lstat().st_mode, f.read_bytes() if f.is_file() else b"") for f in files}
+
+
+def dropin_until(change: int, command: list[str]) -> None:
+    """Runs dropin in this process, which ends at that change to the tree."""
+    left, tree = change, command[1]
+
+    def watch(event: str, args: tuple[Any, ...]) -> None:
+        nonlocal left
+        opened = event == "open" and str(args[0]).startswith(tree) and str(args[1])[:1] in "wxa"
+        left -= opened or event in CHANGES
+        if left == 0:
+            os._exit(KILLED)
+
+    sys.argv = ["dropin", *command]
+    sys.addaudithook(watch)
+    runpy.run_path(str(DROPIN), run_name="__main__")
 
 
 class Trial:
@@ -63,58 +59,47 @@ class Trial:
 
     def __init__(self, origin: Path, work: Path) -> None:
         self.tree, self.work = work / "tree", work
-        for part in PARTS:
-            (self.tree / part).parent.mkdir(parents=True, exist_ok=True)
-            copy: Any = shutil.copytree if (origin / part).is_dir() else shutil.copy2
-            copy(origin / part, self.tree / part)
-        self.object = self.compile("one", 1)
+        self.tree.mkdir()
+        run(["cp", "-a", "--parents", *PARTS, self.tree], cwd=origin)
+        self.object = self.compile("one")
         self.before = snapshot(self.tree)
 
-    def compile(self, name: str, number: int) -> Path:
-        text = f"void qdb_host_lock(void *); int number = {number};\n"
-        text += "void hbitmap_alloc(void) { qdb_host_lock(0); }\n"
-        run(["gcc", "-x", "c", "-c", "-", "-o", self.work / f"{name}.o"], input=text)
-        return self.work / f"{name}.o"
+    def compile(self, name: str) -> Path:
+        text = f"void qdb_host_lock(void *); void hbitmap_alloc(void) {{ qdb_host_lock({name}); }}"
+        made = self.work / f"{name}.o"
+        run(["gcc", "-x", "c", "-c", "-", "-o", made], input=f"extern int *{name}; {text}")
+        return made
 
-    def dropin(
-        self, command: str, *more: object, tree: Path | None = None, start: tuple[str, ...] = ()
-    ) -> subprocess.CompletedProcess[str]:
-        if command == "apply" and "--object" not in more:
-            more = ("--object", self.object, *more)
-        words = [sys.executable, "-B", *start, DROPIN, command, tree or self.tree, *more]
-        return subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
+    def words(self, command: str, *more: object) -> list[str]:
+        given = [] if command == "revert" else ["--object", self.object]
+        return [command, *map(str, [self.tree, *given, *more])]
+
+    def dropin(self, command: str, *more: object) -> tuple[int, str]:
+        return output([sys.executable, "-B", DROPIN, *self.words(command, *more)])
 
     def good(self, command: str, *more: object) -> str:
-        done = self.dropin(command, *more)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return run([sys.executable, "-B", DROPIN, *self.words(command, *more)])
 
-    def refused(self, because: str, command: str, *more: object, tree: Path | None = None) -> None:
+    def refused(self, because: str, command: str, *more: object) -> None:
         before = snapshot(self.tree)
-        done = self.dropin(command, *more, tree=tree)
-        assert done.returncode == 1 and because in done.stderr, done
-        assert "Traceback" not in done.stderr, done
+        code, said = self.dropin(command, *more)
+        assert code == 1 and because in said and "Traceback" not in said, said
         assert snapshot(self.tree) == before, "a refused command changed the tree"
 
     def revert(self) -> None:
         self.good("revert")
         assert snapshot(self.tree) == self.before
 
-    @contextlib.contextmanager
-    def edit(self, file: str, old: str, new: str, everywhere: bool = False) -> Iterator[None]:
+    @contextmanager
+    def edit(self, file: str, old: str, new: str, times: int = 1) -> Iterator[None]:
         """While the block runs, `new` stands where `old` stood first (empty: at the end)."""
         path = self.tree / file
         content, mode = path.read_text(), path.stat().st_mode
         assert old in content, f"{file} has no {old!r}: this test has to change"
-        changed = content.replace(old, new, -1 if everywhere else 1) if old else content + new
-        path.write_text(changed)
+        path.write_text(content.replace(old, new, times) if old else content + new)
         yield
         path.write_text(content)
         path.chmod(mode)
-
-    def vary(self, variation: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
-        everywhere = variation.get("all", False)
-        return self.edit(variation["file"], variation["old"], variation["new"], everywhere)
 
 
 @pytest.fixture
@@ -122,6 +107,15 @@ def trial(tree: Path, tmp_path: Path) -> Iterator[Trial]:
     made = Trial(tree, tmp_path.resolve())
     yield made
     assert snapshot(made.tree) == made.before
+
+
+@pytest.fixture
+def says(request: pytest.FixtureRequest, trial: Trial) -> Iterator[str]:
+    """What dropin says of a tree that has this change."""
+    change = request.param
+    edit = (change["file"], change["old"], change["new"], -1 if change.get("all") else 1)
+    with trial.edit(*edit):
+        yield change["says"]
 
 
 def test_back_and_forth(trial: Trial) -> None:
@@ -137,8 +131,7 @@ def test_back_and_forth(trial: Trial) -> None:
 
 def test_new_object(trial: Trial) -> None:
     trial.good("apply")
-    copy = trial.tree / ADDED / "qemu-dirty-bitmap.o"
-    second = trial.compile("two", 2)
+    copy, second = trial.tree / ADDED / "qemu-dirty-bitmap.o", trial.compile("two")
     assert "qemu-dirty-bitmap.o" in trial.good("apply", "--object", second)
     assert copy.read_bytes() == second.read_bytes()
     copy.unlink()
@@ -149,10 +142,10 @@ def test_new_object(trial: Trial) -> None:
     trial.revert()
 
 
-@pytest.mark.parametrize("file", [HBITMAP_C, HBITMAP_H, DIRTY_C, DIRTY_H])
+@pytest.mark.parametrize("file", JUDGED)
 def test_an_empty_line_is_no_difference(trial: Trial, file: str) -> None:
     with trial.edit(file, "", "\n"):
-        assert "The library fits" in trial.good("apply")
+        assert "reads as in one of those" in trial.good("apply")
         trial.good("revert")
 
 
@@ -162,11 +155,10 @@ def test_changes_by_hand(trial: Trial, command: str) -> None:
     for file in ("util/meson.build", "block/meson.build", f"{ADDED}/host.c"):
         with trial.edit(file, "", "\n"):
             trial.refused("changed by hand", command)
-    mine = trial.tree / ADDED / "mine.c"
+    mine, state = trial.tree / ADDED / "mine.c", trial.tree / ".qemu-dirty-bitmap/state.json"
     mine.write_text("\n")
     trial.refused("not the drop-in's", command)
     mine.unlink()
-    state = trial.tree / ".qemu-dirty-bitmap/state.json"
     state.rename(trial.work / "state")
     trial.refused("no .qemu-dirty-bitmap/state.json", command)
     (trial.work / "state").rename(state)
@@ -174,11 +166,12 @@ def test_changes_by_hand(trial: Trial, command: str) -> None:
 
 
 def test_no_trees(trial: Trial) -> None:
-    trial.refused("not a QEMU source tree", "apply", tree=trial.work)
-    with trial.edit("VERSION", ".", "-"):
-        trial.refused("no version of QEMU", "apply")
+    code, said = output([sys.executable, "-B", DROPIN, "apply", trial.work])
+    assert code == 1 and "not a QEMU source tree" in said and "Traceback" not in said
     with trial.edit("block/meson.build", "  'dirty-bitmap.c',\n", ""):
         trial.refused("exactly once", "apply")
+    with trial.edit("VERSION", ".", "-"):
+        trial.refused("no version of QEMU", "apply")
     for missing in (HBITMAP_C, "qapi/block-core.json"):
         (trial.tree / missing).rename(trial.work / "missing")
         trial.refused(f"{missing} is missing", "apply")
@@ -187,61 +180,60 @@ def test_no_trees(trial: Trial) -> None:
 
 def test_versions_in_between(trial: Trial) -> None:
     """The wrappers that went to a script in 8.0 are seen, whatever VERSION says."""
-    file = trial.tree / "VERSION"
-    version = file.read_text()
+    version = (trial.tree / "VERSION").read_text()
     old = version.startswith("7.")
-    file.write_text("7.1.0\n" if old else "9.1.0\n")
-    assert "The library fits" in trial.good("apply")
+    with trial.edit("VERSION", version, "7.1.0\n" if old else "9.1.0\n"):
+        assert "The library fits" in trial.good("apply")
+        trial.good("revert")
+    with trial.edit("VERSION", version, "9.1.0\n" if old else "7.1.0\n"):
+        who = "library" if old else "tree"
+        trial.refused(f"bdrv_co_can_store_new_dirty_bitmap(): the {who} has it", "apply")
+
+
+@pytest.mark.parametrize("says", VARIATIONS["misfit"], indirect=True, ids=itemgetter("says"))
+def test_misfit(trial: Trial, says: str) -> None:
+    trial.refused(says, "apply")
+    trial.refused(says, "apply", "--accept-changes")
+
+
+@pytest.mark.parametrize("says", VARIATIONS["body"], indirect=True, ids=itemgetter("says"))
+def test_changed_body(trial: Trial, says: str) -> None:
+    trial.refused(says, "apply")
+    trial.refused("--accept-changes if that does not matter", "apply")
+    assert says in trial.good("apply", "--accept-changes")
+    # What was accepted once is not asked for again, what comes later is.
+    assert "nothing to change" in trial.good("apply")
+    with trial.edit(HBITMAP_C, "\n    return hb->granularity < 58;", "\n    return true;"):
+        trial.refused("hbitmap_is_serializable reads differently", "apply")
     trial.good("revert")
-    file.write_text("9.1.0\n" if old else "7.1.0\n")
-    who = "library" if old else "tree"
-    trial.refused(f"bdrv_co_can_store_new_dirty_bitmap(): the {who} has it", "apply")
-    file.write_text(version)
 
 
-@pytest.mark.parametrize("variation", VARIATIONS["misfit"], ids=lambda v: v["says"])
-def test_misfit(trial: Trial, variation: dict[str, Any]) -> None:
-    with trial.vary(variation):
-        trial.refused(variation["says"], "apply")
-        trial.refused(variation["says"], "apply", "--accept-changes")
-
-
-@pytest.mark.parametrize("variation", VARIATIONS["body"], ids=lambda v: v["says"])
-def test_changed_body(trial: Trial, variation: dict[str, Any]) -> None:
-    with trial.vary(variation):
-        trial.refused(variation["says"], "apply")
-        trial.refused("--accept-changes if that does not matter", "apply")
-        assert variation["says"] in trial.good("apply", "--accept-changes")
-        # What was accepted once is not asked for again, what comes later is.
-        assert "nothing to change" in trial.good("apply")
-        there = "\n    return hb->granularity < 58;"
-        with trial.edit(HBITMAP_C, there, there.replace("58", "57")):
-            trial.refused("hbitmap_is_serializable reads differently", "apply")
-        trial.good("revert")
-
-
-@pytest.mark.parametrize("variation", VARIATIONS["trifle"], ids=lambda v: v["says"])
-def test_trifle(trial: Trial, variation: dict[str, Any]) -> None:
-    with trial.vary(variation):
-        assert variation["says"] in trial.good("apply")
-        trial.good("revert")
+@pytest.mark.parametrize("says", VARIATIONS["trifle"], indirect=True, ids=itemgetter("says"))
+def test_trifle(trial: Trial, says: str) -> None:
+    assert says in trial.good("apply")
+    trial.good("revert")
 
 
 @pytest.mark.parametrize("again", [True, False])
 @pytest.mark.parametrize("command", ["apply", "revert"])
 def test_killed_at_each_step(trial: Trial, command: str, again: bool) -> None:
     """An apply after that ends the work, a revert always leads back."""
-    steps, code = 0, 99
-    while code == 99:
-        steps += 1
+    step, code = 0, KILLED
+    while code == KILLED:
+        step += 1
         if command == "revert":
             trial.good("apply")
-        code = trial.dropin(command, start=("-c", KILL, str(steps), str(trial.tree))).returncode
-        assert code in (0, 99)
+        work = (step, trial.words(command))
+        child = multiprocessing.get_context("fork").Process(target=dropin_until, args=work)
+        child.start()
+        child.join()
+        code = child.exitcode or 0
+        assert code in (0, KILLED)
         if again:
             trial.good("apply")
+            assert "nothing to change" in trial.good("apply")
         trial.revert()
-    assert steps > 18, "the kills did not reach the steps"
+    assert step > 18, "the kills did not reach the steps"
 
 
 IS_FOR_62 = "qemu-dirty-bitmap.o is for ELF machine 62 little, and this QEMU is for "
@@ -263,11 +255,8 @@ def test_glue_refuses_other_hosts(host: str, tmp_path: Path) -> None:
     # All that is looked at is the start of the ELF header: 64 bits, little-endian, machine 62.
     elf = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x01\x00\x3e\x00"
     (tmp_path / "qemu-dirty-bitmap.o").write_bytes(elf)
-    system, family, endian = host.split(", ")
-    (tmp_path / "cross").write_text(
-        f"[host_machine]\nsystem = '{system}'\ncpu_family = '{family}'\ncpu = '{family}'\n"
-        f"endian = '{endian}'\n"
-    )
+    lines = "[host_machine]\nsystem = '{0}'\ncpu_family = '{1}'\ncpu = '{1}'\nendian = '{2}'\n"
+    (tmp_path / "cross").write_text(lines.format(*host.split(", ")))
     command = ["meson", "setup", "--cross-file", "cross", "build"]
     code, said = output(command, env=venv.environment(), cwd=tmp_path)
     assert code != 0 and HOSTS[host] in said

@@ -2,69 +2,42 @@
 """The scripts and programs of docs/qemu-faults.md, on stock QEMU: each must show its fault.
 
 A script runs with the programs of a stock build first in PATH (or, with --programs FOLDER..., with
-those of another QEMU); a program is linked with QEMU's two
-C files, with AddressSanitizer. All are in one folder: a script may use what one before it made.
+those of another QEMU); a program is linked with QEMU's two C files, with AddressSanitizer. All are
+in one folder: a script may use what one before it made.
 """
 
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qdb_tools import paths
 from qdb_tools.process import output, run
 
-PAGE = paths.ROOT / "docs" / "qemu-faults.md"
-BLOCK = re.compile(
-    r"^## (?P<title>[^\n]*)$|^```(?P<kind>sh|c)\n(?P<text>.*?)^```\n\n```text\n(?P<says>.*?)^```$",
-    re.M | re.S,
-)
-LIMITED = ["timeout", "--kill-after=5", "120"]
+PAGE = (paths.ROOT / "docs" / "qemu-faults.md").read_text()
+# A title, or a block and what it says.
+PARTS = re.compile(r"^## (.*)$|^```(sh|c)\n((?:.*\n)*?)```\n\n```text\n((?:.*\n)*?)```$", re.M)
+SANITIZER = "-fsanitize=address"
 
 
-@dataclass
-class Block:
-    title: str
-    kind: str
-    text: str
-    says: list[str]
-
-
-def blocks() -> list[Block]:
+def blocks() -> list[Any]:
     found, title = [], ""
-    for match in BLOCK.finditer(PAGE.read_text()):
-        title = match["title"] or title
-        if not match["title"]:
-            found.append(Block(title, match["kind"], match["text"], match["says"].splitlines()))
+    for heading, kind, text, says in PARTS.findall(PAGE):
+        title = heading or title
+        if kind:
+            found.append(pytest.param(kind, text, says.splitlines(), id=f"{title}-{kind}"))
     return found
 
 
 def test_each_says_what_it_shows() -> None:
-    assert len(blocks()) == len(re.findall(r"^```(?:sh|c)$", PAGE.read_text(), re.M)) > 0
-
-
-def script(text: str, folder: Path, programs: list[str]) -> str:
-    env = os.environ | {"PATH": ":".join([*programs, os.environ["PATH"]])}
-    return output([*LIMITED, "bash", "-c", text], cwd=folder, env=env)[1]
-
-
-def program(text: str, folder: Path, oracle: Path) -> str:
-    (folder / "fault.c").write_text(
-        '#include <stdio.h>\n#include "qemu_dirty_bitmap.h"\n'
-        f"int main(void)\n{{\n{text}    return 0;\n}}\n"
-    )
-    flags = ["-fsanitize=address", "-g", f"-I{paths.INCLUDE}", f"-Wl,-rpath,{oracle}"]
-    shared = oracle / "libqemu-dirty-bitmap-oracle.so"
-    run(["gcc", *flags, "fault.c", shared, "-o", "fault"], cwd=folder)
-    env = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
-    return output([*LIMITED, folder / "fault"], env=env)[1]
+    assert len(blocks()) == len(re.findall(r"^```(?:sh|c)$", PAGE, re.M)) > 0
 
 
 @pytest.fixture(scope="session")
-def address_oracle(oracle_with: Callable[[str], Path]) -> Path:
-    return oracle_with("-fsanitize=address")
+def oracle(oracle_with: Callable[[str], list[object]]) -> list[object]:
+    return oracle_with(SANITIZER)
 
 
 @pytest.fixture(scope="session")
@@ -79,13 +52,22 @@ def folder(version: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp(f"faults-{version}")
 
 
-@pytest.mark.parametrize("block", blocks(), ids=lambda block: f"{block.title}-{block.kind}")
-def test_shows(block: Block, programs: list[str], address_oracle: Path, folder: Path) -> None:
-    if block.kind == "c":
-        told = program(block.text, folder, address_oracle)
-    else:
-        told = script(block.text, folder, programs)
+@pytest.mark.parametrize("kind, text, says", blocks())
+def test_shows(
+    kind: str, text: str, says: list[str], programs: list[str], oracle: list[object], folder: Path
+) -> None:
+    command: list[object] = ["bash", "-c", text]
+    env = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
+    env["PATH"] = ":".join([*programs, env["PATH"]])
+    if kind == "c":
+        includes = '#include <stdio.h>\n#include "qemu_dirty_bitmap.h"\n'
+        main = f"{includes}int main(void)\n{{\n{text}    return 0;\n}}\n"
+        (folder / "fault.c").write_text(main)
+        flags = [SANITIZER, "-g", f"-I{paths.INCLUDE}", "fault.c", *oracle]
+        run(["gcc", *flags, "-o", "fault"], cwd=folder)
+        command = ["./fault"]
+    _, told = output(["timeout", "--kill-after=5", "120", *command], cwd=folder, env=env)
     at = 0
-    for line in block.says:
+    for line in says:
         assert line in told[at:], f"not in what it told, or too early:\n{told[-2000:]}"
         at = told.index(line, at) + len(line)

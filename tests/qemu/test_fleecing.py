@@ -4,25 +4,18 @@
 No guest runs: a qemu-io writes where the guest would, above the copy-before-write filter.
 """
 
-import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from qdb_tools.bench_fleecing import DISK, OLD, put_filter
 from qdb_tools.build import Build
 from qdb_tools.machine import Daemon
-from qdb_tools.model import MIB, Guest
+from qdb_tools.model import MIB, Guest, script
 from qdb_tools.process import output, run
 
 SIZE = 192 * MIB + 3 * 4096  # the last cluster is not whole
-WRITES = 1500
 GUEST = OLD.replace("old", "filter")
-
-
-def requests(seed: int, count: int, **kinds: bool) -> str:
-    """Commands for qemu-io: requests that begin and end at any sector of the disk."""
-    writes = Guest(seed).writes(count, range(SIZE), **kinds)
-    return "".join(f"{write.line}\n" for write in writes)
 
 
 def fleece(build: Build, folder: Path, vm: Daemon) -> list[str]:
@@ -36,16 +29,12 @@ def fleece(build: Build, folder: Path, vm: Daemon) -> list[str]:
     old = content(DISK)
     put_filter(vm, driver="qcow2", file={"driver": "file", "filename": "saved.qcow2"})
     maps = [run([img, "map", "--output=json", OLD], cwd=folder)]
-    writes = folder / "writes"
-    writes.write_text(requests(2, WRITES, discards=True))
-    with writes.open() as source:
-        guest = subprocess.Popen([*io, GUEST], cwd=folder, stdin=source, stdout=subprocess.DEVNULL)
-        try:
-            while guest.poll() is None:
-                assert content(OLD) == old, "while the disk is written"
-        finally:
-            guest.kill()
-    assert guest.wait() == 0
+    writes = script(Guest(2).writes(1500, range(SIZE), "zero discard"))
+    with ThreadPoolExecutor() as pool:
+        guest = pool.submit(run, [*io, GUEST], cwd=folder, input=writes)
+        while not guest.done():
+            assert content(OLD) == old, "while the disk is written"
+    guest.result()
     assert content(GUEST) != old, "nothing was written"
     maps.append(run([img, "map", "--output=json", OLD], cwd=folder))
     assert content(OLD) == old, "after the writes"
@@ -58,18 +47,18 @@ def fleece(build: Build, folder: Path, vm: Daemon) -> list[str]:
 
 
 def test_old_content_while_written(
-    builds: list[Build], daemon: Callable[..., Daemon], fast: Path
+    both: Callable[..., list[list[str]]], stock: Build, daemon: Callable[..., Daemon]
 ) -> None:
-    found, stock = [], builds[0]
-    for build in builds:
-        folder = fast / build.label
-        folder.mkdir()
+    def scene(build: Build, folder: Path) -> list[str]:
         for name in DISK, "saved.qcow2":
             run([stock.program("qemu-img"), "create", "-f", "qcow2", folder / name, SIZE])
-        writes = requests(1, 150, zeroes=False)
-        run([stock.program("qemu-io"), "-f", "qcow2", folder / DISK], input=writes)
+        writes = Guest(1).writes(150, range(SIZE), others="")
+        run([stock.program("qemu-io"), "-f", "qcow2", folder / DISK], input=script(writes))
         vm = daemon(build, folder)
-        found.append(fleece(build, folder, vm))
+        maps = fleece(build, folder, vm)
         vm.quit()
-    assert found[0] == found[1], "stock and drop-in report other extents"
-    assert found[0][0].count("\n") > 50, "few extents prove little"
+        return maps
+
+    theirs, ours = both(scene)
+    assert theirs == ours, "stock and drop-in report other extents"
+    assert theirs[0].count("\n") > 50, "few extents prove little"

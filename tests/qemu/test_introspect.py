@@ -14,11 +14,9 @@ from qdb_tools.build import Build
 from qdb_tools.machine import Machine
 from qdb_tools.process import run
 
-Events = dict[str, list[str]]
-Start = Callable[..., Machine]
+Both = Callable[..., list[Any]]
 
 SIZE = 64 << 20
-EVENT = re.compile(r"(hbitmap_\w+) hb 0x[0-9a-f]+ (.*)")
 # A cluster is 64 KiB, a word of a bitmap 64 clusters: these are in different words.
 WRITES = ["write 0 64k", "write 1M 8k", "write 20M 128k", "write 40M 12345"]
 # With bitmap granularity 4 KiB: what QEMU's trace event tells of them.
@@ -31,129 +29,108 @@ SETS = [
 CHANGES = ("hbitmap_set", "hbitmap_reset")
 
 
-def events(output: str) -> Events:
-    """{trace event: what it told, sorted, without addresses}."""
-    found: Events = {}
-    for name, about in EVENT.findall(output):
-        found.setdefault(name, []).append(about.strip())
-    return {name: sorted(lines) for name, lines in found.items()}
+def events(output: str, name: str) -> list[str]:
+    """What a trace event told, sorted, without addresses."""
+    return sorted(re.findall(rf"{name} hb 0x[0-9a-f]+ (.*\S)", output))
 
 
-def changes(found: Events) -> Events:
-    return {name: found.get(name, []) for name in CHANGES}
-
-
-def trace(build: Build, folder: Path) -> list[Events]:
-    """Trace events of writes to an image with a bitmap, of a merge into a coarser bitmap, of a
-    truncate, and of a commit."""
+def traces(build: Build, folder: Path) -> list[str]:
+    """What is traced of writes to an image with a bitmap, of a merge into a coarser bitmap, of a
+    commit, and of a truncate."""
     img, io = build.program("qemu-img"), build.program("qemu-io")
+    traced = ["-T", "hbitmap_*"]
     disk, overlay = folder / "disk.qcow2", folder / "overlay.qcow2"
     run([img, "create", "-q", "-f", "qcow2", disk, SIZE])
     run([img, "bitmap", "--add", "-g", "4096", disk, "bitmap"])
     commands = [word for write in WRITES for word in ("-c", write)]
     silent = run([io, "-f", "qcow2", "-c", WRITES[0], disk])
     assert "hbitmap_" not in silent, "none is switched on"
-    found = [run([io, "-T", "hbitmap_*", "-f", "qcow2", *commands, disk])]
+    writes = run([io, *traced, "-f", "qcow2", *commands, disk])
     run([img, "create", "-q", "-f", "qcow2", "-b", disk, "-F", "qcow2", overlay])
     run([io, "-f", "qcow2", *commands, overlay])
     run([img, "bitmap", "--add", "-g", "65536", disk, "coarse"])
-    found.append(run([img, "-T", "hbitmap_*", "bitmap", "--merge", "bitmap", disk, "coarse"]))
-    found.append(run([img, "-T", "hbitmap_*", "commit", overlay]))
-    found.append(run([img, "-T", "hbitmap_*", "resize", "--shrink", disk, SIZE // 2]))
-    return [events(output) for output in found]
+    merge = run([img, *traced, "bitmap", "--merge", "bitmap", disk, "coarse"])
+    commit = run([img, *traced, "commit", overlay])
+    return [writes, merge, commit, run([img, *traced, "resize", "--shrink", disk, SIZE // 2])]
 
 
-def test_trace_events(builds: list[Build], fast: Path) -> None:
+def test_trace_events(both: Both) -> None:
     """Each event fires; the changes are told as stock QEMU tells them."""
-    found = []
-    for build in builds:
-        (fast / build.label).mkdir()
-        found.append(trace(build, fast / build.label))
-    theirs, ours = found
+    told = both(traces)
     # Iterators take other ways through a bitmap, so only the changes are the same.
-    assert [changes(events) for events in ours] == [changes(events) for events in theirs]
-    writes, merge, commit, shrink = ours
-    assert writes["hbitmap_set"] == sorted(SETS)
-    assert commit.keys() >= {*CHANGES, "hbitmap_iter_skip_words"}
+    theirs, ours = ([[events(text, name) for name in CHANGES] for text in side] for side in told)
+    assert ours == theirs
+    (sets, _), (merged, _), commit, (_, cut_off) = ours
+    assert sets == sorted(SETS)
+    assert all(commit) and events(told[1][2], "hbitmap_iter_skip_words")
     # QEMU sets each area of the source, and resets what is cut off.
-    assert len(merge["hbitmap_set"]) == len(WRITES) and len(shrink["hbitmap_reset"]) == 2
+    assert len(merged) == len(WRITES) and len(cut_off) == 2
 
 
-def start(machine: Start, build: Build, disk: Path) -> Machine:
-    blockdev = f"driver=qcow2,node-name=disk,file.driver=file,file.filename={disk}"
-    device = "virtio-blk-pci,drive=disk,id=guest-disk"
-    return machine(build, "-blockdev", blockdev, "-device", device)
-
-
-def states(machine: Start, build: Build, folder: Path) -> dict[str, Any]:
+def states(build: Build, folder: Path) -> dict[str, Any]:
     """What is told of bitmaps in each state that they can have."""
     img, disk = build.program("qemu-img"), folder / "disk.qcow2"
-    told: dict[str, Any] = {}
+    blockdev = f"driver=qcow2,node-name=disk,file.driver=file,file.filename={disk}"
+    device = "virtio-blk-pci,drive=disk,id=guest-disk"
+    guest_disk = "guest-disk/virtio-backend"
+
+    def start() -> Machine:
+        program = build.program("qemu-system-x86_64")
+        return Machine(program, "-blockdev", blockdev, "-device", device)
+
     run([img, "create", "-q", "-f", "qcow2", disk, SIZE])
     run([img, "bitmap", "--add", disk, "stored"])
     run([img, "bitmap", "--add", "--disable", "-g", "1M", disk, "disabled"])
-    told["stored"] = stored(img, disk)
-    with start(machine, build, disk) as vm:
-        vm.command("block-dirty-bitmap-add", node="disk", name="passing", granularity=4096)
-        vm.command("block-dirty-bitmap-add", node="disk", name="exported", persistent=True)
+    told: dict[str, Any] = {"stored": stored(img, disk)}
+    with start() as vm:
+
+        def on_disk(what: str, **arguments: Any) -> None:
+            vm.command(f"block-dirty-bitmap-{what}", node="disk", **arguments)
+
+        on_disk("add", name="passing", granularity=4096)
+        on_disk("add", name="exported", persistent=True)
         for write in WRITES:
-            vm.guest_io("guest-disk/virtio-backend", write)
+            vm.guest_io(guest_disk, write)
         told["running"] = asked(vm)
         # A bitmap that records can not be exported read-only.
-        vm.command("block-dirty-bitmap-disable", node="disk", name="exported")
-        vm.command(
-            "nbd-server-start", addr={"type": "unix", "data": {"path": str(vm.folder / "nbd")}}
-        )
-        vm.command("block-export-add", id="e", type="nbd", node_name="disk", bitmaps=["exported"])
+        on_disk("disable", name="exported")
+        vm.serve()
+        vm.export("disk", "e", bitmaps=["exported"])
         told["exported"] = asked(vm)
         vm.command("block-export-del", id="e", mode="hard")
-        vm.command("block-dirty-bitmap-clear", node="disk", name="stored")
-        vm.command("block-dirty-bitmap-disable", node="disk", name="passing")
-        vm.command("block-dirty-bitmap-merge", node="disk", target="disabled", bitmaps=["exported"])
+        on_disk("clear", name="stored")
+        on_disk("disable", name="passing")
+        on_disk("merge", target="disabled", bitmaps=["exported"])
         told["changed"] = asked(vm)
         vm.quit()
     told["after"] = stored(img, disk)
-    with start(machine, build, disk) as vm:
-        vm.guest_io("guest-disk/virtio-backend", WRITES[0])
+    with start() as vm:
+        vm.guest_io(guest_disk, WRITES[0])
         vm.kill()
-    with start(machine, build, disk) as vm:
+    with start() as vm:
         told["killed"] = asked(vm)
     return told
 
 
 def stored(img: Path, disk: Path) -> tuple[Any, list[str]]:
     """What qemu-img tells of an image's bitmaps."""
-    info = json.loads(run([img, "info", "--output=json", disk]))
+    bitmaps = json.loads(run([img, "info", "--output=json", disk]))["format-specific"]["data"]
     text = run([img, "info", disk])
-    return info["format-specific"]["data"].get("bitmaps"), re.findall(
-        r"^    bitmaps:\n(?:^     .*\n)*", text, re.M
-    )
+    return bitmaps.get("bitmaps"), re.findall(r"^    bitmaps:\n(?:^     .*\n)*", text, re.M)
 
 
 def asked(vm: Machine) -> tuple[Any, Any, str]:
     """What a running QEMU tells of its bitmaps, and `info block`."""
-    devices = [
-        device["inserted"].get("dirty-bitmaps")
-        for device in vm.command("query-block")
-        if "inserted" in device
-    ]
-    nodes = [
-        node.get("dirty-bitmaps")
-        for node in vm.command("query-named-block-nodes")
-        if node["node-name"] == "disk"
-    ]
-    text = vm.monitor("info block -v")
+    inserted = [device["inserted"] for device in vm.command("query-block") if "inserted" in device]
+    nodes = [n for n in vm.command("query-named-block-nodes") if n["node-name"] == "disk"]
+    of_devices, of_nodes = ([n.get("dirty-bitmaps") for n in part] for part in (inserted, nodes))
     # Where the image lies and how much of the file system it takes is no matter of bitmaps.
-    text = re.sub(r"\S*/disk\.qcow2|json:\{.*\}|^disk size: .*$|#block\d+", "", text, flags=re.M)
-    return devices, nodes, text
+    elsewhere = r"\S*/disk\.qcow2|json:\{.*\}|^disk size: .*$|#block\d+"
+    return of_devices, of_nodes, re.sub(elsewhere, "", vm.monitor("info block -v"), flags=re.M)
 
 
-def test_bitmaps_in_each_state(builds: list[Build], machine: Start, fast: Path) -> None:
-    found = []
-    for build in builds:
-        (fast / build.label).mkdir()
-        found.append(states(machine, build, fast / build.label))
-    theirs, ours = found
+def test_bitmaps_in_each_state(both: Both) -> None:
+    theirs, ours = both(states)
     assert ours == theirs
     situations = ("running", "exported", "changed", "killed")
     told = [bitmap for name in situations for device in ours[name][0] for bitmap in device]

@@ -28,9 +28,9 @@ def facts(build: Build, folder: Path) -> list[Any]:
     for kind in ("RUNTIME_DIR", "CONFIG_HOME", "CACHE_HOME", "DATA_HOME"):
         env[f"XDG_{kind}"] = str(folder / kind)
         (folder / kind).mkdir(parents=True)
-    (folder / "CONFIG_HOME" / "libvirt").mkdir()
+    (conf := folder / "CONFIG_HOME" / "libvirt").mkdir()
     # Without this, libvirtd would start a daemon more for the logs.
-    (folder / "CONFIG_HOME" / "libvirt" / "qemu.conf").write_text('stdio_handler = "file"\n')
+    (conf / "qemu.conf").write_text('stdio_handler = "file"\n')
     program = ["/usr/bin/python3", "-B", PROGRAM, build.folder, folder]
     command = ["unshare", *NAMESPACES.split(), *INIT, *program]
     with (folder / "errors").open("w+") as errors:
@@ -45,5 +45,5 @@ def test_backups_by_libvirt(stock: Build, dropin: Build) -> None:
     assert os.access("/dev/kvm", os.R_OK | os.W_OK), "libvirt starts these QEMUs with KVM alone"
     with tempfile.TemporaryDirectory(prefix="qdb-") as name:  # short: sockets are in there
         on_stock, on_library = (facts(build, Path(name) / build.label) for build in (stock, dropin))
-    assert len(on_stock) > 40
+    assert len(on_stock) > 20
     assert on_library == on_stock

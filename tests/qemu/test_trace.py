@@ -14,6 +14,7 @@ from qdb_tools import build, paths
 from qdb_tools.process import run
 
 TESTS = paths.ROOT / "tests" / "dropin"
+FLAGS = "-std=gnu11 -O1 -g -Wall -Wextra -Werror".split()
 CALLS = 2000
 # What a sequence must have in it, or it proves nothing: what only a merge or a truncate tells.
 WANTED = {
@@ -25,19 +26,14 @@ WANTED = {
 
 @pytest.fixture(scope="module")
 def programs(
-    oracle_with: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+    oracle_with: Callable[[str], list[object]], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
-    oracle = oracle_with("-DORACLE_TRACES")
-    folder = tmp_path_factory.mktemp("traces")
-    stock, ours = folder / "on-c", folder / "on-library"
-    flags = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{paths.INCLUDE}"]
-    common = ["gcc", *flags, TESTS / "trace-log.c", TESTS / "traces.c"]
-    shared = [oracle / "libqemu-dirty-bitmap-oracle.so", f"-Wl,-rpath,{oracle}"]
-    run([*common, *shared, "-o", stock])
-    system = ["-lpthread", "-lm", "-ldl", "-lgcc_s"]
-    host = [TESTS / "host.c", f"-I{TESTS}/qemu"]
-    run([*common, *host, build.drop_in_object(), "-o", ours, *system])
-    return [stock, ours]
+    made = tmp_path_factory.mktemp("traces")
+    common = ["gcc", *FLAGS, f"-I{paths.INCLUDE}", TESTS / "trace-log.c", TESTS / "traces.c"]
+    run([*common, *oracle_with("-DORACLE_TRACES"), "-o", made / "on-c"])
+    host = [f"-I{TESTS}/qemu", TESTS / "host.c", build.drop_in_object()]
+    run([*common, *host, *"-lpthread -lm -ldl -lgcc_s".split(), "-o", made / "on-library"])
+    return [made / "on-c", made / "on-library"]
 
 
 @pytest.mark.parametrize("seed", range(1, 21))

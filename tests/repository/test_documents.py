@@ -49,13 +49,7 @@ def test_the_documents_are_read() -> None:
 
 def test_readme_is_short() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert len(readme.split()) <= 600
-    assert readme.count("![") == 2
-
-
-def is_run(command: str) -> bool:
-    """Whether a command of docs/testing.md is a stage of tools/test."""
-    return bool(re.search(rf'["\s]{command.rstrip("/")}["\s/]', TESTS))
+    assert len(readme.split()) <= 600 and readme.count("![") == 2
 
 
 def test_what_ci_runs() -> None:
@@ -65,7 +59,8 @@ def test_what_ci_runs() -> None:
         for name in re.findall(r"`((?:tools|fuzz|c-tests/on-qemu|tests)[\w./-]*)", command):
             if name != "tools/test":
                 seen += 1
-                assert is_run(name) == (when != "by hand"), name
+                stage = re.search(rf'["\s]{name.rstrip("/")}["\s/]', TESTS)
+                assert bool(stage) == (when != "by hand"), name
         for stage in re.findall(r'\("([^"]+)"\)', command):
             assert f'"{stage}"' in TESTS
     assert seen > 15, "the table was not read"
@@ -78,9 +73,7 @@ def test_the_picture() -> None:
     for path in PICTURE.findall(picture):
         assert (ROOT / path).exists(), path
     names = set(re.findall(r"\b([a-z_]+\.rs)\b", picture))
-    assert len(names) > 8
-    assert names <= {file.name for file in (ROOT / "src").rglob("*.rs")}
+    assert len(names) > 8 and names <= {file.name for file in (ROOT / "src").rglob("*.rs")}
     # The same picture, drawn.
-    drawn = (ROOT / "docs/architecture.svg").read_text()
-    name = r"\b([a-z_]+\.(?:rs|c))\b"
+    drawn, name = (ROOT / "docs/architecture.svg").read_text(), r"\b([a-z_]+\.(?:rs|c))\b"
     assert set(re.findall(name, drawn)) == set(re.findall(name, picture))

@@ -39,8 +39,8 @@ def test_disabled_clear_merge() -> None:
 
 def test_writes_stay_in_their_part() -> None:
     part = range(1 << 30, 3 << 30)
-    writes = Guest(1).writes(500, part, discards=True)
-    assert writes == Guest(1).writes(500, part, discards=True)
+    writes = Guest(1).writes(500, part, "zero discard")
+    assert writes == Guest(1).writes(500, part, "zero discard")
     for write in writes:
         assert part.start <= write.start and write.start + write.length <= part.stop
         assert write.start % 512 == 0

@@ -2,9 +2,8 @@
 """A backup of a running guest through copy-before-write and snapshot-access ("fleecing").
 
 A client asks for the map of the disk's old content over NBD. For each extent QEMU looks whether
-the rest of the disk may be read: it searches a full bitmap for a zero (`cbw_snapshot_read_lock` in
-block/copy-before-write.c). A qcow2 disk has an extent for each 32 MiB at least. A backup job with
-`sync=top` asks the same before it copies anything.
+the rest of the disk may be read: it searches a full bitmap for a zero (`cbw_snapshot_read_lock`).
+A qcow2 disk has an extent for each 32 MiB at least. A backup with `sync=top` asks the same first.
 """
 
 import struct
@@ -42,14 +41,10 @@ def thin_disk(path: Path, size: int) -> None:
 def put_filter(daemon: Daemon, **saved: Any) -> None:
     """The disk; above it the filter, which saves what is overwritten in the node that is given,
     and beside that the disk's old content, both exported."""
-    file = {"driver": "file", "filename": DISK}
+    disk = {"driver": "qcow2", "file": {"driver": "file", "filename": DISK}}
     above = {"driver": "copy-before-write", "file": "disk", "target": "saved"}
-    for name, node in {
-        "disk": {"driver": "qcow2", "file": file},
-        "saved": saved,
-        "filter": above,
-        "old": {"driver": "snapshot-access", "file": "filter"},
-    }.items():
+    old = {"driver": "snapshot-access", "file": "filter"}
+    for name, node in {"disk": disk, "saved": saved, "filter": above, "old": old}.items():
         daemon.command("blockdev-add", node_name=name, discard="unmap", **node)
     daemon.serve("sock")
     for name in "filter", "old":

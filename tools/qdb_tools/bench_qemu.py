@@ -13,7 +13,7 @@ from pathlib import Path
 
 from generators import pictures
 
-from qdb_tools import bench_rows, bench_writes, build, log, paths
+from qdb_tools import bench_rows, bench_writes, build, debian, log, paths
 from qdb_tools.bench_rows import Row
 from qdb_tools.build import Build
 from qdb_tools.process import run
@@ -70,33 +70,21 @@ def main() -> int:
     parser = argparse.ArgumentParser("tools/bench --qemu", description=__doc__, formatter_class=raw)
     parser.add_argument("version", nargs="?", default=paths.DEFAULT, choices=paths.SUITES)
     parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
-    only = 'rows whose name contains this, or "a guest\'s write"'
-    parser.add_argument("--only", default="", help=only)
-    as_built = "take the builds in the cache as they are"
-    parser.add_argument("--as-built", action="store_true", help=as_built)
     where = "put the table into docs/performance.md and README.md"
     parser.add_argument("--write", action="store_true", help=where)
     args = parser.parse_args()
-    if args.write and args.only:
-        parser.error("--write wants all rows")
+    debian.need(["libnbd-bin"], "reading a bitmap with nbdinfo")
     targets = [*build.PROGRAMS, bench_writes.TEST]
-    builds = [
-        Build(args.version, stock) if args.as_built else build.build(args.version, stock, targets)
-        for stock in (True, False)
-    ]
+    builds = [build.build(args.version, stock, targets) for stock in (True, False)]
     programs: Results = []
-    for row in [row for row in bench_rows.ROWS if args.only in row.name]:
+    for row in bench_rows.ROWS:
         log.step(row.name)
         with paths.fast_folder(SPACE) as folder:
             programs.append((row.name, in_turn(row, builds, args.rounds, Path(folder))))
         log.note("stock {}, drop-in {}, {}".format(*compared(programs[-1][1])))
-    wanted = args.only in "a guest's write"
-    writes = bench_writes.measure(builds, args.rounds) if wanted else []
-    text = f"QEMU {args.version}, medians of {args.rounds} rounds; what takes minutes, once.\n"
-    if programs:
-        text += "\n" + rows(programs)
-    if writes:
-        text += "\nA guest's write, without a guest and a disk:\n\n" + rows(writes)
+    writes = bench_writes.measure(builds, args.rounds)
+    text = f"QEMU {args.version}, medians of {args.rounds} rounds; what takes minutes, once.\n\n"
+    text += rows(programs) + "\nA guest's write, without a guest and a disk:\n\n" + rows(writes)
     print(text, end="")
     if args.write:
         document = pictures.DOCUMENT

@@ -3,13 +3,12 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from qdb_tools import bench_fleecing, debian
+from qdb_tools.bench_fleecing import map_old_content, thin_disk
 from qdb_tools.build import Build
 from qdb_tools.machine import Daemon
 from qdb_tools.process import run
@@ -52,11 +51,8 @@ def disk(size: int, *shares: int, flags: int = AUTO) -> Callable[[Path], None]:
     return prepare
 
 
-def thin_disk(tebibytes: int, folder: Path) -> None:
-    bench_fleecing.thin_disk(folder / DISK, tebibytes * TIB)
-
-
 def command(line: str, build: Build, folder: Path) -> float:
+    """The seconds that a program of the build takes; one with an absolute path is another's."""
     program, *words = line.split()
     begun = time.monotonic()
     run(["timeout", LIMIT, build.program(program), *words], cwd=folder)
@@ -70,40 +66,31 @@ def writes(build: Build, folder: Path) -> float:
     return command(f"{line} -c 100000 -S 77824", build, folder)
 
 
-@contextmanager
-def exported(build: Build, folder: Path) -> Iterator[None]:
-    """A daemon exports bitmap 0 as `e` on the socket `sock`."""
+def over_nbd(line: str, build: Build, folder: Path) -> float:
+    """Of a client of a daemon that exports bitmap 0 as `e` on the socket `sock`."""
     with Daemon(build.program("storage-daemon/qemu-storage-daemon"), folder, LIMIT) as daemon:
         file = {"driver": "file", "filename": DISK, "read-only": True}
         daemon.command("blockdev-add", driver="qcow2", node_name="n", read_only=True, file=file)
-        daemon.command("nbd-server-start", addr={"type": "unix", "data": {"path": "sock"}})
-        export = {"id": "e", "type": "nbd", "node_name": "n", "name": "e", "bitmaps": ["0"]}
-        daemon.command("block-export-add", **export)
-        yield
+        daemon.serve("sock")
+        daemon.export("n", "e", bitmaps=["0"])
+        took = command(line, build, folder)
         daemon.quit()
+    return took
 
 
-def all_extents(build: Build, folder: Path) -> float:
-    """A program of libnbd reads it, in answers that have as much as the server gives."""
-    debian.need(["libnbd-bin"], "reading a bitmap with nbdinfo")
-    words = ["nbdinfo", "--map=qemu:dirty-bitmap:0", "--totals", "nbd+unix:///e?socket=sock"]
-    with exported(build, folder):
-        begun = time.monotonic()
-        run(["timeout", LIMIT, *words], cwd=folder)
-        return time.monotonic() - begun
-
-
-def map_over_nbd(build: Build, folder: Path) -> float:
-    server = "driver=nbd,server.type=unix,server.path=sock,export=e"
-    line = f"qemu-img map --output=json --image-opts {server},x-dirty-bitmap=qemu:dirty-bitmap:0"
-    with exported(build, folder):
-        return command(line, build, folder)
+def fleecing(tebibytes: int, folder: Path) -> None:
+    thin_disk(folder / DISK, tebibytes * TIB)
 
 
 MERGE = partial(command, f"qemu-img bitmap --merge 0 {DISK} 1")
 CLEAR = partial(command, f"qemu-img bitmap --clear {DISK} 0")
 OPEN = partial(command, f"qemu-io -f qcow2 -c quit {DISK}")
 OPEN_TO_READ = partial(command, f"qemu-io -r -f qcow2 -c quit {DISK}")
+# A program of libnbd reads it in answers that have as much as the server gives.
+EXTENTS = "/usr/bin/nbdinfo --map=qemu:dirty-bitmap:0 --totals nbd+unix:///e?socket=sock"
+MAP = "qemu-img map --output=json --image-opts driver=nbd,server.type=unix,server.path=sock"
+ALL_EXTENTS = partial(over_nbd, EXTENTS)
+MAP_OVER_NBD = partial(over_nbd, f"{MAP},export=e,x-dirty-bitmap=qemu:dirty-bitmap:0")
 TWO = disk(16 * TIB, FORTY_PERCENT, ONE_PERCENT)
 TURNED = disk(16 * TIB, ONE_PERCENT, FORTY_PERCENT)
 TEN = disk(16 * TIB, *[ONE_PERCENT, FORTY_PERCENT] * 5)
@@ -112,17 +99,16 @@ DENSE, SMALL = (disk(size, FORTY_PERCENT, flags=0) for size in (TIB, 4 * GIB))
 FLEECING = "`qemu-img map` of the old content, fleecing, {} TiB with data in each GiB"
 CLEARING = "`qemu-img bitmap --clear`, 16 TiB, two bitmaps, 40 % and 1 %"
 WRITING = "`qemu-img bench -w`, 100,000 writes of 4 KiB, bitmaps that record: {}"
-OLD_CONTENT = bench_fleecing.map_old_content
 ROWS = [
-    Row(FLEECING.format(1), partial(thin_disk, 1), OLD_CONTENT),
-    Row(FLEECING.format(4), partial(thin_disk, 4), OLD_CONTENT, once=True),
+    Row(FLEECING.format(1), partial(fleecing, 1), map_old_content),
+    Row(FLEECING.format(4), partial(fleecing, 4), map_old_content, once=True),
     Row("`qemu-img bitmap --merge`, 16 TiB, 40 % into 1 %", TWO, MERGE, fresh=True),
     Row("`qemu-img bitmap --merge`, 16 TiB, 1 % into 40 %", TURNED, MERGE, fresh=True),
     Row(CLEARING, TWO, CLEAR, fresh=True),
     Row("open and close, 16 TiB, 10 stored bitmaps", TEN, OPEN, fresh=True),
     Row("the same, read-only", TEN, OPEN_TO_READ),
     *(Row(WRITING.format(n), disk(GIB, *[0] * n), writes, fresh=True) for n in (0, 1, 16, 50)),
-    Row("all of a bitmap over NBD, 1 TiB, 40 % at random", DENSE, all_extents),
-    Row("all of a bitmap over NBD, 16 TiB, 1 % at random", SPARSE, all_extents),
-    Row("`qemu-img map` of a bitmap over NBD, 4 GiB, 40 % at random", SMALL, map_over_nbd),
+    Row("all of a bitmap over NBD, 1 TiB, 40 % at random", DENSE, ALL_EXTENTS),
+    Row("all of a bitmap over NBD, 16 TiB, 1 % at random", SPARSE, ALL_EXTENTS),
+    Row("`qemu-img map` of a bitmap over NBD, 4 GiB, 40 % at random", SMALL, MAP_OVER_NBD),
 ]

@@ -5,14 +5,14 @@ import contextlib
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from qdb_tools import debian, log, paths, source, variants, venv
 from qdb_tools.log import Failure
-from qdb_tools.process import Words, run, watch
+from qdb_tools.process import Words, run, watch, words
 
 LIBRARY_NEEDS = "gcc ninja-build pkg-config libglib2.0-dev".split()
 PACKAGES = (
@@ -25,7 +25,6 @@ FLAGS = (
     "--enable-tools --enable-fdt=system --disable-install-blobs --disable-docs --disable-werror "
     "--enable-zstd --enable-parallels"
 ).split()
-MORE_FLAGS = {"7.2": [], "10.0": ["--disable-rust"], "10.2": ["--disable-rust"]}
 TOOLS = "qemu-img qemu-io qemu-nbd storage-daemon/qemu-storage-daemon".split()
 PROGRAMS = ["qemu-system-x86_64", *TOOLS]
 UNIT_TESTS = (
@@ -42,18 +41,29 @@ def need_cargo() -> None:
         raise Failure("there is no cargo here: install Rust (rustup's default toolchain does)")
 
 
-def library(*targets: str, folder: Path = paths.BUILD, options: Words = ()) -> Path:
-    """The folder build/ (or another), where these targets of the library are up to date."""
+def library(
+    *targets: str,
+    folder: Path = paths.BUILD,
+    source: Path = paths.ROOT,
+    options: Words = (),
+    env: dict[str, str] | None = None,
+) -> Path:
+    """The folder build/ (or another), where these targets of the library are up to date.
+
+    build/ stays as its user has set it up; another folder is made anew if its options are new.
+    """
     need_cargo()
     debian.need(LIBRARY_NEEDS, "building the library")
-    env = venv.environment()
-    with paths.lock("library"):
-        if not (folder / "build.ninja").is_file():
-            log.step("setting the library's build up")
-            run(["meson", "setup", *options, folder, paths.ROOT], env=env)
+    env = env or venv.environment()
+    setup = words(["meson", "setup", *options, folder, source])
+    with paths.lock(f"library-{folder.name}"):
+        if folder != paths.BUILD or not (folder / "build.ninja").is_file():
+            with paths.fresh(folder, folder / "set-up-with", shlex.join(setup)) as needed:
+                if needed:
+                    log.step("setting the library's build up")
+                    run(setup, env=env)
         log.step("building the library")
-        ninja = ["ninja", "-C", folder, *targets]
-        watch(ninja, paths.cache() / "library.log", "library", env=env)
+        watch(["ninja", "-C", folder, *targets], folder / "ninja.log", "library", env=env)
     return folder
 
 
@@ -89,9 +99,9 @@ def fingerprint(tree: Path) -> str:
     found = hashlib.sha256()
     for folder, folders, files in os.walk(tree):
         folders[:] = sorted(set(folders) - {".git"})
-        for path in sorted(os.path.join(folder, name) for name in files):
-            stat = os.lstat(path)
-            entry = f"{os.path.relpath(path, tree)} {stat.st_size} {stat.st_mtime_ns}\n"
+        for path in sorted(Path(folder, name) for name in files):
+            stat = path.lstat()
+            entry = f"{path.relative_to(tree)} {stat.st_size} {stat.st_mtime_ns}\n"
             found.update(entry.encode())
     return found.hexdigest()
 
@@ -99,29 +109,22 @@ def fingerprint(tree: Path) -> str:
 def copy_tree(origin: Path, copy: Path) -> None:
     """A copy of the source to apply the drop-in to; the source itself stays as it is."""
     stamp, wanted = copy.with_name(f"{copy.name}.from"), f"{origin} {fingerprint(origin)}"
-    if copy.is_dir() and paths.says(stamp, wanted):
-        return
-    log.step(f"copying {origin}")
-    new = copy.with_name(f"{copy.name}.new")
-    for old in (new, copy):
-        shutil.rmtree(old, ignore_errors=True)
-    shutil.copytree(origin, new, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-    new.rename(copy)
-    stamp.write_text(wanted)
+    with paths.fresh(copy, stamp, wanted) as needed:
+        if needed:
+            log.step(f"copying {origin}")
+            ignored = shutil.ignore_patterns(".git")
+            shutil.copytree(origin, copy, symlinks=True, ignore=ignored, dirs_exist_ok=True)
 
 
 def configure(build: Build, tree: Path) -> None:
-    flags = build.variant.flags(tree, FLAGS + MORE_FLAGS[build.version])
-    command = [str(tree / "configure"), *flags]
-    stamp, wanted = build.folder / "configured-with", "\n".join(command)
-    if (build.folder / "build.ninja").is_file() and paths.says(stamp, wanted):
-        return
-    shutil.rmtree(build.folder, ignore_errors=True)
-    build.folder.mkdir(parents=True)
-    log.step(f"configuring QEMU {build.label}")
-    env = build.variant.environment()
-    watch(command, build.folder / "configure.log", "configure", cwd=build.folder, env=env)
-    stamp.write_text(wanted)
+    usual = FLAGS if build.version == "7.2" else [*FLAGS, "--disable-rust"]
+    command = [str(tree / "configure"), *build.variant.flags(tree, usual)]
+    stamp = build.folder / "configured-with"
+    with paths.fresh(build.folder, stamp, "\n".join(command)) as needed:
+        if needed:
+            log.step(f"configuring QEMU {build.label}")
+            log_file, env = build.folder / "configure.log", build.variant.environment()
+            watch(command, log_file, "configure", cwd=build.folder, env=env)
 
 
 def link_firmware(build: Build) -> None:
@@ -137,9 +140,7 @@ def link_firmware(build: Build) -> None:
             (place / file.name).symlink_to(file)
 
 
-def build(
-    version: str, stock: bool = False, targets: Sequence[str] = (), variant: str = ""
-) -> Build:
+def build(version: str, stock: bool = False, targets: Words = (), variant: str = "") -> Build:
     """Builds what is not up to date; fetches what is not there. `variant`: as in variants.py."""
     if platform.machine() != "x86_64":
         raise Failure(f"the QEMU build is for x86_64 hosts; this is {platform.machine()}")

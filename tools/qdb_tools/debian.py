@@ -11,14 +11,12 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from qdb_tools import log
+from qdb_tools import log, paths
 from qdb_tools.log import Failure
 from qdb_tools.process import output, run
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-RELEASES = "bullseye bookworm trixie forky sid oldstable stable testing unstable".split()
 # apt's own user may not be able to enter the cache folder.
 CONFIGURATION = """\
 Dir::Etc::sourcelist "{0}/sources.list";
@@ -26,9 +24,7 @@ Dir::Etc::sourceparts "{0}/none";
 Dir::Etc::preferencesparts "{0}/none";
 Dir::State "{0}";
 Dir::State::status "{0}/status";
-Dir::State::lists "{0}/lists";
 Dir::Cache "{0}";
-Dir::Cache::archives "{0}/archives";
 Acquire::Languages "none";
 APT::Sandbox::User "root";
 #clear APT::Update::Pre-Invoke;
@@ -46,12 +42,12 @@ def need(packages: Sequence[str], what_for: str) -> None:
     missing = [package for package in packages if package not in there]
     if not missing:
         return
-    # Another apt may be at work.
-    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=600"]
-    install = [*apt, "install", "-y", "--no-install-recommends", *missing]
+    install = ["apt-get", "install", "--no-install-recommends", *missing]
     if os.geteuid() != 0:
-        command = f"sudo apt-get install --no-install-recommends {' '.join(missing)}"
+        command = f"sudo {' '.join(install)}"
         raise Failure(f"{what_for} needs packages that are not installed:\n    {command}")
+    # Another apt may be at work.
+    install += ["-y", "-o", "DPkg::Lock::Timeout=600"]
     log.step(f"installing {' '.join(missing)} ({what_for})")
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     if output(install, env=env)[0] != 0:
@@ -60,47 +56,53 @@ def need(packages: Sequence[str], what_for: str) -> None:
         run(install, env=env)
 
 
-def mirror(etc: Path = Path("/etc/apt")) -> str:
-    """The Debian mirror that this machine's own apt uses."""
-    if os.environ.get("QDB_DEBIAN_MIRROR"):
-        return os.environ["QDB_DEBIAN_MIRROR"]
-    # What apt would fetch, whether it has any lists yet or not.
-    command = ["apt-get", "update", "--print-uris", "-o", "Debug::NoLocking=true"]
-    _, listed = output([*command, "-o", f"Dir::Etc={etc}"], stderr=subprocess.DEVNULL)
-    for uri, suite in re.findall(r"^'(\S+)/dists/(\S+)/InRelease'", listed, re.M):
-        # Other archives have suites of the same name; only Debian's ends in /debian.
-        if suite in RELEASES and uri.endswith("/debian"):
-            return str(uri)
-    raise Failure(
-        f"no Debian archive among the apt sources in {etc}: set QDB_DEBIAN_MIRROR to the address "
-        "of one, or QEMU_SRC to the folder of a QEMU source tree that you have"
-    )
+def mirror() -> str:
+    """The Debian mirror among the archives of this machine's own apt."""
+    if chosen := os.environ.get("QDB_DEBIAN_MIRROR"):
+        return chosen
+    ask = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Label: Debian"]
+    if not (found := run(ask, stderr=subprocess.DEVNULL)) and os.geteuid() == 0:
+        # A fresh machine has no package lists yet, and they say whose an archive is.
+        run(["apt-get", "update"])
+        found = run(ask, stderr=subprocess.DEVNULL)
+    if not found:
+        missing = "apt knows no Debian archive: let it update, set QDB_DEBIAN_MIRROR to the address"
+        raise Failure(f"{missing} of one, or QEMU_SRC to the folder of a QEMU source tree")
+    return found.split()[0].rstrip("/")
 
 
-class PrivateApt:
-    """apt with one suite, and nothing of its own outside `folder`: its source packages, or the
-    binary packages of some architectures."""
+def proxies() -> dict[str, str]:
+    """The variables that tell the way to the net."""
+    return {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
 
-    def __init__(self, folder: Path, suite: str, architectures: Sequence[str] = ()) -> None:
-        self.folder = folder / suite
-        for name in ("lists/partial", "archives/partial", "none"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        (self.folder / "status").touch()
-        kind = "deb" if architectures else "deb-src"
-        source = f"{kind} [signed-by={KEYRING}] {mirror()} {suite} main\n"
-        (self.folder / "sources.list").write_text(source)
-        known = "".join(f'APT::Architectures:: "{name}";\n' for name in architectures)
-        (self.folder / "apt.conf").write_text(CONFIGURATION.format(self.folder) + known)
 
-    def run(self, program: str, *words: str, **options: Any) -> str:
-        return run([program, "-c", self.folder / "apt.conf", *words], **options)
+def private_apt(suite: str, *architectures: str) -> Path:
+    """The configuration of an apt with one suite, and nothing of its own outside of the cache: its
+    source packages, or the binary packages of some architectures."""
+    folder = paths.cache("apt", "-".join([suite, *architectures]))
+    for name in "lists/partial", "archives/partial", "none":
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "status").touch()
+    kind = "deb" if architectures else "deb-src"
+    (folder / "sources.list").write_text(f"{kind} [signed-by={KEYRING}] {mirror()} {suite} main\n")
+    known = "".join(f'APT::Architectures:: "{name}";\n' for name in architectures)
+    configuration = folder / "apt.conf"
+    configuration.write_text(CONFIGURATION.format(folder) + known)
+    run(["apt-get", "-c", configuration, "update"])
+    return configuration
 
-    def unpack(self, package: str, version: str, folder: Path) -> None:
-        """Downloads a binary package (NAME or NAME:ARCHITECTURE), checked by apt, and unpacks it
-        into `folder`."""
-        work = self.folder / "none" / package.replace(":", "-")
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        self.run("apt-get", "download", f"{package}={version}" if version else package, cwd=work)
-        run(["dpkg-deb", "-x", next(work.glob("*.deb")), folder])
-        shutil.rmtree(work)
+
+def unpacked(folder: Path, architecture: str, packages: Sequence[str]) -> None:
+    """Fills a folder with what is in packages of Debian 12, for amd64 and another architecture.
+
+    Nothing is installed. NAME:ARCHITECTURE=VERSION, or only a part of it.
+    """
+    wanted = " ".join(packages)
+    with paths.lock(folder.name), paths.fresh(folder, folder / "wanted", wanted) as needed:
+        if needed:
+            log.step(f"fetching Debian's packages {wanted}")
+            apt = private_apt("bookworm", "amd64", architecture)
+            run(["apt-get", "-c", apt, "download", *packages], cwd=folder)
+            for package in folder.glob("*.deb"):
+                run(["dpkg-deb", "-x", package, folder])
+                package.unlink()

@@ -3,12 +3,10 @@
 
 import contextlib
 import logging
-import os
-import signal
 import socket
 import subprocess
 import tempfile
-import time
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +15,7 @@ from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from qdb_tools.log import Failure
-from qdb_tools.process import Words, words
+from qdb_tools.process import words
 
 Action = tuple[str, dict[str, Any]]  # a command, or one of a transaction
 Limit = Callable[[], None]  # what a child calls before it becomes the program
@@ -38,32 +36,32 @@ def transaction(*actions: Action) -> Action:
 
 
 class Process:
-    """A program with a QMP monitor on the socket `{fd}`; it is gone when the `with` ends.
+    """A program with a QMP monitor; it is gone when the `with` ends, or after its time.
 
     `folder` is for its other sockets: the path is short, whatever the cache folder is called.
     """
 
     def __init__(
-        self, command: Words, *, lives_at_most: int, answers_within: float = 60.0, **options: Any
+        self, program: Path, *arguments: str, lives_at_most: float, **options: Any
     ) -> None:
         self.sockets = tempfile.TemporaryDirectory(prefix="qdb-")
         self.folder = Path(self.sockets.name)
         self.log = tempfile.TemporaryFile()
         self.events: list[dict[str, Any]] = []
-        self.wait_for_answers = float(answers_within)  # qemu.qmp takes no int for a time
-        limited = words(["timeout", "--kill-after=5", lives_at_most, *command])
         options |= {"stdin": subprocess.DEVNULL, "stdout": self.log, "stderr": subprocess.STDOUT}
         # Each side has an end of the channel: nobody has to wait for a socket to be there.
         ours, theirs = socket.socketpair()
         with theirs:
-            options["pass_fds"] = [fd := theirs.fileno()]
-            with_fd = [word.replace("{fd}", str(fd)) for word in limited]
-            # In a process group of its own, so that all of it can be ended.
-            self.process = subprocess.Popen(with_fd, start_new_session=True, **options)
+            channel = ["--chardev", f"socket,id=qmp,fd={theirs.fileno()}"]
+            # The kernel ends it with this process, whatever ends that.
+            command = ["setpriv", "--pdeathsig", "KILL", program, *channel, *arguments]
+            options["pass_fds"] = [theirs.fileno()]
+            self.process = subprocess.Popen(words(command), **options)
+        self.alarm = threading.Timer(lives_at_most, self.process.kill)
+        self.alarm.start()
         self.qmp = QEMUMonitorProtocol(ours)
-        self.qmp.settimeout(answers_within)
         try:
-            with self.waiting("greeting"):
+            with self.alive():
                 self.qmp.connect()
         except BaseException:
             self.kill()
@@ -81,25 +79,20 @@ class Process:
         return self.log.read().decode(errors="replace")
 
     def gone(self) -> Failure:
-        try:
-            code = self.process.wait(timeout=self.wait_for_answers)
-        except subprocess.TimeoutExpired:
-            return Failure("it does not answer, or does not end")
-        return Failure(f"ended on its own, with {code}:\n{self.said()[-2000:]}")
+        code = self.process.wait()
+        return Failure(f"ended with {code}:\n{self.said()[-2000:]}")
 
     @contextlib.contextmanager
-    def waiting(self, what: str) -> Iterator[None]:
-        """A program that is silent or gone is a Failure."""
+    def alive(self) -> Iterator[None]:
+        """A program that is gone, or whose time is over, is a Failure."""
         try:
             yield
-        except TimeoutError:
-            raise Failure(f"no {what} for {self.wait_for_answers} s") from None
         except (QMPError, EOFError, OSError):
             raise self.gone() from None
 
     def ask(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """Sends a command; returns the whole answer, error or not. `_` in a name is `-`."""
-        with self.waiting(f"answer to {name}"):
+        with self.alive():
             return dict(self.qmp.cmd_raw(name, spelled(arguments)))
 
     def command(self, name: str, /, **arguments: Any) -> Any:
@@ -109,10 +102,6 @@ class Process:
             raise Failure(f"{name}: {answer['error']['desc']}")
         return answer["return"]
 
-    def transaction(self, *actions: Action) -> None:
-        name, arguments = transaction(*actions)
-        self.command(name, **arguments)
-
     def event(self, *names: str, **data: Any) -> dict[str, Any]:
         """Waits for one of these events with these data; takes and returns it."""
         while True:
@@ -120,8 +109,10 @@ class Process:
                 if event["event"] in names and data.items() <= event.get("data", {}).items():
                     self.events.remove(event)
                     return event
-            with self.waiting(" or ".join(names)):
-                self.events += self.qmp.get_events(wait=self.wait_for_answers)
+            if self.process.poll() is not None:
+                raise self.gone()
+            with contextlib.suppress(TimeoutError):
+                self.events += self.qmp.get_events(wait=0.5)
 
     def serve(self, socket: object = "") -> Path:
         """Starts an NBD server; returns its socket (default: `nbd` in `folder`)."""
@@ -140,15 +131,9 @@ class Process:
             raise end
 
     def kill(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        # It is a child of the process that was waited for: until it is gone too, it has its
-        # images locked.
-        with contextlib.suppress(ProcessLookupError):
-            for _ in range(500):
-                os.killpg(self.process.pid, 0)
-                time.sleep(0.02)
+        self.alarm.cancel()
+        self.process.kill()
+        self.process.wait()
         with contextlib.suppress(QMPError, EOFError, OSError):
             self.qmp.close()
         self.sockets.cleanup()
@@ -157,10 +142,9 @@ class Process:
 class Machine(Process):
     """`with Machine(program, arguments) as vm:` is a qemu-system-x86_64."""
 
-    def __init__(self, program: Path, *arguments: str, lives_at_most: int = 600) -> None:
+    def __init__(self, program: Path, *arguments: str, lives_at_most: float = 600) -> None:
         options = "-accel qtest -nodefaults -display none -mon chardev=qmp,mode=control"
-        command = [program, "-chardev", "socket,id=qmp,fd={fd}", *options.split(), *arguments]
-        super().__init__(command, lives_at_most=lives_at_most)
+        super().__init__(program, *options.split(), *arguments, lives_at_most=lives_at_most)
 
     def finish_job(self, job: str) -> dict[str, Any]:
         """Waits for the end of a block job, which must be a success."""
@@ -178,19 +162,12 @@ class Machine(Process):
         if "error" in said.lower() or "failed" in said.lower():
             raise Failure(f"qemu-io {line}: {said.strip()}")
 
-    def executable(self) -> Path:
-        """The program file of the running process, as the kernel tells it."""
-        pid = self.process.pid
-        child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
-        return Path(os.readlink(f"/proc/{child}/exe"))
-
 
 class Daemon(Process):
     """A qemu-storage-daemon. Paths in its commands are relative to `folder`."""
 
     def __init__(
-        self, program: Path, folder: Path, lives_at_most: int = 60, limit: Limit | None = None
+        self, program: Path, folder: Path, lives_at_most: float = 60, limit: Limit | None = None
     ) -> None:
-        command = [program, "--chardev", "socket,id=qmp,fd={fd}", "--monitor", "qmp"]
-        times = {"lives_at_most": lives_at_most, "answers_within": lives_at_most}
-        super().__init__(command, **times, cwd=folder, preexec_fn=limit)
+        where = {"cwd": folder, "preexec_fn": limit}
+        super().__init__(program, "--monitor", "qmp", lives_at_most=lives_at_most, **where)

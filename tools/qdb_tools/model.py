@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Plain models of a bitmap and of a disk's content: simple enough to be right."""
+"""Plain models of a guest's writes, a bitmap and a disk's content: simple enough to be right."""
 
 import hashlib
 import os
 import random
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,18 @@ class Write:
     pattern: int = 0
 
     @property
+    def end(self) -> int:
+        return self.start + self.length
+
+    @property
     def line(self) -> str:
         words = {"write": f"write -P {self.pattern}", "zero": "write -z", "discard": "discard"}
         return f"{words[self.kind]} {self.start} {self.length}"
+
+
+def script(writes: Iterable[Write]) -> str:
+    """What qemu-io reads from its stdin."""
+    return "".join(f"{write.line}\n" for write in writes)
 
 
 class Guest:
@@ -37,20 +45,15 @@ class Guest:
         self.random = random.Random(seed)
         self.earlier = [Write("write", 0, SECTOR)]
 
-    def writes(
-        self, count: int, within: range, zeroes: bool = True, discards: bool = False
-    ) -> list[Write]:
-        kinds = ["write"] * 8 + ["zero"] * zeroes + ["discard"] * discards
+    def writes(self, count: int, within: range, others: str = "zero") -> list[Write]:
+        """Mostly of kind `write`, and of the `others`."""
+        kinds = ["write"] * 8 + others.split()
         for _ in range(count):
             last = self.random.choice(self.earlier[-50:])
             length = self.random.choice(self.LENGTHS)
-            place = self.random.randrange(4)
-            if place == 0:
-                start = last.start + last.length
-            elif place == 1:
-                start = last.start + self.random.randrange(-length, last.length)
-            else:
-                start = self.random.randrange(within.start, within.stop)
+            over = last.start + self.random.randrange(-length, last.length)
+            anywhere = self.random.randrange(within.start, within.stop)
+            start = self.random.choice([last.end, over, anywhere, anywhere])
             start = min(max(start, within.start), within.stop - length) // SECTOR * SECTOR
             kind, pattern = self.random.choice(kinds), self.random.randrange(1, 256)
             self.earlier.append(Write(kind, start, length, pattern))
@@ -71,12 +74,11 @@ class Bitmap:
     def record(self, writes: Iterable[Write]) -> None:
         if self.recording:
             for write in writes:
-                self.add(write.start, write.start + write.length)
+                self.add(write.start, write.end)
 
-    def merge(self, *others: "Bitmap") -> None:
-        for other in others:
-            for start, end in other.joined():
-                self.add(start, end)
+    def merge(self, other: "Bitmap") -> None:
+        for start, end in other.joined():
+            self.add(start, end)
 
     def clear(self) -> None:
         self.areas = []
@@ -86,9 +88,9 @@ class Bitmap:
         found: list[tuple[int, int]] = []
         for start, end in sorted(self.areas):
             if found and start <= found[-1][1]:
-                found[-1] = (found[-1][0], max(end, found[-1][1]))
-            else:
-                found.append((start, end))
+                before = found.pop()
+                start, end = before[0], max(end, before[1])
+            found.append((start, end))
         self.areas = found[:]
         return found
 
@@ -97,17 +99,14 @@ class Bitmap:
         """Bytes in dirty granules, as QEMU counts: the last may reach past the disk's end."""
         return sum(end - start for start, end in self.joined())
 
-    def within(self, *others: "Bitmap") -> bool:
-        """Whether each dirty byte is dirty in one of the others."""
-        union, both = (Bitmap(self.size, self.granularity) for _ in range(2))
-        union.merge(*others)
-        both.merge(self, *others)
-        return union.joined() == both.joined()
+    def within(self, other: "Bitmap") -> bool:
+        """Whether each dirty byte is dirty in the other."""
+        both = Bitmap(self.size, 1)
+        both.areas = self.areas + other.areas
+        return both.joined() == other.joined()
 
     def touches(self, write: Write) -> bool:
-        one = Bitmap(self.size, self.granularity)
-        one.record([write])
-        return any(start < one.areas[0][1] and one.areas[0][0] < end for start, end in self.areas)
+        return any(start < write.end and write.start < end for start, end in self.areas)
 
     def regions(self) -> list[tuple[int, int]]:
         """(start, length) of each dirty region within the disk."""
@@ -121,27 +120,15 @@ class Bitmap:
             first, last = start // self.granularity, end // self.granularity
             # The bytes of the run, as a number; then its bits in them.
             low, high = first // 8, -(-last // 8)
-            run = (1 << last - first) - 1 << first % 8
+            ones = (1 << last - first) - 1 << first % 8
             old = int.from_bytes(data[low:high], "little")
-            data[low:high] = (old | run).to_bytes(high - low, "little")
+            data[low:high] = (old | ones).to_bytes(high - low, "little")
         return hashlib.sha256(data).hexdigest()
 
 
-class Content:
-    """What must be on the disk, in a sparse raw file."""
-
-    def __init__(self, file: Path, size: int) -> None:
-        self.file = file
-        file.touch()
-        os.truncate(file, size)
-
-    def apply(self, writes: Iterable[Write]) -> None:
-        with self.file.open("r+b", buffering=0) as file:
-            for write in writes:
-                byte = bytes([write.pattern if write.kind == "write" else 0])
-                os.pwrite(file.fileno(), byte * write.length, write.start)
-
-    def copy(self, to: Path) -> Path:
-        """What is on the disk now."""
-        subprocess.run(["cp", "--sparse=always", self.file, to], check=True)
-        return to
+def apply(writes: Iterable[Write], file: Path) -> None:
+    """Writes to a raw file, which is then what must be on the disk."""
+    with file.open("r+b", buffering=0) as disk:
+        for write in writes:
+            byte = bytes([write.pattern if write.kind == "write" else 0])
+            os.pwrite(disk.fileno(), byte * write.length, write.start)

@@ -31,9 +31,17 @@ def cache(*parts: str) -> Path:
     return folder.resolve()
 
 
-def says(stamp: Path, wanted: str) -> bool:
-    """Whether a folder's stamp, written when it is whole, tells that it is what is wanted."""
-    return stamp.is_file() and stamp.read_text() == wanted
+@contextlib.contextmanager
+def fresh(folder: Path, stamp: Path, wanted: str) -> Iterator[bool]:
+    """Whether a folder has to be made: it is empty then. When it is, its stamp says what it is."""
+    needed = not folder.is_dir() or not stamp.is_file() or stamp.read_text() != wanted
+    if needed:
+        stamp.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    yield needed
+    if needed:
+        stamp.write_text(wanted)
 
 
 @contextlib.contextmanager

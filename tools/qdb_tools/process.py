@@ -54,13 +54,10 @@ def wait_until(about: str, condition: Callable[[], bool], limit: int = 60) -> No
 
 def watch(command: Words, log_file: Path, label: str, **options: Any) -> None:
     """Runs a long command; its output goes to a file, its progress ([12/345] lines) is shown."""
-    log_file.parent.mkdir(parents=True, exist_ok=True)
     started = shown = time.monotonic()
     step = None  # nothing is said about a command that has nothing to do
-    with (
-        log_file.open("w") as file,
-        subprocess.Popen(words(command), stdout=subprocess.PIPE, **COMMON, **options) as process,
-    ):
+    options = COMMON | {"stdout": subprocess.PIPE} | options
+    with log_file.open("w") as file, subprocess.Popen(words(command), **options) as process:
         for line in process.stdout or []:
             file.write(line)
             step = STEP.match(line) or step

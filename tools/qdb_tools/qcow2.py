@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes qcow2 images with bitmaps, right ones and wrong ones, and reads the bitmaps of an image.
 
-The format is docs/interop/qcow2.txt of QEMU's source. Whatever QEMU would refuse to write can be
-written here: each field of a bitmap's directory entry and of the header extension can be given as
-it shall be. Files are sparse: a disk of 16 TiB takes what its bitmaps take.
+The format is docs/interop/qcow2.txt of QEMU's source. Each field of a bitmap's directory entry and
+of the header extension can be given as QEMU would never write it. Files are sparse.
 """
 
 import os
@@ -34,7 +33,7 @@ def numbers(values: list[int]) -> bytes:
 
 @dataclass
 class Stored:
-    """A bitmap in the image. What is None, negative or has no entries is made right."""
+    """A bitmap in the image. What is negative or has no entries is made right."""
 
     name: bytes = b"b"
     granularity_bits: int = 16
@@ -45,15 +44,15 @@ class Stored:
     table_size: int = -1
     kind: int = 1
     extra: int = 0
-    name_size: int | None = None
-    padding: bytes | None = None
+    name_size: int = -1
+    padding: bytes = bytes(7)
 
     def entry(self) -> bytes:
         table = self.table_offset % (1 << 64), self.table_size % (1 << 32)
-        name_size = len(self.name) if self.name_size is None else self.name_size
+        name_size = len(self.name) if self.name_size < 0 else self.name_size
         about = self.flags, self.kind, self.granularity_bits, name_size, self.extra
         entry = ENTRY.pack(*table, *about) + self.name
-        return entry + (bytes(-len(entry) % 8) if self.padding is None else self.padding)
+        return entry + self.padding[: -len(entry) % 8]
 
 
 @dataclass
@@ -64,20 +63,15 @@ class Image:
     cluster_bits: int = 16
     version: int = 3
     bitmaps: list[Stored] = field(default_factory=list)
-    autoclear: int | None = None
+    autoclear: int = -1
     # Instead of the right ones: count, reserved, size, offset, length.
     extension: dict[str, int] = field(default_factory=dict)
-    end: int | None = None  # cut the file here
+    end: int = -1  # cut the file here
     pieces: dict[int, bytes] = field(default_factory=dict)  # offset: bytes
     used: int = 0
-    l1: int = 0
-    l1_size: int = 0
-    directory: bytes = b""
-    directory_offset: int = 0
 
-    @property
-    def cluster(self) -> int:
-        return 1 << self.cluster_bits
+    def __post_init__(self) -> None:
+        self.cluster = 1 << self.cluster_bits
 
     def place(self, data: bytes, length: int | None = None) -> int:
         """Whole clusters at the end of the file for `data`; returns their offset."""
@@ -88,14 +82,13 @@ class Image:
 
     def lay_out(self) -> "Image":
         """Gives each part its place: header, L1, bitmaps' data and tables, directory."""
-        self.l1_size = ceil(self.size, self.cluster * self.cluster // 8)
+        self.l1_size = ceil(self.size, self.cluster**2 // 8)
         self.place(b"", self.cluster)
         self.l1 = self.place(b"", self.l1_size * 8)
         for bitmap in self.bitmaps:
             if not bitmap.table:
                 bits = ceil(self.size, 1 << min(bitmap.granularity_bits, 63))
-                count = max(ceil(ceil(bits, 64) * 8, self.cluster), 1)
-                starts = range(0, count * self.cluster, self.cluster)
+                starts = range(0, max(ceil(bits, 64) * 8, 1), self.cluster)
                 clusters = [bitmap.bits[start : start + self.cluster] for start in starts]
                 bitmap.table = [self.place(data) if any(data) else 0 for data in clusters]
             if bitmap.table_size < 0:
@@ -108,25 +101,22 @@ class Image:
 
     def count_references(self) -> tuple[int, int]:
         """(offset, clusters) of the table, after refcount blocks that count every cluster once."""
-        per_block = self.cluster // 2
-        wanted, added = (0, 0), (-1, -1)  # blocks, clusters of the table
-        while wanted != added:
-            added = wanted
-            total = self.used // self.cluster + sum(added)
-            blocks = ceil(total, per_block)
-            wanted = blocks, max(ceil(blocks * 8, self.cluster), 1)
+        per_block, used = self.cluster // 2, self.used // self.cluster
+        blocks = clusters = 1  # those of the table
+        while blocks * per_block < used + blocks + clusters:
+            blocks += 1
+            clusters = ceil(blocks * 8, self.cluster)
+        total = used + blocks + clusters
         counts = [min(per_block, total - first) for first in range(0, total, per_block)]
         places = [self.place(b"\0\1" * count) for count in counts]
-        return self.place(numbers(places), wanted[1] * self.cluster), wanted[1]
+        return self.place(numbers(places), clusters * self.cluster), clusters
 
     def write(self, path: Path) -> None:
         table = self.count_references()
-        if self.autoclear is None:
-            self.autoclear = int(bool(self.bitmaps))
+        autoclear = int(bool(self.bitmaps)) if self.autoclear < 0 else self.autoclear
         disk = self.version, self.cluster_bits, self.size, self.l1_size, self.l1
-        header = HEADER.pack(MAGIC, *disk, *table, self.autoclear, 4, HEADER.size)
-        if self.version == 2:
-            header = header[:72]
+        header = HEADER.pack(MAGIC, *disk, *table, autoclear, 4, HEADER.size)
+        header = header[: 72 if self.version == 2 else HEADER.size]
         if self.bitmaps or self.extension:
             right = {"count": len(self.bitmaps), "size": len(self.directory)}
             right |= {"offset": self.directory_offset, "reserved": 0, "length": EXTENSION.size}
@@ -139,15 +129,13 @@ class Image:
             for at, data in self.pieces.items():
                 os.pwrite(file.fileno(), data, at)
             os.pwrite(file.fileno(), header, 0)
-            if self.end is not None:
+            if self.end >= 0:
                 file.truncate(self.end)
 
 
-def stored(path: Path) -> Bitmaps | None:
-    """{name: (granularity bits, flags, serialised bits)} of an image that is right.
-
-    None if it has no readable directory.
-    """
+def stored(path: Path) -> Bitmaps:
+    """{name: (granularity bits, flags, serialised bits)} of an image; `struct.error` and others
+    if it has no readable directory."""
     with open(path, "rb") as file:
 
         def read(offset: int, length: int) -> bytes:
@@ -158,22 +146,17 @@ def stored(path: Path) -> Bitmaps | None:
                 return bytes(length)
 
         head = file.read(4096)
-        if len(head) < HEADER.size:
-            return None
-        magic, _, cluster_bits, size, *_, at = HEADER.unpack_from(head)
+        _, _, cluster_bits, size, *_, at = HEADER.unpack_from(head)
         cluster, kind, start = 1 << cluster_bits, 0, 0
         while kind != BITMAPS:
-            if magic != MAGIC or at + 8 > len(head):
-                return None
             kind, length = struct.unpack_from(">II", head, at)
             if kind == 0:
                 return {}
             start, at = at + 8, at + 8 + ceil(length, 8) * 8
         _, _, directory_size, offset = EXTENSION.unpack_from(head, start)
         file.seek(offset)
-        directory = file.read(directory_size)
+        directory, at = file.read(directory_size), 0
         result: Bitmaps = {}
-        at = 0
         while at + ENTRY.size <= len(directory):
             entry = ENTRY.unpack_from(directory, at)
             table_offset, table_size, flags, _, granularity_bits, name_size, extra = entry

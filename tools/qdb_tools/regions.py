@@ -30,20 +30,12 @@ def by_nbdinfo(socket: Path, export: str, bitmap: str) -> Regions:
 
 def draw(regions: Regions, size: int, cells: int, code: str) -> str:
     """A map of the disk: each cell is size/cells bytes; how full it is shows how dirty it is."""
-    cell = size // cells
-    covered = [0] * cells
+    cell, covered = size // cells, [0] * cells
     for start, length in regions:
         for i in range(start // cell, (start + length - 1) // cell + 1):
             covered[i] += min(start + length, (i + 1) * cell) - max(start, i * cell)
-    signs = "·░▒█"
-    try:
-        signs.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        signs = ".-+#"
     # Clean, up to half, more, and all of the cell.
-    drawn = [signs[0], *(log.colour(sign, code, sys.stdout) for sign in signs[1:])]
-    kinds = [(dirty > 0) + (2 * dirty > cell) + (dirty == cell) for dirty in covered]
-    return "\n".join(
-        f"      {i * cell >> 20:>4} MiB  {''.join(drawn[kind] for kind in kinds[i : i + COLUMNS])}"
-        for i in range(0, cells, COLUMNS)
-    )
+    signs = ["·", *(log.colour(sign, code, sys.stdout) for sign in "░▒█")]
+    drawn = [signs[(dirty > 0) + (2 * dirty > cell) + (dirty == cell)] for dirty in covered]
+    rows = [(i * cell >> 20, "".join(drawn[i : i + COLUMNS])) for i in range(0, cells, COLUMNS)]
+    return "\n".join(f"      {mebibyte:>4} MiB  {row}" for mebibyte, row in rows)

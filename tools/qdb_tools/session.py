@@ -3,24 +3,21 @@
 models of its bitmaps and content; and facts, which must be the same with another QEMU."""
 
 import contextlib
-import json
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from qdb_tools import regions
+from qdb_tools import model, regions
 from qdb_tools.build import Build
 from qdb_tools.machine import Action, Machine, transaction
-from qdb_tools.model import Bitmap, Content, Write
-from qdb_tools.process import output, run, words
+from qdb_tools.model import Bitmap, Write
+from qdb_tools.process import output, run
 from qdb_tools.regions import Regions
 
 GUEST_DISK = "/machine/peripheral/vda/virtio-backend"
 IDENTICAL = "Images are identical."
 LIMIT = 150  # seconds that one program may run
 Models = dict[str, Bitmap]
-Shares = Sequence[Sequence[Write]]
 
 
 def on(kind: str, name: str, /, node: str = "disk", **more: Any) -> Action:
@@ -40,14 +37,12 @@ def backup(target: str, /, sync: str = "bitmap", job_id: str = "backup", **more:
 class Session:
     vm: Machine  # the last that was started
 
-    def __init__(self, build: Build, folder: Path, size: int) -> None:
-        self.build, self.folder, self.size = build, folder, size
+    def __init__(self, build: Build, folder: Path, size: int, seed: int = 1) -> None:
+        self.build, self.folder, self.size, self.seed = build, folder, size, seed
         self.facts: list[Any] = []
         self.models: Models = {}  # of the disk's bitmaps
-        self.content: Content | None = None
+        self.content: Path | None = None  # a raw file
         folder.mkdir(parents=True)
-
-    # Programs
 
     def img(self, *args: object) -> str:
         return run(["timeout", LIMIT, self.build.program("qemu-img"), *args])
@@ -60,18 +55,12 @@ class Session:
 
     def compare(self, raw: object, image: Path) -> str:
         """What qemu-img says of an image against a raw file or an export."""
-        command = f"timeout {LIMIT} {self.build.program('qemu-img')} compare -f raw -F qcow2"
-        return output([*command.split(), raw, image])[1].strip()
-
-    def image_is_clean(self, file: Path) -> None:
-        img = self.build.program("qemu-img")
-        found = json.loads(output([img, "check", "--output=json", file], stderr=None)[1])
-        wrong = {key: found.get(key, 0) for key in ("corruptions", "check-errors", "leaks")}
-        assert not any(wrong.values()), found
+        command = ["timeout", LIMIT, self.build.program("qemu-img"), "compare", "-f", "raw"]
+        return output([*command, "-F", "qcow2", raw, image])[1].strip()
 
     @contextlib.contextmanager
     def start(self, file: Path, *more: str, build: Build | None = None) -> Iterator[Machine]:
-        """A machine with the disk; it quits at the end of the block, if it was not killed."""
+        """A machine with the disk; if it was not killed it quits, and leaves a right image."""
         disk = "driver=qcow2,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,"
         disk += f"file.filename={file},file.discard=unmap,file.cache.no-flush=on"
         args = ["-blockdev", disk, "-device", "virtio-blk-pci,id=vda,drive=disk,share-rw=on"]
@@ -80,45 +69,43 @@ class Session:
             yield vm
             if vm.process.poll() is None:
                 vm.quit()
-
-    # Bitmaps
+                self.img("check", file)
 
     def do(self, *actions: Action) -> None:
         """A command, or several in a transaction; models of bitmaps follow."""
         name, arguments = actions[0] if len(actions) == 1 else transaction(*actions)
         self.vm.command(name, **arguments)
         for name, data in actions:
-            kind = name.removeprefix("block-dirty-bitmap-")
-            if kind == name or data["node"] != "disk":
+            if data.get("node") != "disk":
                 continue
-            bitmap = str(data.get("name", data.get("target")))
+            kind, bitmap = name.rpartition("-")[2], data.get("name") or data["target"]
             if kind == "add":
                 recording = not data.get("disabled")
                 self.models[bitmap] = Bitmap(self.size, data["granularity"], recording)
             elif kind == "remove":
                 self.models.pop(bitmap, None)
             elif kind == "merge":
-                names = [s if isinstance(s, str) else s["name"] for s in data["bitmaps"]]
-                self.models[bitmap].merge(*[self.models[name] for name in names])
+                for source in data["bitmaps"]:
+                    other = source if isinstance(source, str) else source["name"]
+                    self.models[bitmap].merge(self.models[other])
             elif kind == "clear":
                 self.models[bitmap].clear()
             else:
                 self.models[bitmap].recording = kind == "enable"
 
-    def refused(self, *actions: Action) -> None:
-        """What must fail; its words are a fact."""
-        name, arguments = actions[0] if len(actions) == 1 else transaction(*actions)
-        answer = self.vm.ask(name, **arguments)
-        assert "error" in answer, f"{name} did not fail: {arguments}"
-        self.facts.append((name, answer["error"]))
+    def refused(self, *attempts: Action) -> None:
+        """Commands that must fail, each of them; their words are facts."""
+        for name, arguments in attempts:
+            answer = self.vm.ask(name, **arguments)
+            assert "error" in answer, f"{name} did not fail: {arguments}"
+            self.facts.append((name, answer["error"]))
 
     def target(self, name: str, backing: Path | None = None, **under: Any) -> Path:
         """A node with a new image; `under` describes what is between node and file."""
         path = self.create(name, backing)
         file: dict[str, Any] = {"driver": "file", "filename": str(path)}
         file = {**under, "image": file} if under else file
-        node = {"driver": "qcow2", "node_name": name, "file": file, "backing": None}
-        self.vm.command("blockdev-add", **node)
+        self.vm.command("blockdev-add", driver="qcow2", node_name=name, file=file, backing=None)
         return path
 
     def bitmaps(self) -> dict[str, dict[str, Any]]:
@@ -128,16 +115,15 @@ class Session:
         return {bitmap.get("name", ""): bitmap for bitmap in disk.get("dirty-bitmaps", [])}
 
     def sha256(self, name: str) -> str:
-        answer = self.vm.command("x-debug-block-dirty-bitmap-sha256", node="disk", name=name)
-        return str(answer["sha256"])
+        query = "x-debug-block-dirty-bitmap-sha256"
+        return str(self.vm.command(query, node="disk", name=name)["sha256"])
 
     def as_modelled(self, models: Models | None = None) -> None:
-        """Counts and hashes are those of the plain models; the hashes are facts."""
-        models = self.models if models is None else models
-        told, hashes = self.bitmaps(), {name: self.sha256(name) for name in models}
-        assert {n: told[n]["count"] for n in models} == {n: m.count for n, m in models.items()}
-        assert hashes == {name: model.sha256() for name, model in models.items()}
-        self.facts.append(hashes)
+        """Counts and hashes are those of the plain models."""
+        told = self.bitmaps()
+        for name, bitmap in (self.models if models is None else models).items():
+            assert told[name]["count"] == bitmap.count, name
+            assert self.sha256(name) == bitmap.sha256(), name
 
     def regions(self, export: str, bitmap: str) -> Regions:
         program = self.build.program("qemu-img")
@@ -154,39 +140,14 @@ class Session:
         self.do(on("remove", "still"))
         return found
 
-    # Writes
-
     def record(self, writes: Sequence[Write]) -> None:
-        for model in self.models.values():
-            model.record(writes)
+        for bitmap in self.models.values():
+            bitmap.record(writes)
         if self.content:
-            self.content.apply(writes)
+            model.apply(writes, self.content)
 
     def write(self, writes: Sequence[Write]) -> None:
         """The guest writes; it is recorded in all models."""
         for write in writes:
             self.vm.guest_io(GUEST_DISK, write.line)
         self.record(writes)
-
-    def load(self, shares: Shares, job: str = "") -> None:
-        """Two qemu-io over NBD and the guest write at once, each in its own part of the disk.
-
-        A `job` must be running from before the first write until after the last.
-        """
-        program = self.build.program("qemu-io")
-        uri = f"nbd+unix:///live?socket={self.vm.folder}/nbd"
-        with contextlib.ExitStack() as stack:
-            writers = []
-            for share in shares[1:]:
-                lines = [word for write in share for word in ("-c", write.line)]
-                command = ["timeout", LIMIT, program, "-f", "raw", "-d", "unmap", *lines, uri]
-                writers.append(subprocess.Popen(words(command), stdout=subprocess.PIPE, text=True))
-                stack.callback(writers[-1].kill)
-            self.write(shares[0])
-            for writer in writers:
-                said, _ = writer.communicate()
-                assert writer.returncode == 0, said[-1000:]
-        running = {running["device"] for running in self.vm.command("query-block-jobs")}
-        assert not job or job in running, "the job ended before the writers"
-        for share in shares[1:]:
-            self.record(share)

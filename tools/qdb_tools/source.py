@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qdb_tools import debian, log, paths
 from qdb_tools.log import Failure
+from qdb_tools.process import run
 
 
 def version_of(tree: Path) -> str:
@@ -23,10 +24,8 @@ def users_tree() -> Path | None:
         return None
     tree = Path(os.environ["QEMU_SRC"]).resolve()
     if (tree / ".qemu-dirty-bitmap").exists():
-        raise Failure(
-            f"QEMU_SRC={tree} has the drop-in applied; it must be as its author left it.\n"
-            f"    {paths.DROPIN} revert {tree}"
-        )
+        applied = f"QEMU_SRC={tree} has the drop-in applied; it must be as its author left it."
+        raise Failure(f"{applied}\n    {paths.DROPIN} revert {tree}")
     version_of(tree)
     return tree
 
@@ -37,34 +36,29 @@ def get(version: str) -> Path:
         if version_of(tree) != version:
             raise Failure(f"QEMU_SRC={tree} is QEMU {version_of(tree)}, and {version} is asked for")
         return tree
-    final = paths.cache() / "source" / version
+    final, trees = paths.cache() / "source" / version, "qemu-*/VERSION"
     with paths.lock("source"):
-        if not list(final.glob("qemu-*/VERSION")):
-            fetch(version, final)
-    return next(final.glob("qemu-*/VERSION")).parent
+        if not list(final.glob(trees)):
+            fetch(version, paths.SUITES[version], final)
+    return next(final.glob(trees)).parent
 
 
-def fetch(version: str, final: Path) -> None:
-    suite = paths.SUITES[version]
+def fetch(version: str, suite: str, final: Path) -> None:
     debian.need(["dpkg-dev", "debian-archive-keyring"], "unpacking a Debian source package")
     log.step(f"fetching QEMU {version}: Debian's source package from {suite}")
-    apt = debian.PrivateApt(paths.cache() / "apt", suite)
-    apt.run("apt-get", "update")
-    listed = apt.run("apt-cache", "showsrc", "--only-source", "qemu")
+    apt = debian.private_apt(suite)
+    listed = run(["apt-cache", "-c", apt, "showsrc", "--only-source", "qemu"])
     there = sorted(set(re.findall(r"^Version: (\S+)$", listed, re.M)))
     matching = re.compile(rf"(\d+:)?{re.escape(version)}[.+-](?!.*~)")
     if not (wanted := list(filter(matching.match, there))):
-        raise Failure(
-            f"Debian's {suite} has no QEMU {version} any more "
-            f"(it has {', '.join(there) or 'none'}).\n"
-            "Set QEMU_SRC to the folder of a QEMU source tree of that version."
-        )
+        has = f"Debian's {suite} has no QEMU {version} any more (it has {', '.join(there)})"
+        raise Failure(f"{has}: set QEMU_SRC to the folder of a QEMU source tree of that version")
     newest = max(wanted, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
     log.note(f"qemu {newest}")
     work = final.with_name(f"{version}.new")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    apt.run("apt-get", "source", "--only-source", f"qemu={newest}", cwd=work)
+    run(["apt-get", "-c", apt, "source", "--only-source", f"qemu={newest}"], cwd=work)
     for archive in work.glob("*.tar.*"):
         archive.unlink()
     work.rename(final)

@@ -3,12 +3,11 @@
 
 import re
 import shlex
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qdb_tools import debian, log, paths, qemu_crates, venv
+from qdb_tools import debian, paths, qemu_crates, venv
 from qdb_tools.log import Failure
 from qdb_tools.process import Words, output, run
 
@@ -62,11 +61,9 @@ class Debian(Variant):
 
     # The kit has a meson of its own, and builds neither pages nor Xen's QEMU. Debian 12 has no
     # libblkio.
-    LEFT_OUT = set(
-        "debhelper-compat meson python3-sphinx python3-sphinx-rtd-theme libxen-dev "
-        "qemu-system-data libblkio-dev".split()
-    )
-    RULES = "make -n -f debian/rules b/qemu/configured"
+    LEFT_OUT = """debhelper-compat meson python3-sphinx python3-sphinx-rtd-theme libxen-dev
+        qemu-system-data libblkio-dev""".split()
+    PACKAGES = "BUILD_PACKAGES=qemu-system qemu-utils"
 
     def targets(self, usual: Sequence[str], folder: Path) -> list[str]:
         # Each module, for the emulator looks at all of them.
@@ -81,8 +78,8 @@ class Debian(Variant):
         debian.need(needed, "building QEMU as Debian does")
 
     def flags(self, tree: Path, usual: Sequence[str]) -> list[str]:
-        packages = "BUILD_PACKAGES=qemu-system qemu-utils"
-        printed = run([*self.RULES.split(), packages], cwd=tree).replace("\\\n", " ")
+        rules = [*"make -n -f debian/rules b/qemu/configured".split(), self.PACKAGES]
+        printed = run(rules, cwd=tree).replace("\\\n", " ")
         words = shlex.split(printed.split("../../configure ")[1].split("||")[0])
         words.remove("--enable-blkio")
         return [*words, "--target-list=x86_64-softmmu", *self.options.split()]
@@ -91,46 +88,38 @@ class Debian(Variant):
 class Cross(Variant):
     """For another machine: the tools and the unit tests, as Debian's cross compiler makes them."""
 
-    PACKAGES = "dpkg-dev gcc-{} libc6-dev-{}-cross qemu-user debian-archive-keyring"
-    # Debian's packages of that architecture, unpacked in the cache: nothing foreign is installed.
-    SYSROOT = "libglib2.0-0 libglib2.0-dev libpcre2-8-0 libpcre2-dev zlib1g zlib1g-dev"
-    OPTIONS = (
-        "--target-list= --disable-system --disable-user --without-default-features --enable-tools "
-        "--disable-install-blobs --disable-docs --disable-werror --cross-prefix={}-"
-    )
+    GLIB = "libglib2.0-0 libglib2.0-dev libpcre2-8-0 libpcre2-dev zlib1g zlib1g-dev"
     TARGETS = "qemu-img qemu-io qemu-nbd storage-daemon/qemu-storage-daemon tests/unit/test-hbitmap"
 
     def __init__(self, machine: str, architecture: str) -> None:
         self.machine, self.architecture = machine, architecture
         self.triplet, cache = f"{machine}-linux-gnu", paths.cache()
-        about, packages = f"cross-built for {machine}, run by qemu-user", self.PACKAGES
-        options = self.OPTIONS.format(self.triplet)
-        super().__init__(about, options, packages.format(self.triplet, architecture))
+        packages = "dpkg-dev qemu-user debian-archive-keyring "
+        packages += f"gcc-{self.triplet} libc6-dev-{architecture}-cross"
+        options = "--disable-system --disable-user --without-default-features --enable-tools "
+        options += "--disable-install-blobs --disable-docs --disable-werror --target-list= "
+        options += f"--cross-prefix={self.triplet}-"
+        super().__init__(f"cross-built for {machine}, run by qemu-user", options, packages)
         self.library, self.sysroot = cache / f"library-{machine}", cache / f"sysroot-{machine}"
         self.cross_file = cache / f"cross-{machine}.ini"
         self.library_options = ["--cross-file", self.cross_file, "-Dlibrary=false"]
         self.libraries = f"{self.sysroot}/usr/lib/{self.triplet}"
         self.search = f"{self.libraries}:{self.sysroot}/lib/{self.triplet}"
 
-    def need(self) -> None:
+    def need_c(self) -> None:
+        """All but Rust."""
         super().need()
+        describe = ["meson", "env2mfile", "--cross", "--debarch", self.architecture]
+        run([*describe, "-o", self.cross_file], env=venv.environment())
+        glib = [f"{package}:{self.architecture}" for package in self.GLIB.split()]
+        debian.unpacked(self.sysroot, self.architecture, glib)
+
+    def need(self) -> None:
+        self.need_c()
         target = f"{self.machine}-unknown-linux-gnu"
         printed = run(["rustc", "--print", "target-libdir", "--target", target])
         if not Path(printed.strip()).is_dir():
             run(["rustup", "target", "add", target])
-        describe = ["meson", "env2mfile", "--cross", "--debarch", self.architecture]
-        run([*describe, "-o", self.cross_file], env=venv.environment())
-        with paths.lock(self.sysroot.name):
-            if paths.says(self.sysroot / "wanted", self.SYSROOT):
-                return
-            log.step(f"fetching GLib for {self.machine}")
-            shutil.rmtree(self.sysroot, ignore_errors=True)
-            folder = paths.cache() / f"apt-cross-{self.architecture}"
-            apt = debian.PrivateApt(folder, "bookworm", ["amd64", self.architecture])
-            apt.run("apt-get", "update")
-            for package in self.SYSROOT.split():
-                apt.unpack(f"{package}:{self.architecture}", "", self.sysroot)
-            (self.sysroot / "wanted").write_text(self.SYSROOT)
 
     def flags(self, tree: Path, usual: Sequence[str]) -> list[str]:
         compiled = f"--extra-cflags=-I{self.sysroot}/usr/include"
@@ -139,8 +128,8 @@ class Cross(Variant):
 
     def environment(self) -> dict[str, str]:
         found = f"{self.libraries}/pkgconfig:{self.sysroot}/usr/share/pkgconfig"
-        more = {"PKG_CONFIG_SYSROOT_DIR": str(self.sysroot), "PKG_CONFIG_LIBDIR": found}
-        return venv.environment() | {"PKG_CONFIG": "pkg-config"} | more
+        more = {"PKG_CONFIG": "pkg-config", "PKG_CONFIG_LIBDIR": found}
+        return venv.environment() | more | {"PKG_CONFIG_SYSROOT_DIR": str(self.sysroot)}
 
     def targets(self, usual: Sequence[str], folder: Path) -> list[str]:
         return self.TARGETS.split()

@@ -2,7 +2,6 @@
 """A private Python environment: the meson that QEMU is built with, QEMU's QMP client, pytest."""
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,14 +19,12 @@ WANTED = (
 def folder(name: str = "python", wanted: Sequence[str] = WANTED) -> Path:
     """The environment's folder; it is made at the first call."""
     place = paths.cache() / name
-    with paths.lock(name):
-        if not paths.says(place / "wanted", "\n".join(wanted)):
+    with paths.lock(name), paths.fresh(place, place / "wanted", "\n".join(wanted)) as needed:
+        if needed:
             debian.need(["python3-venv"], "a private Python environment")
             log.step(f"making a private Python environment: {', '.join(wanted)}")
-            shutil.rmtree(place, ignore_errors=True)
             run([sys.executable, "-m", "venv", place])
             run([place / "bin" / "pip", "install", "--quiet", *wanted])
-            (place / "wanted").write_text("\n".join(wanted))
     return place
 
 

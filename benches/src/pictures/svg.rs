@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 pub const WIDTH: f64 = 838.0;
 
 /// QEMU's C is grey and this library blue; red is slower than C. A picture has a page of its own,
-/// because not every viewer knows what is behind it.
+/// because not every viewer knows what it is drawn on.
 const STYLE: &str = "\
 text{font:12px sans-serif;fill:#1f2328}
 .title{font-size:15px;font-weight:600}

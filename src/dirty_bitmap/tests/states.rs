@@ -351,3 +351,44 @@ fn locks_of_other_nodes_do_not_count() {
     assert_eq!(dirty(&b), []);
     clean(&one);
 }
+
+#[test]
+fn the_list_goes_from_the_newest_to_the_oldest() {
+    let node = node();
+    let bitmaps = ["a", "b", "c"].map(|name| bitmap(&node, name));
+    let guard = lock_node(&node);
+    // SAFETY: the guard keeps the list as it is.
+    let list = unsafe { ListAccess::assume(&node) };
+    let mut at = list.first();
+    for expected in bitmaps.iter().rev() {
+        assert!(at.is_some_and(|bitmap| std::ptr::eq(bitmap, &**expected)));
+        at = at.and_then(|bitmap| list.next(bitmap));
+    }
+    assert!(at.is_none());
+    drop(guard);
+    assert!(bitmaps.iter().all(|bitmap| bitmap.is_attached()));
+    clean(&node);
+    assert!(!bitmaps.iter().any(|bitmap| bitmap.is_attached()));
+}
+
+#[test]
+fn searches_find_what_is_dirty_and_what_is_not() {
+    let node = node();
+    let bitmap = bitmap(&node, "b");
+    set(&bitmap, &[3, 4, 999]);
+    let locked = bitmap.lock();
+    for (offset, dirty, zero) in [
+        (0, Some(3 * UNIT), Some(0)),
+        (3 * UNIT + 5, Some(3 * UNIT + 5), Some(5 * UNIT)),
+        (5 * UNIT, Some(999 * UNIT), Some(5 * UNIT)),
+        (1000 * UNIT, None, Some(1000 * UNIT)),
+    ] {
+        let bytes = LENGTH as u64 - offset;
+        assert_eq!(bitmap.next_dirty(&locked, offset, bytes), dirty, "from {offset}");
+        assert_eq!(bitmap.next_zero(&locked, offset, bytes), zero, "from {offset}");
+    }
+    assert_eq!(bitmap.status(&locked, 0, 10 * UNIT), (false, 3 * UNIT));
+    assert_eq!(bitmap.status(&locked, 3 * UNIT, 10 * UNIT), (true, 2 * UNIT));
+    drop(locked);
+    clean(&node);
+}

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{asserts, panic_of};
-use crate::dirty_bitmap::{Backup, BdrvDirtyBitmap, has_readonly, lock_node, set_dirty, truncate};
+use crate::dirty_bitmap::write_filter::is_recorded;
+use crate::dirty_bitmap::{
+    Backup, BdrvDirtyBitmap, has_named, has_readonly, lock_node, set_dirty, truncate,
+};
 use crate::host::{BlockDriverState, NodeHandle};
 
 /// Bytes of a node, at most: small, so that writes meet.
@@ -173,10 +176,14 @@ fn dirty_units(bitmap: &BdrvDirtyBitmap) -> BTreeSet<u64> {
     (0..(bitmap.size() as u64).div_ceil(unit)).filter(|at| bitmap.get(&locked, at * unit)).collect()
 }
 
+fn release(bitmap: &BdrvDirtyBitmap) {
+    drop(bitmap.release(&mut bitmap.lock()));
+}
+
 impl Drop for Machine {
     fn drop(&mut self) {
         for pair in &self.pairs {
-            drop(pair.bitmap.release(&mut pair.bitmap.lock()));
+            release(&pair.bitmap);
         }
     }
 }
@@ -194,8 +201,7 @@ fn writes_to_many_bitmaps_are_those_of_the_model() {
                 0 => machine.change(),
                 1 if machine.random.below(8) == 0 => {
                     let choice = machine.random.below(machine.pairs.len() as u64) as usize;
-                    let bitmap = machine.pairs.swap_remove(choice).bitmap;
-                    drop(bitmap.release(&mut bitmap.lock()));
+                    release(&machine.pairs.swap_remove(choice).bitmap);
                 }
                 _ => machine.write(),
             }
@@ -238,4 +244,88 @@ fn a_write_past_the_end_dies_whatever_is_in_the_filter() {
     panic_of(|| set_dirty(&machine.node, LENGTH - 1, 2));
     panic_of(|| set_dirty(&machine.node, u64::MAX, 1));
     write_often(&machine.node, LENGTH - 1);
+}
+
+/// Of the node's first blocks of 512 bytes, those that the filter has.
+fn recorded(node: &BlockDriverState) -> Vec<u64> {
+    (0..32).filter(|block| is_recorded(node, block * SECTOR, SECTOR)).collect()
+}
+
+fn of_granularity(node: &BlockDriverState, granularity: u64) -> Arc<BdrvDirtyBitmap> {
+    BdrvDirtyBitmap::create(node, granularity as u32, None).unwrap()
+}
+
+#[test]
+fn the_filter_has_what_was_written_twice_and_is_dirty_in_all() {
+    let node = BlockDriverState::new(LENGTH as i64, 0, None);
+    let fine = of_granularity(&node, SECTOR);
+    write_often(&node, 0);
+    assert_eq!(recorded(&node), [], "with one bitmap there is no filter");
+    let coarse = of_granularity(&node, 4 * SECTOR);
+    set_dirty(&node, 0, 1);
+    assert_eq!(recorded(&node), [], "the coarse one has just got it");
+    set_dirty(&node, 0, 1);
+    assert_eq!(recorded(&node), [0]);
+    (0..2).for_each(|_| set_dirty(&node, 8 * SECTOR, 3 * SECTOR));
+    assert_eq!(recorded(&node), [0, 8, 9, 10]);
+
+    // What one of them no longer has.
+    coarse.reset(&mut coarse.lock(), 8 * SECTOR, 4 * SECTOR);
+    assert_eq!(recorded(&node), [0]);
+    set_dirty(&node, 8 * SECTOR, 1);
+    assert_eq!(recorded(&node), [0], "one of two has it anew");
+
+    // A bitmap that records nothing does not count; one that is enabled does.
+    coarse.disable(&coarse.lock());
+    write_often(&node, 0);
+    assert_eq!(recorded(&node), []);
+    coarse.enable(&coarse.lock());
+    assert_eq!(recorded(&node), []);
+    write_often(&node, 0);
+    assert_eq!(recorded(&node), [0]);
+
+    // Nor is there a filter where a write is refused.
+    fine.set_readonly(&fine.lock(), true);
+    assert_eq!(recorded(&node), []);
+    fine.set_readonly(&fine.lock(), false);
+    write_often(&node, SECTOR);
+    assert_eq!(recorded(&node), [1]);
+    coarse.clear(&mut coarse.lock());
+    assert_eq!(recorded(&node), []);
+    release(&fine);
+    release(&coarse);
+}
+
+#[test]
+fn a_readonly_bitmap_that_is_disabled_leaves_the_filter() {
+    let node = BlockDriverState::new(LENGTH as i64, 0, None);
+    let bitmaps = [(); 3].map(|()| of_granularity(&node, SECTOR));
+    bitmaps[2].disable(&bitmaps[2].lock());
+    bitmaps[2].set_readonly(&bitmaps[2].lock(), true);
+    write_often(&node, 0);
+    assert_eq!(recorded(&node), [0]);
+    bitmaps.iter().for_each(|bitmap| release(bitmap));
+}
+
+#[test]
+fn a_node_of_no_bytes_has_no_filter() {
+    let node = BlockDriverState::new(0, 0, None);
+    let bitmaps = [(); 2].map(|()| of_granularity(&node, SECTOR));
+    assert_eq!(recorded(&node), []);
+    bitmaps.iter().for_each(|bitmap| release(bitmap));
+}
+
+#[test]
+fn what_the_filter_has_and_a_node_without_bitmaps_need_no_lock() {
+    let node = BlockDriverState::new(LENGTH as i64, 0, None);
+    let guard = lock_node(&node);
+    set_dirty(&node, 0, 1);
+    assert!(!has_named(&node) && !has_readonly(&node));
+    drop(guard);
+    let bitmaps = [(); 2].map(|()| of_granularity(&node, SECTOR));
+    write_often(&node, 0);
+    let guard = lock_node(&node);
+    set_dirty(&node, 0, 1);
+    drop(guard);
+    bitmaps.iter().for_each(|bitmap| release(bitmap));
 }

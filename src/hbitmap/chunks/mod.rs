@@ -236,14 +236,17 @@ impl Chunks {
     #[cfg(any(test, qdb_internals))]
     pub(super) fn check_chunk(&self, c: usize) {
         let header = self.header(c);
+        let size = if c + 1 < self.len() { CHUNK_BITS } else { (self.bits - 1) % CHUNK_BITS + 1 };
+        assert_eq!(self.size_of(c), size, "the size of chunk {c}");
+        assert_eq!(self.words_of(c), size.div_ceil(64) as usize, "the words of chunk {c}");
         let ways = [header.is_full(), header.has_array(), header.spans() != 0];
         let ways = ways.iter().filter(|&&way| way).count();
         assert_eq!(ways, usize::from(header.count() != 0), "chunk {c} is stored in {ways} ways");
         assert!(!header.is_full() || header == Header::FULL, "chunk {c} is full, and has more");
-        assert!(!header.is_full() || self.size_of(c) == CHUNK_BITS, "chunk {c} is short and full");
+        assert!(!header.is_full() || size == CHUNK_BITS, "chunk {c} is short and full");
         let array: Vec<u64> = header.array().collect();
         assert!(array.is_sorted_by(|a, b| a < b), "the array of chunk {c} does not ascend");
-        assert!(array.iter().all(|&bit| bit < self.size_of(c)), "chunk {c} has bits past its end");
+        assert!(array.iter().all(|&bit| bit < size), "chunk {c} has bits past its end");
         let mut count = if header.is_full() { CHUNK_BITS } else { array.len() as u64 };
         for s in 0..CHUNK_SPANS {
             let Some((words, summary)) = self.stored_span(c, s) else { continue };
