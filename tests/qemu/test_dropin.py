@@ -6,6 +6,7 @@ is always the one that it was, byte for byte. Then with changes to what the libr
 (variations.toml).
 """
 
+import json
 import multiprocessing
 import os
 import runpy
@@ -27,6 +28,11 @@ PARTS = "VERSION block include/block include/qemu qapi/block-core.json util".spl
 ADDED = "block/qemu-dirty-bitmap"
 HBITMAP_C, DIRTY_C = "util/hbitmap.c", "block/dirty-bitmap.c"
 JUDGED = [HBITMAP_C, "include/qemu/hbitmap.h", DIRTY_C, "include/block/dirty-bitmap.h"]
+MISSING = {
+    HBITMAP_C: f"{HBITMAP_C} is missing",
+    "qapi/block-core.json": "block-core.json is missing",
+    "util/meson.build": "no util/meson.build in it",
+}
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.copyfile"}
 KILLED = 99
 VARIATIONS = tomllib.loads(Path(__file__).with_name("variations.toml").read_text())
@@ -126,6 +132,8 @@ def test_back_and_forth(trial: Trial) -> None:
         assert "nothing to change" in trial.good("apply")
         assert "files('hbitmap.c')" not in (trial.tree / "util/meson.build").read_text()
         assert "  'dirty-bitmap.c'," not in (trial.tree / "block/meson.build").read_text()
+        with trial.edit("util/trace-events", "hbitmap_set(void *hb,", "hbitmap_set(int hb,"):
+            trial.refused("trace event hbitmap_set", "apply")
         trial.revert()
 
 
@@ -161,8 +169,29 @@ def test_changes_by_hand(trial: Trial, command: str) -> None:
     mine.unlink()
     state.rename(trial.work / "state")
     trial.refused("no .qemu-dirty-bitmap/state.json", command)
+    for damaged in ("{", "[]", "{}"):
+        state.write_text(damaged)
+        trial.refused("no .qemu-dirty-bitmap/state.json", command)
     (trial.work / "state").rename(state)
     trial.revert()
+
+
+@pytest.mark.parametrize("step", ["applying", "applied", "reverting"])
+def test_applied_by_an_older_kit(trial: Trial, step: str) -> None:
+    """Its notes had the tree's version and a step, which decided what was allowed."""
+    trial.good("apply")
+    state = trial.tree / ".qemu-dirty-bitmap/state.json"
+    notes = json.loads(state.read_text())
+    state.write_text(json.dumps({"version": "10.0.13", "step": step} | notes))
+    assert "nothing to change" in trial.good("apply")
+    trial.revert()
+
+
+def test_what_the_system_refuses(trial: Trial) -> None:
+    in_the_way = trial.tree / ".qemu-dirty-bitmap.new"
+    in_the_way.write_text("")
+    trial.refused("Not a directory", "apply")
+    in_the_way.unlink()
 
 
 def test_no_trees(trial: Trial) -> None:
@@ -172,9 +201,9 @@ def test_no_trees(trial: Trial) -> None:
         trial.refused("exactly once", "apply")
     with trial.edit("VERSION", ".", "-"):
         trial.refused("no version of QEMU", "apply")
-    for missing in (HBITMAP_C, "qapi/block-core.json"):
+    for missing, says in MISSING.items():
         (trial.tree / missing).rename(trial.work / "missing")
-        trial.refused(f"{missing} is missing", "apply")
+        trial.refused(says, "apply")
         (trial.work / "missing").rename(trial.tree / missing)
 
 
