@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whether the library fits a QEMU tree.
 
-What differs in the interface, and which functions read as in no tree that is known.
+What differs in the interface, and which functions and calls are in no tree that is known.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from fit import ROOT, c_items, interface
+from fit import ROOT, c_items, callers, interface
 from fit.interface import Interface
 
-# What is in the two C files of the known trees, as digests. tools/generate makes it.
+# What is in the two C files of the known trees, as digests, and who calls their functions.
+# tools/generate makes it.
 KNOWN = ROOT / "qemu" / "known-trees.json"
 
 
@@ -54,3 +55,9 @@ def changes(tree: Path) -> Iterator[str]:
         for name, entry in reference.items():
             if entry["always"] and name not in table:
                 yield f"{file}: {name} is gone"
+
+
+def new_calls(tree: Path) -> Iterator[str]:
+    known = json.loads(KNOWN.read_text())["callers"]
+    for name, files in callers.find(tree, known).items():
+        yield from (f"{file} calls {name}()" for file in sorted(files - {*known[name].split()}))

@@ -9,6 +9,7 @@ is always the one that it was, byte for byte. Then with changes to what the libr
 import json
 import multiprocessing
 import os
+import re
 import runpy
 import sys
 import tomllib
@@ -32,6 +33,22 @@ MISSING = {
     HBITMAP_C: f"{HBITMAP_C} is missing",
     "qapi/block-core.json": "block-core.json is missing",
     "util/meson.build": "no util/meson.build in it",
+}
+CALL = "void f(HBitmap *hb) { hbitmap_truncate(hb, 1); }"
+# What is in a new file, and which functions it is said to call.
+CALLERS: dict[str, tuple[str, list[str]]] = {
+    "block/a.c": (CALL, ["hbitmap_truncate"]),
+    "d.c.inc": (CALL, ["hbitmap_truncate"]),
+    "e.h": (f"static inline {CALL}", ["hbitmap_truncate"]),
+    "block/loop.c": (
+        "FOR_EACH_DIRTY_BITMAP(bs, bitmap) { }",
+        ["bdrv_dirty_bitmap_first", "bdrv_dirty_bitmap_next"],
+    ),
+    "f.c": ("/* hbitmap_truncate() */ int a = hb->hbitmap_truncate(1), hbitmap_truncate;", []),
+    "g.h": ("void hbitmap_truncate(HBitmap *hb, uint64_t size);", []),
+    ".pc/h.c": (CALL, []),
+    "here/build.ninja": ("", []),
+    "here/block/i.c": (CALL, []),
 }
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.copyfile"}
 KILLED = 99
@@ -169,7 +186,10 @@ def test_changes_by_hand(trial: Trial, command: str) -> None:
     mine.unlink()
     state.rename(trial.work / "state")
     trial.refused("no .qemu-dirty-bitmap/state.json", command)
-    for damaged in ("{", "[]", "{}"):
+    edited = json.loads((trial.work / "state").read_text())["edited"]
+    types = [{"edited": [], "added": {}}, {"edited": dict.fromkeys(edited, 1), "added": {}}]
+    types += [{"edited": edited, "added": {"host.c": None}}, {"edited": {}, "added": {}}]
+    for damaged in ("{", "[]", "{}", *map(json.dumps, types)):
         state.write_text(damaged)
         trial.refused("no .qemu-dirty-bitmap/state.json", command)
     (trial.work / "state").rename(state)
@@ -197,6 +217,9 @@ def test_what_the_system_refuses(trial: Trial) -> None:
 def test_no_trees(trial: Trial) -> None:
     code, said = output([sys.executable, "-B", DROPIN, "apply", trial.work])
     assert code == 1 and "not a QEMU source tree" in said and "Traceback" not in said
+    for option in (["--accept-changes"], ["--object", trial.object]):
+        code, said = trial.dropin("revert", *option)
+        assert code == 2 and "revert takes no option" in said
     with trial.edit("block/meson.build", "  'dirty-bitmap.c',\n", ""):
         trial.refused("exactly once", "apply")
     with trial.edit("VERSION", ".", "-"):
@@ -241,6 +264,22 @@ def test_changed_body(trial: Trial, says: str) -> None:
 def test_trifle(trial: Trial, says: str) -> None:
     assert says in trial.good("apply")
     trial.good("revert")
+
+
+def test_new_callers(trial: Trial) -> None:
+    """They are told, and nothing is refused for them. The glue is none of them."""
+    for _ in range(2):
+        assert "Calls of" not in trial.good("apply")
+    trial.revert()
+    for file, (text, _) in CALLERS.items():
+        (trial.tree / file).parent.mkdir(parents=True, exist_ok=True)
+        (trial.tree / file).write_text(text)
+    (trial.tree / "block/.#a.c").symlink_to("nowhere")
+    trial.before = snapshot(trial.tree)
+    told = re.findall(r"  - (\S+ calls .*)", trial.good("apply"))
+    wanted = [f"{file} calls {name}()" for file, (_, names) in CALLERS.items() for name in names]
+    assert sorted(told) == sorted(wanted)
+    trial.revert()
 
 
 @pytest.mark.parametrize("again", [True, False])

@@ -5,12 +5,11 @@ Fails if a function of QEMU is not implemented, or if no C test calls it. The te
 is edited there.
 """
 
-import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from fit import c_items, interface, prototypes
+from fit import callers, interface, prototypes
 from fit.interface import C_FILES, HEADERS
 from fit.prototypes import Prototype
 from qdb_tools import paths, source
@@ -28,33 +27,6 @@ TITLES = {
 }
 
 
-# No C of QEMU itself; .pc is where Debian keeps files as they were before its patches.
-NOT_SEARCHED = {"roms", "subprojects", "pc-bios", "docs", "debian", ".pc", ".git", "build"}
-LOOP = "FOR_EACH_DIRTY_BITMAP"
-LOOP_CALLS = ("bdrv_dirty_bitmap_first", "bdrv_dirty_bitmap_next")
-
-
-def callers(tree: Path, names: Collection[str]) -> dict[str, set[str]]:
-    """{function: the files of a QEMU tree that call it}."""
-    found: dict[str, set[str]] = {name: set() for name in names}
-    # A member of a structure may be called the same: that is another function.
-    pattern = re.compile(rf"(?<![>.*])\b({'|'.join([*names, LOOP])})\s*\(")
-    for folder, folders, files in os.walk(tree):
-        if folder == str(tree):
-            folders[:] = set(folders) - NOT_SEARCHED
-        for path in [Path(folder, file) for file in files if re.search(r"\.[ch](\.inc)?$", file)]:
-            file = path.relative_to(tree).as_posix()
-            text = path.read_text(errors="replace")
-            if file in C_FILES + HEADERS or not pattern.search(text):
-                continue
-            declared = prototypes.declared(text) if path.suffix == ".h" else {}
-            calls = set(pattern.findall(c_items.without_directives(text)))
-            calls.update(LOOP_CALLS if LOOP in calls else ())
-            for name in calls & found.keys() - declared.keys():
-                found[name].add(file)
-    return found
-
-
 class Version:
     """What a QEMU version declares, defines and calls."""
 
@@ -68,7 +40,7 @@ class Version:
         # Of QEMU's other headers those functions count that the two C files define.
         self.declared = {name: declared[name] for name in declared.keys() & {*names, *headers}}
         self.defined = bodies
-        self.callers = callers(tree, {*names, *self.declared})
+        self.callers = callers.find(tree, {*names, *self.declared})
 
     def state(self, name: str, before: "Version | None") -> str:
         if name not in self.declared:
