@@ -17,18 +17,10 @@ SIGNATURE = re.compile(r"(.*?)\b([A-Za-z_]\w*) \(([^()]*(?:\([^()]*\)[^()]*)*)\)
 
 
 class Item(NamedTuple):
-    name: str
-    tokens: tuple[str, ...]
-    function: bool = False  # a definition, with a body
-
-    @property
-    def head(self) -> str:
-        """What comes before the body, or before the semicolon."""
-        return re.split(" [{;]", " ".join(self.tokens), maxsplit=1)[0]
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256("\n".join(self.tokens).encode()).hexdigest()[:16]
+    name: str  # a function's, or what its head is
+    head: str  # what comes before the body, or before the semicolon
+    digest: str
+    function: bool  # a definition, with a body
 
 
 def without_comments(text: str) -> str:
@@ -41,38 +33,27 @@ def without_directives(text: str) -> str:
     return DIRECTIVE.sub("", without_comments(text))
 
 
-def function_name(head: list[str]) -> str | None:
-    """The name of the function whose body follows these tokens, or None."""
-    found = SIGNATURE.fullmatch(" ".join(head))
-    return found[2] if found and head[0] != "typedef" else None
-
-
-def other_name(tokens: list[str]) -> str:
-    """What a declaration that is no function's body is about."""
-    if tokens[0] == "typedef":
-        return f"typedef {tokens[-2]}"
-    if tokens[0] in ("struct", "union", "enum") and len(tokens) > 1:
-        return " ".join(tokens[:2])
-    if "(" in tokens and "=" not in tokens:
-        return f"declaration of {tokens[tokens.index('(') - 1]}"
-    end = next((n for n, token in enumerate(tokens) if token in "=[;"), len(tokens))
-    return f"variable {tokens[end - 1]}"
+def item(tokens: list[str], function: str) -> Item:
+    head = re.split(" [{;]", " ".join(tokens), maxsplit=1)[0]
+    digest = hashlib.sha256("\n".join(tokens).encode()).hexdigest()[:16]
+    name = f"#{' '.join(tokens[1:3])}" if tokens[0] == "#" else function or head
+    return Item(name, head, digest, bool(function))
 
 
 def split(text: str) -> list[Item]:
     """The items of a C file: its macros, then all else in order."""
     lines = [TOKEN.findall(line) for line in DIRECTIVE.findall(without_comments(text))]
-    macros = [line for line in lines if len(line) > 1 and line[1] != "include"]
-    items = [Item(f"#{' '.join(line[1:3])}", tuple(line)) for line in macros]
-    depth, name = 0, None
+    items = [item(line, "") for line in lines if len(line) > 1 and line[1] != "include"]
+    depth, function = 0, ""
     tokens: list[str] = []
     for token in TOKEN.findall(without_directives(text)):
         if token == "{" and depth == 0:
-            name = function_name(tokens)
+            found = SIGNATURE.fullmatch(" ".join(tokens))
+            function = found[2] if found and tokens[0] != "typedef" else ""
         tokens.append(token)
         depth += {"{": 1, "}": -1}.get(token, 0)
-        if depth == 0 and (token == ";" or token == "}" and name):
+        if depth == 0 and (token == ";" or token == "}" and function):
             if tokens != [";"]:
-                items.append(Item(name or other_name(tokens), tuple(tokens), name is not None))
-            tokens, name = [], None
+                items.append(item(tokens, function))
+            tokens, function = [], ""
     return items

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which source files of a QEMU tree call a function."""
+"""Which files of a QEMU tree call a function."""
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from fit import c_items, prototypes
@@ -11,28 +11,32 @@ from fit.interface import C_FILES, HEADERS
 
 # No C of QEMU itself; .pc is where Debian keeps files as they were before its patches.
 NOT_SEARCHED = {"roms", "subprojects", "pc-bios", "docs", "debian", ".pc", ".git", "build"}
-# A macro of QEMU's header that calls functions.
-MACROS = {"FOR_EACH_DIRTY_BITMAP": ("bdrv_dirty_bitmap_first", "bdrv_dirty_bitmap_next")}
+NOT_SEARCHED.add("block/qemu-dirty-bitmap")  # what qemu/dropin adds
+LOOP = "FOR_EACH_DIRTY_BITMAP"
+LOOP_CALLS = ("bdrv_dirty_bitmap_first", "bdrv_dirty_bitmap_next")
 
 
-def find(tree: Path, names: Iterable[str]) -> dict[str, set[str]]:
+def find(tree: Path, names: Collection[str]) -> dict[str, set[str]]:
     """{function: the files that call it}, each a path inside the tree."""
     found: dict[str, set[str]] = {name: set() for name in names}
+    # Nearly all files have none of the names, and this is the faster search.
+    any_name = re.compile("|".join([*names, LOOP]))
     # A member of a structure may be called the same: that is another function.
-    pattern = re.compile(rf"(?<![>.*])\b({'|'.join([*found, *MACROS])})\s*\(")
+    call = re.compile(rf"(?<![>.*])\b({any_name.pattern})\s*\(")
     for folder, folders, files in os.walk(tree):
-        if folder == str(tree):
-            folders[:] = set(folders) - NOT_SEARCHED
-        for path in (Path(folder, name) for name in files):
-            place = path.relative_to(tree).as_posix()
-            if not place.endswith((".c", ".h", ".c.inc", ".h.inc")) or place in C_FILES + HEADERS:
-                continue
-            text = path.read_text(errors="replace")
-            if not pattern.search(text):
+        # A build folder, whatever its name, has callers that are generated.
+        if Path(folder).relative_to(tree).as_posix() in NOT_SEARCHED or "build.ninja" in files:
+            folders.clear()
+            continue
+        for path in [Path(folder, file) for file in files if re.search(r"\.[ch](\.inc)?$", file)]:
+            file = path.relative_to(tree).as_posix()
+            # Editors leave links to nowhere.
+            text = path.read_text(errors="replace") if path.is_file() else ""
+            if file in C_FILES + HEADERS or not any_name.search(text):
                 continue
             declared = prototypes.declared(text) if path.suffix == ".h" else {}
-            for name in pattern.findall(c_items.without_directives(text)):
-                for function in MACROS.get(name, (name,)):
-                    if function in found and function not in declared:
-                        found[function].add(place)
+            calls = set(call.findall(c_items.without_directives(text)))
+            calls.update(LOOP_CALLS if LOOP in calls else ())
+            for name in calls & found.keys() - declared.keys():
+                found[name].add(file)
     return found

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from fit.expressions import number
 
-# A comment and the #if below it.
-CONFIGURED = r"^/\*(?:(?!\*/).)*\*/\n#if [^\n]*CONFIG_.*?^#endif\n"
 LEFTOVER = r"\bQDB_(?!GLUE_|TRACERS_)[A-Z_]+|QEMU_VERSION_\w+|\bversion\.h"
 # Which lines of an #if these are. UNKNOWN: what it asks for is not known here, so all stay.
 Branch = Enum("Branch", "UNKNOWN BEFORE TAKEN AFTER")
@@ -41,23 +39,15 @@ def file(folder: Path, version: str, name: str) -> str:
     """A file of qemu/glue as it reads if there is no other QEMU than this one."""
     release = zip(("QEMU_VERSION_MAJOR", "QEMU_VERSION_MINOR"), map(int, version.split(".")))
     here = without_other_versions((folder / "version.h").read_text(), dict(release))
-    # What the build's configuration decides is the same in each version, and stays.
-    blocks = re.findall(CONFIGURED, here, re.M | re.S)
-    later = {macro for block in blocks for macro in re.findall(r"#define (\w+)", block)}
-    defined = re.findall(r"^#define (QDB_\w+) (\d)$", here, re.M)
-    known = {macro: int(value) for macro, value in defined if macro not in later}
-    if not known or not blocks:
+    macros = re.findall(r"^#define (QDB_\w+) (\d)$", here, re.M)
+    known = {macro: int(value) for macro, value in macros}
+    if not known:
         raise ValueError(f"{folder}/version.h has another form than this tool reads")
     text = without_other_versions((folder / name).read_text(), known)
     # Macros that have become empty.
     for macro in re.findall(r"^#define (\w+)(?<!_H)\n", text, re.M):
         text = re.sub(rf"^#define {macro}\n|\b{macro} ", "", text, flags=re.M)
-    words = set(re.findall(r"\w+", text))
-    needed = [block for block in blocks if words & set(re.findall(r"#define (\w+)", block))]
     text = text.replace('#include "version.h"\n', "")
-    if needed:
-        last = text.index("\n", text.rindex("#include ")) + 1
-        text = "\n".join((text[:last], *needed)) + text[last:]
     # QEMU's own build has warnings as errors.
     text = re.sub(r"/\*(?:(?!\*/)[\s\S])*\*/\n(?:#pragma GCC diagnostic error .*\n)+\n", "", text)
     text = re.sub(r"\n{3,}", "\n\n", text).rstrip("\n") + "\n"

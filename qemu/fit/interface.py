@@ -7,8 +7,8 @@ events. The tree need not be configured: all is read from text.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fit import ROOT, c_items, glue, prototypes
 from fit.expressions import number
@@ -21,8 +21,8 @@ HEADERS = ("include/qemu/hbitmap.h", "include/block/dirty-bitmap.h")
 # all versions.
 # (The type of bdrv_merge_dirty_bitmap moved too, but is bool in all versions that fit.)
 RETURN_TYPES = {"bdrv_dirty_bitmap_merge_internal": "void", "hbitmap_merge": "void"}
-# Macros that are no numbers: include guards, a loop.
-NO_NUMBERS = {"HBITMAP_H", "BLOCK_DIRTY_BITMAP_H", "FOR_EACH_DIRTY_BITMAP"}
+# Macros that are no numbers (include guards, a loop), and the compiler's number.
+NO_NUMBERS = {"HBITMAP_H", "BLOCK_DIRTY_BITMAP_H", "FOR_EACH_DIRTY_BITMAP", "BITS_PER_LONG"}
 
 # What the glue compiles against. `tools/generate --check known-trees` holds it against the trees
 # that are known.
@@ -44,15 +44,9 @@ hbitmap_iter_skip_words(const void *, void *, uint64_t, unsigned long)"""
 Table = dict[str, str]  # {name: how it is written, with the name in it}
 
 
-@dataclass
-class Interface:
+class Interface(NamedTuple):
     prototypes: dict[str, Prototype]
-    inline: set[str]  # functions with a body in a header
     tables: dict[str, Table]  # {kind: its table}
-
-    @property
-    def functions(self) -> set[str]:
-        return set(self.tables["function"])
 
 
 def read(tree: Path, name: str | Path) -> str:
@@ -67,8 +61,7 @@ def exported(text: str) -> set[str]:
 def constants(text: str) -> dict[str, int | str]:
     """{name: number} of macros without parameters and of enumerators; or the text that it has."""
     text = c_items.without_comments(text)
-    bits: dict[str, int | str] = {"BITS_PER_LONG": 64}
-    found = dict(bits)
+    found: dict[str, int | str] = {"BITS_PER_LONG": 64}
     for body in re.findall(r"\benum\b[^;{]*\{([^}]*)\}", text):
         following: int | str = 0
         for name, value in re.findall(r"([A-Za-z_]\w*)\s*(?:=([^,]*))?(?:,|$)", body.strip()):
@@ -77,7 +70,7 @@ def constants(text: str) -> dict[str, int | str]:
     macros = r"^[ \t]*#[ \t]*define[ \t]+(\w+)\b(?!\()[ \t]*([^\n]*)"
     for name, value in re.findall(macros, text, re.M):
         found[name] = number(value, found)
-    return {name: found[name] for name in found.keys() - bits.keys() - NO_NUMBERS}
+    return {name: value for name, value in found.items() if name not in NO_NUMBERS}
 
 
 def equations(values: Mapping[str, object]) -> Table:
@@ -95,6 +88,7 @@ def iterator(header: str) -> Table:
 def of_tree(tree: Path) -> Interface:
     functions = set().union(*(exported(read(tree, file)) for file in C_FILES))
     headers = [read(tree, name) for name in HEADERS]
+    inline = {item.name for text in headers for item in c_items.split(text) if item.function}
     declared: dict[str, Prototype] = {}
     for file in [*map(tree.joinpath, HEADERS), *sorted((tree / "include/block").glob("*.h"))]:
         declared = prototypes.declared(read(tree, file)) | declared
@@ -110,9 +104,10 @@ def of_tree(tree: Path) -> Interface:
         events[name] = f"{name}({', '.join(types)})"
     return Interface(
         declared,
-        {item.name for text in headers for item in c_items.split(text) if item.function},
         {
             "function": {name: f"{name}()" for name in functions},
+            # Code that callers compile in may look into what is the library's own.
+            "inline function": {name: f"{name}() in a header" for name in inline},
             "constant": equations(constants(headers[0]) | constants(headers[1])),
             "struct": iterator(headers[0]),
             "struct BlockDriverState,": {name: " ".join(text.split()) for text, name in members},
@@ -137,9 +132,9 @@ def of_library(version: str) -> Interface:
     numbers = {name: value for name, value in constants(header).items() if ours.match(name)}
     return Interface(
         declared,
-        set(),
         {
             "function": {name: f"{name}()" for name in functions},
+            "inline function": {},
             "constant": equations(numbers),
             "struct": iterator(header),
             "struct BlockDriverState,": dict(NODE),

@@ -49,7 +49,7 @@ def declared(text: str) -> dict[str, Prototype]:
     """{name: Prototype} of each function that a header declares, or a file defines."""
     found: dict[str, Prototype] = {}
     for item in c_items.split(text.replace('extern "C" {', "")):
-        if item.tokens[0] in ("typedef", "#"):
+        if item.head.startswith(("typedef ", "# ")):
             continue
         match = c_items.SIGNATURE.fullmatch(ANNOTATION.sub(" ", item.head))
         if match and re.match("(?:hbitmap|bdrv|qdb)_", match[2]):

@@ -4,8 +4,18 @@
  */
 #include "qemu/osdep.h"
 #include "host.h"
-#include "version.h"
 #include "trace/trace-util.h"
+
+/*
+ * Tracers that attach from outside (SystemTap, LTTng) do not switch QEMU's own
+ * event state on, so the library must hand them every event and let them
+ * decide.
+ */
+#if defined(CONFIG_TRACE_DTRACE) || defined(CONFIG_TRACE_UST)
+#define QDB_TRACERS_ATTACH_FROM_OUTSIDE 1
+#else
+#define QDB_TRACERS_ATTACH_FROM_OUTSIDE 0
+#endif
 
 /*
  * An event can be off (its state, which QEMU switches), compiled out (never),

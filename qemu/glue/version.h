@@ -36,15 +36,4 @@
 #define QDB_HAVE_GRAPH_LOCK 1
 #endif
 
-/*
- * Tracers that attach from outside (SystemTap, LTTng) do not switch QEMU's own
- * event state on, so the library must hand them every event and let them
- * decide.
- */
-#if defined(CONFIG_TRACE_DTRACE) || defined(CONFIG_TRACE_UST)
-#define QDB_TRACERS_ATTACH_FROM_OUTSIDE 1
-#else
-#define QDB_TRACERS_ATTACH_FROM_OUTSIDE 0
-#endif
-
 #endif

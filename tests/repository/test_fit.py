@@ -1,32 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How C files are taken apart and compared: qemu/fit."""
+"""How C is read: qemu/fit. What becomes of QEMU's own files: tools/generate --check known-trees.
 
+That each difference between a tree and the library is seen: tests/qemu/test_dropin.py.
+"""
+
+import shutil
 from pathlib import Path
 
 import pytest
-from fit import c_items, callers, compare, interface, prototypes
+from fit import glue, interface, prototypes
 from fit.expressions import number
+from qdb_tools import paths
 
-FILE = """\
-/* int not_this(void) { } */
-#include "a.h"
-#define PAIR(a, b) \\
-    ((a) + (b))
-struct Thing {
-    int (*call)(void);
-};
-typedef struct Thing Thing;
-static void ahead(int x);
-static const int table[] = { 1, 2 };
-int coroutine_fn GRAPH_RDLOCK
-first(struct Thing *thing, const char *text)
-{
-    if (thing) { return PAIR(1, '}'); }
-    return text[0] == '{' ? 1 : "}{"[0];
-}
-static void second(void) { }
-"""
-NAMES = "#define PAIR/struct Thing/typedef Thing/declaration of ahead/variable table/first/second"
 HEADER = """\
 /* bdrv_not_this(int a); */
 #define BDRV_CALL(bs) \\
@@ -38,11 +23,19 @@ bdrv_co_one(BlockDriverState *bs, const char *name,
             Error **errp);
 static inline int hbitmap_two(const HBitmap *hb)
 {
-    return bdrv_call(hb);
+    return "}"[0] == '{' ? bdrv_call(hb) : 0;
 }
 uint64_t hbitmap_three(const struct HBitmap *hb);
 _Bool hbitmap_three_and_a_half(void);
 """
+PROTOTYPE = "void hbitmap_x(HBitmap *a, bool b);"
+# Whether they are the same type.
+PROTOTYPES = {
+    "void hbitmap_x(struct HBitmap* hb, _Bool c);": True,
+    "void hbitmap_x(const HBitmap *a, bool b);": False,
+    "bool hbitmap_x(HBitmap *a, bool b);": False,
+    "void hbitmap_x(HBitmap **a, bool b);": False,
+}
 NUMBERS = """\
 #define A (BITS_PER_LONG == 32 ? 5 : 6)
 #define B   ((41 / A) * 0x10UL - 74)  /* B */
@@ -53,68 +46,40 @@ NUMBERS = """\
 typedef enum { E0, E1 = 4, E2, } E;
 #define G E2
 """
-ONE = "int f(int a)\n{\n    return a + 1;\n}\n"
-# What each of these says is one difference.
-DIFFERENCES = """function hbitmap_new(): the tree has it
-function hbitmap_set(): the library has it
-constant HBITMAP_LEVELS
-struct HBitmapIter
-function hbitmap_peek() in a header
-BlockDirtyInfo, busy
-trace event hbitmap_set"""
-CALLS = {
-    "block/a.c": "void f(void) { bdrv_dirty_x(1); }",
-    "block/b.c": "/* bdrv_dirty_x() */ bs->drv->bdrv_dirty_x(2);",
-    "block/dirty-bitmap.c": "int g = bdrv_dirty_x(3);",
-    "include/c.h": "int bdrv_dirty_x(int dirty);",
-    "d.c.inc": "FOR_EACH_DIRTY_BITMAP(bs, b) { }",
-    ".pc/e.c": "bdrv_dirty_x(4);",
-}
+VALUES = {"A": 6, "B": 22, "C": 278, "D": "sizeof(int)", "E0": 0, "E1": 4, "E2": 5, "G": 5}
+CHOICE = "#if A == 1\none\n#elif A == 2\ntwo\n#else\nother\n#endif\n"
+UNKNOWN = "#ifndef H\n#if B\nb\n#else\nc\n#endif\n#endif\n"
+NESTED = "#if A\n#if B\nb\n#endif\n#ifdef C\nc\n#endif\n#endif\nend\n"
+CONTINUED = "#if !A && \\\n    (B != 2)\nx\n#endif\n"
+BRANCHES: list[tuple[str, dict[str, int], str]] = [
+    (CHOICE, {"A": 1}, "one\n"),
+    (CHOICE, {"A": 2}, "two\n"),
+    (CHOICE, {"A": 3}, "other\n"),
+    (UNKNOWN, {"A": 1}, UNKNOWN),
+    (NESTED, {"A": 0}, "end\n"),
+    (NESTED, {"A": 1, "B": 0}, "#ifdef C\nc\n#endif\nend\n"),
+    (CONTINUED, {"A": 0, "B": 1}, "x\n"),
+    (CONTINUED, {"A": 0, "B": 2}, ""),
+]
+GLUE = """\
+#include "version.h"
+#if QDB_WRAPPERS_ARE_OURS
+#define BODY static
+#else
+#define BODY
+#endif
 
-
-def test_items() -> None:
-    found = c_items.split(FILE)
-    assert [item.name for item in found] == NAMES.split("/")
-    assert interface.exported(FILE) == {"first"}
-    assert [item.name for item in found if item.function] == ["first", "second"]
-
-
-def digest(text: str) -> str:
-    return c_items.split(text)[0].digest
-
-
-def test_comments_and_spaces_do_not_matter() -> None:
-    assert digest(ONE) == digest("int f( int a ) { // more\n return a+1; /* } */ }")
-    assert digest('void f(void) { g("a b"); }') != digest('void f(void) { g("a  b"); }')
-
-
-@pytest.mark.parametrize("there, instead", [("+", "-"), ("1", "2"), ("int a", "long a")])
-def test_all_else_matters(there: str, instead: str) -> None:
-    assert digest(ONE) != digest(ONE.replace(there, instead)) != digest("static " + ONE)
+BODY int f(void);
+"""
 
 
 def test_constants() -> None:
-    wanted = {"A": 6, "B": 22, "C": 278, "D": "sizeof(int)", "E0": 0, "E1": 4, "E2": 5, "G": 5}
-    assert interface.constants(NUMBERS) == wanted
+    assert interface.constants(NUMBERS) == VALUES
 
 
 @pytest.mark.parametrize("text", ["__import__('os')", "(1).real", "9 ** 9", "1 ; 2"])
 def test_nothing_is_called(text: str) -> None:
     assert number(text, {}) == text
-
-
-def test_each_difference_is_named() -> None:
-    ours, theirs = interface.of_library("10.0"), interface.of_library("10.0")
-    assert list(compare.differences(theirs, ours)) == []
-    tables = theirs.tables
-    tables["function"]["hbitmap_new"] = tables["function"].pop("hbitmap_set").replace("set", "new")
-    tables["constant"]["HBITMAP_LEVELS"] = "HBITMAP_LEVELS = 8"
-    tables["struct"] = {"HBitmapIter": "int pos"}
-    theirs.inline.add("hbitmap_peek")
-    del tables["QAPI BlockDirtyInfo,"]["busy"]
-    tables["trace event"]["hbitmap_set"] = "hbitmap_set(void *)"
-    found = "\n".join(compare.differences(theirs, ours))
-    assert [text for text in DIFFERENCES.splitlines() if text not in found] == []
 
 
 def test_declarations() -> None:
@@ -124,26 +89,23 @@ def test_declarations() -> None:
     assert str(found["bdrv_co_one"]) == wanted
 
 
-def types(text: str) -> tuple[str, ...]:
-    return next(iter(prototypes.declared(text).values())).types()
-
-
-@pytest.mark.parametrize(
-    "other, same",
-    [
-        ("void hbitmap_x(struct HBitmap* hb, _Bool c);", True),
-        ("void hbitmap_x(const HBitmap *a, bool b);", False),
-        ("bool hbitmap_x(HBitmap *a, bool b);", False),
-        ("void hbitmap_x(HBitmap **a, bool b);", False),
-    ],
-)
+@pytest.mark.parametrize("other, same", PROTOTYPES.items())
 def test_types(other: str, same: bool) -> None:
-    assert (types("void hbitmap_x(HBitmap *a, bool b);") == types(other)) == same
+    one, two = (prototypes.declared(text)["hbitmap_x"].types() for text in (PROTOTYPE, other))
+    assert (one == two) == same
 
 
-def test_calls(tmp_path: Path) -> None:
-    for file, text in CALLS.items():
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_text(text)
-    found = callers.find(tmp_path, ["bdrv_dirty_x", "bdrv_dirty_bitmap_first"])
-    assert found == {"bdrv_dirty_x": {"block/a.c"}, "bdrv_dirty_bitmap_first": {"d.c.inc"}}
+@pytest.mark.parametrize("text, known, wanted", BRANCHES)
+def test_branches(text: str, known: dict[str, int], wanted: str) -> None:
+    assert glue.without_other_versions(text, known) == wanted
+
+
+def test_glue_of_a_version(tmp_path: Path) -> None:
+    shutil.copy(paths.ROOT / "qemu" / "glue" / "version.h", tmp_path)
+    file = tmp_path / "file.c"
+    file.write_text(GLUE)
+    assert glue.file(tmp_path, "10.2", file.name) == "\nint f(void);\n"
+    assert glue.file(tmp_path, "7.2", file.name) == "#define BODY static\n\nBODY int f(void);\n"
+    file.write_text("#ifdef QDB_WRAPPERS_ARE_OURS\n#endif\n")
+    with pytest.raises(ValueError):
+        glue.file(tmp_path, "10.2", file.name)

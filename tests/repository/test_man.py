@@ -3,27 +3,27 @@
 
 import os
 import re
+import sys
 import textwrap
 from functools import cache
 from pathlib import Path
 
 import pytest
 import symbols
-from generators import man
-from generators.man import EXAMPLES
 from qdb_tools import debian, paths
 from qdb_tools.process import run
 
+EXAMPLES = paths.ROOT / "examples" / "man"
 OVERVIEW = "qemu_dirty_bitmap"
-VARIABLES = ("qdb_error_abort", "qdb_error_fatal")
-NAMES = sorted(name for name in symbols.read(paths.SYMBOLS) if name not in VARIABLES)
+NAMES = sorted(symbols.read(paths.SYMBOLS).keys() - {"qdb_error_abort", "qdb_error_fatal"})
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     debian.need(["groff-base", "man-db", "mandoc"], "the check of the manual pages")
     made = tmp_path_factory.mktemp("man") / "man3"
-    man.pages(made)
+    program = [sys.executable, "-B", paths.ROOT / "tools" / "build" / "man.py"]
+    run([*program, paths.HEADER, paths.SYMBOLS, EXAMPLES, "1.0", made])
     return made
 
 

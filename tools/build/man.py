@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write the manual pages: one for each function, from the comments in the header, and
-qemu_dirty_bitmap(3) about all of them."""
+qemu_dirty_bitmap(3) about all of them: man.py HEADER SYMBOLS EXAMPLES VERSION OUTPUT.
 
-import argparse
+EXAMPLES is a folder with a program NAME.c for some of the functions. What is in OUTPUT goes.
+"""
+
 import datetime
 import os
 import re
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import header_docs
 import symbols
-from header_docs import Entry
 
 OVERVIEW = "qemu_dirty_bitmap"
 GROUPS = {
@@ -20,45 +23,89 @@ GROUPS = {
     "driver": "Dirty bitmaps that are stored in an image",
     "node": "Block nodes, files and errors, for programs that have no QEMU",
 }
-# Functions that belong together, and refer to each other: a family a line (or two). Each function
-# is in the first family that has its name.
-FAMILIES = r"""
-hbitmap_(alloc|free|truncate|granularity)
-hbitmap_(set|reset|reset_all|get|count|empty)
-hbitmap_(next_\w+|status)
-hbitmap_iter_\w+
-hbitmap_merge
-hbitmap_(is_serializable|serial\w+|deserial\w+|sha256)
-bdrv_(create_dirty_bitmap|release\w+|find_dirty_bitmap|get_default\w+|has_named_bitmaps|query\w+
-    |dirty_bitmap_(first|next|name|size|granularity|truncate))
-bdrv_(set_dirty|(set|reset)_dirty_bitmap(_locked)?|(clear|restore)_dirty_bitmap|get_dirty_count)
-bdrv_dirty_bitmap_(lock|unlock)
-bdrv_dirty_bitmap_(next_\w+|status|get|get_locked)
-bdrv_(dirty_iter_\w+|set_dirty_iter)
-bdrv_(merge_dirty_bitmap|dirty_bitmap_merge_internal)
-bdrv_(dirty_bitmap_(\w+_successor|abdicate)|reclaim_\w+)
-bdrv_dirty_bitmap_(serial\w+|deserial\w+|sha256)
-bdrv_(enable|disable)_dirty_bitmap(_locked)?
-bdrv_(dirty_bitmap_(enabled|check|readonly|inconsistent|set_busy|set_inconsistent|set_readonly)
-    |has_readonly_bitmaps)
-bdrv_(dirty_bitmap_(get_persistence|set_persistence|skip_store)
-    |\w+_persistent_dirty_bitmap|\w*can_store\w+|supports\w+)
-qdb_bitmap_\w+
-qdb_check_\w+
-qdb_(node_\w+|version|dirty_info\w+)
-qdb_error_\w+
-"""
+# Functions that belong together, and refer to each other, have the same prefix (hbitmap, bdrv, qdb)
+# and the same of these in their names: the first that is there.
+FAMILIES = r"""merge _iter serial|sha256 successor|abdicate|reclaim _lock$|unlock
+(enable|disable)_dirty persist|store_new|skip_store|supports
+qdb_bitmap qdb_check qdb_error qdb_
+_check|readonly|enabled|busy|inconsistent
+next_dirty|next_zero|status|dirty_bitmap_get(_locked)?$
+hbitmap_(set|reset|get$|count|empty)|(set|reset|clear|restore)_dirty|dirty_count
+hbitmap|bdrv""".split()
+# A documentation comment at the start of a line (those of members are indented) and what it is
+# about.
+COMMENT = re.compile(
+    r"^/\*\*(?P<text>.*?)\*/\n(?P<declaration>.*?)"
+    r"(?=^/\*\*|^#if|^#endif|^typedef struct \w+ \w+;|\Z)",
+    re.M | re.S,
+)
+COMMENT_OF_ALL = re.compile(r"^/\*\n(.*?)^ \*/\n", re.M | re.S)
+TAG = re.compile(r"^@(param|return)\s*", re.M)
+EMPTY_LINE = re.compile(r"\n\s*\n")
+DECLARED = re.compile(
+    r"#define (?P<macro>\w+)|(?:typedef )?(?:struct|enum) (?P<type>\w+) \{"
+    r"|extern .*?(?P<variable>\w+);|[\w *]*?\b(?P<function>\w+)\("
+)
+# Where a paragraph of its own begins, and how.
+ABOUT = re.compile(r"(?<=\.) (?=(?:Lock|QEMU): )")
 # Code, a function, another name.
 MARKED = re.compile(r"`([^`]+)`|\b([a-z]\w+)\(\)|\b(\w+_\w+)|\\")
+BOLD = ("\\fB", "\\fP")
 REFERENCE = re.compile(r"\\%\\fB(\w+)\\fP\(3\)")
 
 
-def family(name: str) -> int:
-    """The number of the family that a function is in."""
-    for number, names in enumerate(re.sub(r"\n +", "", FAMILIES).split()):
-        if re.fullmatch(names, name):
-            return number
-    raise SystemExit(f"{name} is in no family: see FAMILIES")
+class Entry(NamedTuple):
+    """A declaration and what its comment says."""
+
+    name: str
+    kind: str  # one that DECLARED names
+    code: str
+    text: list[str]  # paragraphs
+    parameters: dict[str, str]
+    returns: str
+
+
+def without_stars(comment: str) -> str:
+    """The text of a comment, without what makes it one."""
+    return re.sub(r"^ ?\* ?", "", comment.strip("\n"), flags=re.M).strip()
+
+
+def paragraphs(text: str) -> list[str]:
+    return [" ".join(block.split()) for block in EMPTY_LINE.split(text) if block.strip()]
+
+
+def entry(comment: str, code: str) -> Entry:
+    found = DECLARED.match(code)
+    if not found or not found.lastgroup:
+        raise SystemExit(f"a comment, but of what? {comment[:60]!r}")
+    before, *tagged = TAG.split(comment)
+    texts, parameters, returns = paragraphs(before), dict[str, str](), ""
+    for tag, rest in zip(tagged[::2], tagged[1::2]):
+        # What belongs to a tag ends where a line is empty.
+        words, *after = paragraphs(rest)
+        texts += after
+        if tag == "param":
+            name, _, parameters[name] = words.partition(" ")
+        else:
+            returns = words
+    texts = [part for text in texts for part in ABOUT.split(text)]
+    return Entry(found[found.lastgroup], found.lastgroup, code, texts, parameters, returns)
+
+
+def complaints(functions: dict[str, Entry], names: set[str]) -> Iterator[str]:
+    """What is not documented, or what is documented and not there."""
+    for name in sorted(names - functions.keys()):
+        yield f"{name}: is exported, and has no documentation"
+    for entry in functions.values():
+        if not entry.text:
+            yield f"{entry.name}: its documentation says nothing"
+        for parameter in entry.parameters:
+            if not re.search(rf"\b{parameter}\b", entry.code.partition("(")[2]):
+                yield f"{entry.name}: has no parameter {parameter}"
+
+
+def family(name: str) -> tuple[str, str]:
+    return name.split("_")[0], next(words for words in FAMILIES if re.search(words, name))
 
 
 def literal(code: str) -> str:
@@ -67,14 +114,14 @@ def literal(code: str) -> str:
     return "\\&" + code if code.startswith(".") else code
 
 
-def program(text: str) -> list[str]:
+def program(text: str, start: str = "", end: str = "") -> str:
     # Not .EX, which not every program that shows pages knows.
-    return [".nf", *map(literal, text.splitlines()), ".fi"]
+    lines = "\n".join(map(literal, text.splitlines()))
+    return f".nf\n{start}{lines}{end}\n.fi"
 
 
-def synopsis(text: str) -> list[str]:
-    first, *lines, last = program(text)
-    return [first, "\\fB" + "\n".join(lines) + "\\fP", last]
+def section(title: str, text: str) -> str:
+    return f".SH {title}\n{text}\n" if text else ""
 
 
 def prototype(code: str) -> str:
@@ -96,31 +143,17 @@ def summary(texts: list[str]) -> str:
     return first if word.isupper() or "_" in word else first[0].lower() + first[1:]
 
 
-def split_off(texts: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The text without what it says of locks and of QEMU's sources, and these two sections."""
-    kept, sections = [], {"LOCK": "", '"IN QEMU"': ""}
-    for text in texts:
-        before, *tagged = re.split(r"(?:^|(?<=\.) )(Lock|QEMU): ", text)
-        kept += [before] if before else []
-        for tag, words in zip(tagged[::2], tagged[1::2]):
-            # A file's name begins as it does.
-            first = words[0] if "/" in words.split()[0] else words[0].upper()
-            sections["LOCK" if tag == "Lock" else '"IN QEMU"'] = first + words[1:]
-    return kept, sections
-
-
 class Pages:
-    """The pages, each of them lines of roff."""
-
     def __init__(self, entries: list[Entry], title: str) -> None:
         self.entries, self.title = entries, title
         self.functions = {entry.name: entry for entry in entries if entry.kind == "function"}
 
-    def head(self, name: str, about: str) -> list[str]:
+    def head(self, name: str, about: str, code: str) -> str:
         licence = '.\\" SPDX-License-Identifier: GPL-2.0-or-later'
         origin = '.\\" Made from include/qemu_dirty_bitmap.h. Do not edit.'
-        title = f".TH {name} 3 {self.title}"
-        return [licence, origin, title, ".SH NAME", f"{name} \\- {about}", ".SH SYNOPSIS"]
+        title = f"{licence}\n{origin}\n.TH {name} 3 {self.title}\n"
+        shown = program(f"#include <qemu_dirty_bitmap.h>\n\n{code}", *BOLD)
+        return title + section("NAME", f"{name} \\- {about}") + section("SYNOPSIS", shown)
 
     def mark(self, match: re.Match[str]) -> str:
         code, function, name = match.groups()
@@ -133,89 +166,82 @@ class Pages:
 
     def prose(self, text: str) -> str:
         """Words of a comment: code and the names of functions stand out, pages are referred to."""
-        line = MARKED.sub(self.mark, text)
+        line = re.sub("^(Lock|QEMU):", r"\\fB\1:\\fP", MARKED.sub(self.mark, text))
         return "\\&" + line if line[:1] in (".", "'") else line
 
-    def paragraphs(self, texts: list[str]) -> list[str]:
-        return "\n.PP\n".join(map(self.prose, texts)).splitlines()
+    def paragraphs(self, texts: list[str]) -> str:
+        return "\n.PP\n".join(map(self.prose, texts))
 
-    def page(self, entry: Entry, example: str | None) -> list[str]:
+    def page(self, entry: Entry, example: str | None) -> str:
         """All that is said of a function, and a program if there is one."""
-        texts, about = split_off(entry.text)
         # apropos and the like want this line without fonts.
-        lines = self.head(entry.name, summary(texts).replace("`", ""))
-        lines += synopsis(f"#include <qemu_dirty_bitmap.h>\n\n{prototype(entry.code)}")
-        lines += [".SH DESCRIPTION", *self.paragraphs(texts)]
-        lines += [".SH ARGUMENTS"] if entry.parameters else []
-        for name, text in entry.parameters.items():
-            lines += [".TP", f"\\fB{literal(name)}\\fP", self.prose(text)]
-        for title, text in {'"RETURN VALUE"': entry.returns, **about}.items():
-            lines += [f".SH {title}", self.prose(text)] if text else []
-        lines += [".SH EXAMPLE", *program(example)] if example else []
-        names = {OVERVIEW, *REFERENCE.findall("\n".join(lines))}
+        about = summary(entry.text).replace("`", "")
+        arguments = [f"{literal(n)}\\fP\n{self.prose(t)}" for n, t in entry.parameters.items()]
+        text = self.head(entry.name, about, prototype(entry.code))
+        text += section("DESCRIPTION", self.paragraphs(entry.text))
+        text += section("ARGUMENTS", "\n".join(f".TP\n\\fB{argument}" for argument in arguments))
+        text += section('"RETURN VALUE"', self.prose(entry.returns))
+        text += section("EXAMPLE", program(example) if example else "")
+        names = {OVERVIEW, *REFERENCE.findall(text)}
         names |= {name for name in self.functions if family(name) == family(entry.name)}
-        last = ",\n".join(f".BR {name} (3)" for name in sorted(names - {entry.name}))
-        return [*lines, '.SH "SEE ALSO"', last]
+        references = [f".BR {name} (3)" for name in sorted(names - {entry.name})]
+        return text + section('"SEE ALSO"', ",\n".join(references))
 
-    def overview(self, blocks: list[str], names: dict[str, str]) -> list[str]:
+    def overview(self, comment: str, names: dict[str, str]) -> str:
         """The page about the whole library; `names` and their groups."""
-        lines = self.head(OVERVIEW, "dirty bitmaps of QEMU: HBitmap and BdrvDirtyBitmap")
         compiling = "cc program.c $(pkg-config --cflags --libs qemu_dirty_bitmap)"
-        lines += synopsis(f"#include <qemu_dirty_bitmap.h>\n\n{compiling}")
-        lines.append(".SH DESCRIPTION")
-        # The line that says that the header is generated is not about the library.
-        blocks = [block for block in blocks if "Do not edit" not in block]
-        for number, block in enumerate(blocks):
+        about = "dirty bitmaps of QEMU: HBitmap and BdrvDirtyBitmap"
+        description, functions, types = "", "", ""
+        for block in EMPTY_LINE.split(comment):
             bullets = re.split(r"^- ", block, flags=re.M)[1:] if block.startswith("- ") else []
             for text in bullets or [block]:
-                lines += [".IP \\(bu 2"] if bullets else [".PP"] if number else []
-                lines.append(self.prose(" ".join(text.split())))
-        lines.append(".SH FUNCTIONS")
+                words = self.prose(" ".join(text.split()))
+                # The line that says that the header is generated is not about the library.
+                if "Do not edit" not in text:
+                    start = ".IP \\(bu 2\n" if bullets else ".PP\n" if description else ""
+                    description += f"{start}{words}\n"
         for group, title in GROUPS.items():
-            lines.append(f'.SS "{title}"')
+            functions += f'.SS "{title}"\n'
             for name in [name for name in names if names[name] == group and name in self.functions]:
-                about = summary(split_off(self.functions[name].text)[0])
-                lines += [".TP", f".BR {name} (3)", self.prose(about)]
-        lines.append('.SH "TYPES, CONSTANTS AND MACROS"')
+                short = self.prose(summary(self.functions[name].text))
+                functions += f".TP\n.BR {name} (3)\n{short}\n"
         for entry in self.entries:
             if entry.kind != "function":
-                lines += [f'.SS "{entry.name}"', *synopsis(entry.code), ".PP"]
-                lines += self.paragraphs(entry.text)
-        return lines
+                shown = f"{program(entry.code, *BOLD)}\n.PP\n{self.paragraphs(entry.text)}"
+                types += f'.SS "{entry.name}"\n{shown}\n'
+        text = self.head(OVERVIEW, about, compiling) + f".SH DESCRIPTION\n{description}"
+        return text + f'.SH FUNCTIONS\n{functions}.SH "TYPES, CONSTANTS AND MACROS"\n{types}'
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for option in ("--header", "--symbols", "--version"):
-        parser.add_argument(option, required=True)
-    about = "folder with a program NAME.c for some of the functions"
-    parser.add_argument("--examples", required=True, type=Path, help=about)
-    parser.add_argument("output", type=Path, help="folder; what is in it goes")
-    arguments = parser.parse_args()
-
-    overview, entries = header_docs.read(arguments.header)
-    names = symbols.read(arguments.symbols)
-    if complaints := list(header_docs.check(entries, names.keys())):
-        raise SystemExit("\n".join(complaints))
+def main(header: str, listed: str, examples: str, version: str, output: str) -> None:
+    text, names = Path(header).read_text(), symbols.read(listed)
+    # A comment is about the declaration that follows it at once.
+    entries = [
+        entry(without_stars(found["text"]), EMPTY_LINE.split(found["declaration"])[0].rstrip())
+        for found in COMMENT.finditer(text)
+    ]
     # Builds that are to be the same on every day say which day it is.
-    moment = int(os.environ.get("SOURCE_DATE_EPOCH") or os.path.getmtime(arguments.header))
+    moment = int(os.environ.get("SOURCE_DATE_EPOCH") or os.path.getmtime(header))
     date = datetime.datetime.fromtimestamp(moment, datetime.UTC).date()
-    title = f'{date} "qemu-dirty-bitmap {arguments.version}" "Dirty bitmaps of QEMU"'
+    title = f'{date} "qemu-dirty-bitmap {version}" "Dirty bitmaps of QEMU"'
     pages = Pages(entries, title)
+    variables = re.findall(r"(\w+);", "".join(e.code for e in entries if e.kind == "variable"))
+    if wrong := list(complaints(pages.functions, names.keys() - set(variables))):
+        raise SystemExit("\n".join(wrong))
     # Without its first line, which has the licence.
-    files = arguments.examples.iterdir()
-    programs = {file.stem: file.read_text().partition("\n")[2] for file in files}
+    programs = {p.stem: p.read_text().partition("\n")[2] for p in Path(examples).iterdir()}
     if unknown := programs.keys() - pages.functions:
-        raise SystemExit(f"{arguments.examples}: named after no function: {', '.join(unknown)}")
+        raise SystemExit(f"{examples}: named after no function: {', '.join(unknown)}")
 
-    texts = {OVERVIEW: pages.overview(overview, names)}
-    for name, entry in pages.functions.items():
-        texts[name] = pages.page(entry, programs.get(name))
-    shutil.rmtree(arguments.output, ignore_errors=True)
-    arguments.output.mkdir(parents=True)
-    for name, lines in texts.items():
-        (arguments.output / f"{name}.3").write_text("\n".join(lines) + "\n")
+    overview = COMMENT_OF_ALL.findall(text)[0]
+    texts = {OVERVIEW: pages.overview(without_stars(overview), names)}
+    for name, function in pages.functions.items():
+        texts[name] = pages.page(function, programs.get(name))
+    shutil.rmtree(output, ignore_errors=True)
+    os.makedirs(output)
+    for name, page in texts.items():
+        Path(output, f"{name}.3").write_text(page)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

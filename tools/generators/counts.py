@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two tables of docs/reliability.md: the unsafe code, and the requests for memory in test-fault.
+"""A table of docs/reliability.md: how much unsafe code there is.
 
 A block is `unsafe { ... }`. Its lines are those from its opening to its closing brace that have
 code. Lines of code are lines that are neither empty nor comment, without `#[cfg(test)]` modules in
@@ -10,13 +10,15 @@ files of their own (tests.rs). That each block and impl has a SAFETY comment is 
 import re
 from collections import Counter, defaultdict
 
-from qdb_tools import build, paths
-from qdb_tools.log import Failure
-from qdb_tools.process import output
+from qdb_tools import paths
 
 from generators import Files, parts
 
 DOCUMENT = paths.ROOT / "docs" / "reliability.md"
+BEGIN = """<!-- made by tools/generate unsafe-count -->
+| where | lines of code | unsafe blocks | lines in them | share | unsafe fn | unsafe impl |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
 # Where pointers of C programs arrive; everything else is inside.
 EDGE = ("src/ffi/", "src/host/")
 # Counted apart from the rest of its folder: code for the vector units of a processor.
@@ -24,16 +26,6 @@ VECTORS = "src/hbitmap/words/"
 NO_CODE = re.compile(
     r"""//[^\n]*|/\*.*?\*/|b?r(\#*)".*?"\1|c?b?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\])'""", re.S
 )
-# A test's message comes before its result.
-SCENE = re.compile(r"^# (\d+) requests, .*\n^ok \d+ /fault/out-of-memory/(\S+)$", re.M)
-
-
-def document(name: str, rows: list[list[object]]) -> Files:
-    """docs/reliability.md with this table between the marks of this name."""
-    begin = f"<!-- made by tools/generate {name} -->\n"
-    top, _, rest = parts(DOCUMENT.read_text(), begin, "<!-- until here -->", DOCUMENT)
-    rows.insert(1, ["---"] * len(rows[0]))
-    return {DOCUMENT: top + "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows) + rest}
 
 
 def count(text: str) -> Counter[str]:
@@ -58,7 +50,7 @@ def count(text: str) -> Counter[str]:
     )
 
 
-def unsafe() -> Files:
+def make() -> Files:
     groups: dict[str, Counter[str]] = defaultdict(Counter)
     inside = Counter[str]()
     for path in sorted((paths.ROOT / "src").rglob("*.rs")):
@@ -70,20 +62,10 @@ def unsafe() -> Files:
         if not name.startswith(EDGE):
             inside.update(numbers)
     total = sum(groups.values(), Counter[str]())
-    head = "where|lines of code|unsafe blocks|lines in them|share|unsafe fn|unsafe impl"
-    rows: list[list[object]] = [[*head.split("|")]]
+    rows = ""
     for name, n in (*groups.items(), ("outside of src/ffi/ and src/host/", inside), ("all", total)):
         share = f"{100 * n['lines'] / max(n['code'], 1):.1f} %"
-        rows.append([name, n["code"], n["blocks"], n["lines"], share, n["functions"], n["impls"]])
-    return document("unsafe-count", rows)
-
-
-def faults() -> Files:
-    program = build.library("c-tests/test-fault") / "c-tests" / "test-fault"
-    code, said = output([program, "--tap"], stderr=None)
-    scenes = [(int(requests), name) for requests, name in SCENE.findall(said)]
-    if code != 0 or not scenes:
-        raise Failure(f"{program} ended with {code}\n{said[-2000:]}")
-    rows: list[list[object]] = [["scene", "requests for memory"]]
-    rows += [[name, requests] for requests, name in scenes]
-    return document("fault-count", [*rows, ["all", sum(requests for requests, _ in scenes)]])
+        cells = [name, n["code"], n["blocks"], n["lines"], share, n["functions"], n["impls"]]
+        rows += f"| {' | '.join(map(str, cells))} |\n"
+    top, _, rest = parts(DOCUMENT.read_text(), BEGIN, "<!-- until here -->", DOCUMENT)
+    return {DOCUMENT: top + rows + rest}

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """include/qemu_dirty_bitmap.h, made from the Rust source with cbindgen.
 
-cbindgen has to be of the version below, because another one may lay the text out in another way. It
-is looked for in $CBINDGEN, in the PATH and in target/tools; else cargo installs it there.
+cbindgen has to be of the version below, because another one may lay the text out in another way.
+cargo installs it in the cache.
 """
 
-import os
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from qdb_tools.process import run
 from generators import Files
 
 VERSION = "0.29.2"
-TOOLS = paths.ROOT / "target" / "tools"
 
 # What C sees, in the order of the header: the file, what of it (empty: all functions and types that
 # C can see), and whether it is left out beside QEMU's own headers.
@@ -72,16 +69,12 @@ def source() -> str:
     return "\n".join(parts)
 
 
-def cbindgen() -> str:
-    """cbindgen of the right version."""
-    own = str(TOOLS / "bin" / "cbindgen")
-    for program in (os.environ.get("CBINDGEN"), shutil.which("cbindgen"), own):
-        if program and os.access(program, os.X_OK):
-            if run([program, "--version"]).split()[-1] == VERSION:
-                return program
-    log.step(f"installing cbindgen {VERSION} into target/tools")
-    run(["cargo", "install", "cbindgen", "--version", VERSION, "--locked", "--root", TOOLS])
-    return own
+def cbindgen() -> Path:
+    root = paths.cache("cbindgen", VERSION)
+    if not (root / "bin" / "cbindgen").exists():
+        log.step(f"installing cbindgen {VERSION}")
+        run(["cargo", "install", f"cbindgen@{VERSION}", "--locked", "--root", root])
+    return root / "bin" / "cbindgen"
 
 
 def make() -> Files:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from fit import callers, prototypes
+from fit import callers, interface, prototypes
 from fit.interface import C_FILES, HEADERS
 from fit.prototypes import Prototype
 from qdb_tools import paths, source
@@ -19,9 +19,6 @@ from qdb_tools.process import run
 from generators import Files, parts
 
 MATRIX = paths.ROOT / "docs" / "MATRIX.md"
-
-# Of QEMU's other headers those functions count that the two C files define.
-PARTS = ("block_int-io.h", "block_int-global-state.h", "block-io.h")
 
 TITLES = {
     "hbitmap": "`util/hbitmap.c`",
@@ -35,13 +32,14 @@ class Version:
 
     def __init__(self, version: str, names: Collection[str]) -> None:
         tree = source.get(version)
-        self.declared: dict[str, Prototype] = {}
-        for header in (*HEADERS, *(f"include/block/{name}" for name in PARTS)):
-            for name, function in prototypes.declared((tree / header).read_text()).items():
-                if header in HEADERS or name in names:
-                    self.declared.setdefault(name, function)
-        bodies = "\n".join((tree / file).read_text() for file in C_FILES)
-        self.defined = prototypes.declared(bodies).keys()
+        headers, bodies = (
+            prototypes.declared("\n".join((tree / file).read_text() for file in files)).keys()
+            for files in (HEADERS, C_FILES)
+        )
+        declared = interface.of_tree(tree).prototypes
+        # Of QEMU's other headers those functions count that the two C files define.
+        self.declared = {name: declared[name] for name in declared.keys() & {*names, *headers}}
+        self.defined = bodies
         self.callers = callers.find(tree, {*names, *self.declared})
 
     def state(self, name: str, before: "Version | None") -> str:
@@ -57,20 +55,13 @@ class Version:
 Versions = dict[str, Version]
 
 
-def files_with(pattern: str, glob: str) -> list[Path]:
-    files = sorted(paths.ROOT.glob(glob))
+def files_with(pattern: str, *globs: str) -> list[Path]:
+    files = [path for glob in globs for path in sorted(paths.ROOT.glob(glob))]
     return [path for path in files if re.search(pattern, path.read_text(), re.M)]
 
 
 def code(files: list[str]) -> str:
     return " ".join(f"`{file}`" for file in files) or "–"
-
-
-def implementation(name: str) -> list[str]:
-    rust = files_with(rf"extern \"C\" fn {name}\(", "src/ffi/*.rs")
-    glue = files_with(rf"^[\w *]+\b{name}\(", "qemu/glue/*.c")
-    glue = [path for path in glue if name in prototypes.declared(path.read_text())]
-    return [path.relative_to(paths.ROOT).as_posix() for path in rust + glue]
 
 
 def users(name: str, versions: Versions) -> str:
@@ -84,20 +75,19 @@ def users(name: str, versions: Versions) -> str:
     return " ".join(cells) or "–"
 
 
-def table(names: Collection[str], versions: Versions, missing: list[str] | None) -> Iterator[str]:
-    """Adds to `missing` what the library has to have and has not."""
-    yield "| function | " + " | ".join(versions) + " | implemented | C tests | callers |"
-    yield "|" + " --- |" * (len(versions) + 4)
+def table(names: Collection[str], versions: Versions) -> list[str]:
+    head = [*versions, "implemented", "C tests", "callers"]
+    rows = [f"| function | {' | '.join(head)} |", "|" + " --- |" * (len(head) + 1)]
     abouts = list(versions.values())
     for name in sorted(names):
         states = [about.state(name, old) for about, old in zip(abouts, [None, *abouts])]
-        where = implementation(name)
+        definition = rf"extern \"C\" fn {name}\(|^(?:\w[\w *]* \*?)?{name}\("
+        defined = files_with(definition, "src/ffi/*.rs", "qemu/glue/*.c")
+        where = [path.relative_to(paths.ROOT).as_posix() for path in defined]
         tests = [path.name for path in files_with(rf"\b{name}\(", "c-tests/*.c")]
-        if missing is not None:
-            missing += [f"{name}: not implemented"] if not where else []
-            missing += [f"{name}: no C test calls it"] if not tests else []
         cells = [f"`{name}`", *states, code(where), code(tests), users(name, versions)]
-        yield "| " + " | ".join(cells) + " |"
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
 
 
 def type_changes(names: Collection[str], versions: Versions) -> Iterator[str]:
@@ -123,15 +113,14 @@ def make() -> Files:
     old = MATRIX.read_text()
     lines, missing = [old[: old.index("\n\n## ")]], list[str]()
     for group, title in TITLES.items():
-        names = [name for name in groups if groups[name] == group]
-        lines += ["", f"## {title}: {len(names)} functions", "", *table(names, versions, missing)]
+        rows = table([name for name in groups if groups[name] == group], versions)
+        lines += ["", f"## {title}: {len(rows) - 2} functions", "", *rows]
+        missing += [row for row in rows if "–" in row.split(" | ")[-3:-1]]
     others = {name for about in versions.values() for name in about.declared} - groups.keys()
-    defined = {name for about in versions.values() for name in others & about.defined}
-    missing += [f"{name}: QEMU defines it, {paths.SYMBOLS.name} lacks it" for name in defined]
-    lines += ["", "## Declared by QEMU, defined by no file of it", ""]
-    lines += table(others, versions, None)
+    missing += [name for about in versions.values() for name in others & about.defined]
+    if missing:
+        raise Failure("not implemented, not exported or in no C test:\n" + "\n".join(missing))
+    lines += ["", "## Declared by QEMU, defined by no file of it", "", *table(others, versions)]
     title = "## Types that differ\n"
     lines += ["", title + parts(old, title, "\n- `", MATRIX)[1], *type_changes(groups, versions)]
-    if missing:
-        raise Failure("\n".join(missing))
     return {MATRIX: "\n".join(lines) + "\n"}

@@ -22,6 +22,7 @@ from qdb_tools.process import output, run
 from generators import Files
 
 VERSION = "10.2"
+GLUE = paths.ROOT / "qemu" / "glue"
 SOURCE = paths.ROOT / "qemu" / "patches" / "source"
 SERIES = paths.ROOT / "qemu" / "patches" / VERSION
 FOLDER = "block/qemu-dirty-bitmap"
@@ -53,14 +54,15 @@ def commit(folder: Path, message: str, files: dict[str, str]) -> None:
     git(folder, "commit", "--quiet", "--message", message)
 
 
-def buildoptions(tree: Path, folder: Path, options: Path) -> str:
+def buildoptions(tree: Path, options: str) -> str:
     """configure's options, made by QEMU's script as `make update-buildoptions` does."""
-    folder.mkdir()
-    shutil.copy(tree / "meson.build", folder)
-    shutil.copy(options, folder)
-    # meson looks for options in the two files only; what it says of missing folders is no matter.
-    command = ["meson", "introspect", "--buildoptions", "meson.build"]
-    _, listed = output(command, cwd=folder, env=venv.environment(), stderr=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(tree / "meson.build", folder)
+        Path(folder, "meson_options.txt").write_text(options)
+        # meson looks for options in the two files only; it says of missing folders on stderr.
+        command = ["meson", "introspect", "--buildoptions", "meson.build"]
+        quiet = {"env": venv.environment(), "stderr": subprocess.DEVNULL}
+        listed = output(command, cwd=folder, **quiet)[1]
     return run([sys.executable, tree / "scripts/meson-buildoptions.py"], input=listed)
 
 
@@ -78,17 +80,14 @@ def make() -> Files:
         for number, diff in diffs.items():
             git(folder, "apply", diff)
             files = {file: (SOURCE / file).read_text() for file in NEW[number]}
-            if number == 1:
-                for file in GLUE_FILES:
-                    text = glue.file(paths.ROOT / "qemu" / "glue", VERSION, file)
-                    files[f"{FOLDER}/{file}"] = text
-            elif number == 2:
-                options = folder / "meson_options.txt"
-                files[BUILDOPTIONS] = buildoptions(tree, Path(name, "options"), options)
+            for file in GLUE_FILES if number == 1 else ():
+                files[f"{FOLDER}/{file}"] = glue.file(GLUE, VERSION, file)
+            if number == 2:
+                options = (folder / "meson_options.txt").read_text()
+                files[BUILDOPTIONS] = buildoptions(tree, options)
             commit(folder, (SOURCE / f"message-{number}").read_text(), files)
-        form = ["--zero-commit", "--full-index", "--no-signature", "--diff-algorithm=myers"]
-        out = f"--output-directory={series}"
-        git(folder, "format-patch", "--quiet", *form, out, f"-{len(NEW)}")
+        form = "--quiet --zero-commit --full-index --no-signature --diff-algorithm=myers".split()
+        git(folder, "format-patch", *form, f"--output-directory={series}", f"-{len(NEW)}")
         made: Files = dict.fromkeys(SERIES.iterdir())  # none of the old ones may stay
         made |= {SERIES / path.name: path.read_text() for path in series.iterdir()}
         return made | {SERIES / "cover-letter.txt": (SOURCE / "cover-letter").read_text()}

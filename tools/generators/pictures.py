@@ -57,8 +57,8 @@ def picture(found: list[Row]) -> str:
     same, height = round(unit), 34 + STEP * len(found)
     frame, _, end = parts(PICTURE.read_text(), 'rx="6"/>\n', "</svg>\n", PICTURE)
     text = re.sub(r'\d+(?=" r)', str(height), frame)  # as high as the rows need
-    for number, ((name, stock, ours, ratio), length) in enumerate(zip(found, lengths)):
-        y, width = 24 + STEP * number, round(unit * length)
+    for y, (name, stock, ours, ratio), length in zip(range(24, height, STEP), found, lengths):
+        width = round(unit * length)
         text += f'''\
 <text class="end" x="{LEFT - 10}" y="{y + 15}">{escape(name)}</text>
 <rect class="bar" x="{LEFT}" y="{y}" width="{width}" height="20" rx="2"/>
