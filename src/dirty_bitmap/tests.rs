@@ -83,7 +83,7 @@ fn clean(node: &BlockDriverState) {
     drop(release_named(&mut lock_node(node)));
 }
 
-/// Whether a call in a thread of its own ends within `limit` while `held`, the guard of a lock, lives.
+/// Whether a call in a thread of its own ends within `limit` while `held`, a guard, lives.
 fn ends_within<G>(limit: Duration, held: G, call: impl FnOnce() + Send) -> bool {
     thread::scope(|scope| {
         let (sender, receiver) = channel();

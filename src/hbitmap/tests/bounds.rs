@@ -290,6 +290,33 @@ fn unions_of_many_chunks() {
     }
 }
 
+/// Sizes whose headers have room in the memory of the smaller, just have, and have none.
+#[test]
+fn sizes_up_and_down_at_once_keep_the_bits() {
+    let chunks = [1, 2, 3, 4, 5, 8, 9, 16, 17, 33, 70];
+    let sizes = chunks.iter().flat_map(|&n| [n * CHUNK_BITS - 100, n * CHUNK_BITS]);
+    let sizes: Vec<u64> = sizes.collect();
+    for &from in &sizes {
+        // Words in each chunk, up to the last bit.
+        let bits =
+            (0..from / 1000).map(|i| (i * 1000 + 1, i * 1000 + 60)).chain([(from - 2, from - 1)]);
+        let bits: Vec<_> = bits.collect();
+        let old = Pair::of(from, 0).writing(&bits, true);
+        for &to in &sizes {
+            let mut new = old.copy();
+            new.hb.truncate(to);
+            new.words.resize(to.div_ceil(64) as usize, 0);
+            if to % 64 != 0 {
+                new.words[to as usize / 64] &= !(u64::MAX << (to % 64));
+            }
+            new.compare();
+            // What comes is clean, and lies over nothing that was there.
+            let chunks = (0..to / CHUNK_BITS).map(|c| (c * CHUNK_BITS + 777, c * CHUNK_BITS + 777));
+            new.writing(&chunks.collect::<Vec<_>>(), true).compare();
+        }
+    }
+}
+
 /// Merges `from` into an empty and into a dotted bitmap of another granularity.
 fn merge_rescaled(from: &Pair, granularity: u32) {
     let size = from.hb.size();
