@@ -39,7 +39,8 @@ pub(super) fn expand(dst: &mut [u64], bits: u64, shift: u32) {
 fn expand_by<const SHIFT: u32>(dst: &mut [u64], bits: u64) {
     let each = 64 >> SHIFT;
     for (i, word) in dst.iter_mut().enumerate() {
-        let mut x = bits >> (i as u32 * each) & (u64::MAX >> (64 - each));
+        let mut x = bits >> (i as u32 * each);
+        // Each time the low half is taken: in the end `each` bits.
         for _ in 0..SHIFT {
             x = spread(x);
         }
@@ -73,8 +74,8 @@ fn compress_by<const SHIFT: u32>(dst: &mut [u64], src: &[u64]) {
     for (bits, words) in dst.iter_mut().zip(src.chunks(1 << SHIFT)) {
         for (i, &word) in words.iter().enumerate() {
             let mut x = word;
-            for step in 0..SHIFT {
-                x = gather(x | x >> 1) & (u64::MAX >> (64 - (64 >> (step + 1))));
+            for _ in 0..SHIFT {
+                x = gather(x | x >> 1);
             }
             *bits |= x << (i as u32 * each);
         }
