@@ -33,14 +33,20 @@ fn file() -> File {
 
 #[test]
 fn no_write_is_lost_beside_backups() {
-    for _ in 0..5 {
+    // On a busy machine all guests may do all their work between two backups. Then the last backup
+    // alone copies everything, which would be right without any care, and the run does not count.
+    let mut runs_that_count = 0;
+    for _ in 0..100 {
         let (backend, target) = (Backend::new(file()).unwrap(), file());
         let (backups, copied) = run(&backend, &target, 400).unwrap();
-        // More than the last one, which alone would be right without any care.
-        assert!(backups > 2 && copied > SIZE, "{backups} backups, {copied} bytes");
         verify(&backend, &target).unwrap();
         assert_eq!(backend.bitmap().unwrap().count(), 0);
+        runs_that_count += u32::from(backups > 2 && copied > SIZE);
+        if runs_that_count == 5 {
+            return;
+        }
     }
+    panic!("backups copied something beside guests in {runs_that_count} runs of 100");
 }
 
 #[test]

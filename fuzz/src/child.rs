@@ -28,7 +28,7 @@ pub struct Report {
 
 /// Seconds after which a child that hangs is killed by SIGALRM: long, because the machine may have
 /// a lot else to do.
-const PATIENCE: u32 = 90;
+const PATIENCE: u32 = 600;
 
 /// Runs `work` in a child.
 ///
