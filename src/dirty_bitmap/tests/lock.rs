@@ -29,8 +29,8 @@ fn a_c_caller_holds_the_lock_in_its_own_thread_alone() {
     clean(&node);
 }
 
-/// Whether a thread that takes the locks of both nodes, and has to wait for `held`, leaves the other
-/// one free meanwhile.
+/// Whether a thread that takes the locks of both nodes, and has to wait for `held`, leaves the
+/// other one free meanwhile.
 fn is_free(limit: Duration, held: &NodeHandle, other: &NodeHandle, pair: [&NodeHandle; 2]) -> bool {
     thread::scope(|scope| {
         let guard = lock_node(held);
