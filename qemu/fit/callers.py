@@ -9,9 +9,11 @@ from pathlib import Path
 from fit import c_items, prototypes
 from fit.interface import C_FILES, HEADERS
 
-# No C of QEMU itself; .pc is where Debian keeps files as they were before its patches.
-NOT_SEARCHED = {"roms", "subprojects", "pc-bios", "docs", "debian", ".pc", ".git", "build"}
-NOT_SEARCHED.add("block/qemu-dirty-bitmap")  # what qemu/dropin adds
+# No C of QEMU itself; .pc is where Debian keeps files as they were before its patches, and the last
+# is what qemu/dropin adds.
+NOT_SEARCHED = set(
+    "roms subprojects pc-bios docs debian .pc .git build block/qemu-dirty-bitmap".split()
+)
 LOOP = "FOR_EACH_DIRTY_BITMAP"
 LOOP_CALLS = ("bdrv_dirty_bitmap_first", "bdrv_dirty_bitmap_next")
 

@@ -52,21 +52,31 @@ def wait_until(about: str, condition: Callable[[], bool], limit: int = 60) -> No
         time.sleep(0.05)
 
 
+def follow(command: Words, log_file: Path, show: Callable[[str], None], **options: Any) -> int:
+    """Runs a program; each line of its output goes to a file and to `show`. Returns its code."""
+    options = COMMON | {"stdout": subprocess.PIPE} | options
+    with log_file.open("w") as file, subprocess.Popen(words(command), **options) as process:
+        for line in process.stdout or []:
+            print(line, end="", file=file, flush=True)
+            show(line)
+    return process.returncode
+
+
 def watch(command: Words, log_file: Path, label: str, **options: Any) -> None:
     """Runs a long command; its output goes to a file, its progress ([12/345] lines) is shown."""
     started = shown = time.monotonic()
     step = None  # nothing is said about a command that has nothing to do
-    options = COMMON | {"stdout": subprocess.PIPE} | options
-    with log_file.open("w") as file, subprocess.Popen(words(command), **options) as process:
-        for line in process.stdout or []:
-            file.write(line)
-            step = STEP.match(line) or step
-            if step and time.monotonic() - shown > 20:
-                shown = time.monotonic()
-                log.note(f"{label}: {step[1]} of {step[2]} steps, {shown - started:.0f} s")
-    if process.returncode != 0:
+
+    def show(line: str) -> None:
+        nonlocal shown, step
+        step = STEP.match(line) or step
+        if step and time.monotonic() - shown > 20:
+            shown = time.monotonic()
+            log.note(f"{label}: {step[1]} of {step[2]} steps, {shown - started:.0f} s")
+
+    if (code := follow(command, log_file, show, **options)) != 0:
         end = log_file.read_text(errors="replace")[-6000:]
-        failed = f"ended with {process.returncode}; log {log_file}, its end:\n{end}"
+        failed = f"ended with {code}; log {log_file}, its end:\n{end}"
         raise Failure(f"{shlex.join(words(command))}\n{failed}")
     if step:
         log.note(f"{label}: done in {time.monotonic() - started:.0f} s")
