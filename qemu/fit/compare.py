@@ -6,7 +6,9 @@ What differs in the interface, and which functions and calls are in no tree that
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from fit import ROOT, c_items, callers, interface
 from fit.interface import Interface
@@ -43,10 +45,14 @@ def items(tree: Path) -> dict[str, dict[str, set[str]]]:
     return found
 
 
+@cache
+def known() -> dict[str, Any]:
+    return dict(json.loads(KNOWN.read_text()))
+
+
 def changes(tree: Path) -> Iterator[str]:
-    known = json.loads(KNOWN.read_text())["items"]
     for file, table in items(tree).items():
-        reference = known[file]
+        reference = known()["items"][file]
         for name, digests in table.items():
             if name not in reference:
                 yield f"{file}: {name} is new"
@@ -58,6 +64,6 @@ def changes(tree: Path) -> Iterator[str]:
 
 
 def new_calls(tree: Path) -> Iterator[str]:
-    known = json.loads(KNOWN.read_text())["callers"]
-    for name, files in callers.find(tree, known).items():
-        yield from (f"{file} calls {name}()" for file in sorted(files - {*known[name].split()}))
+    before = known()["callers"]
+    for name, files in callers.find(tree, before).items():
+        yield from (f"{file} calls {name}()" for file in sorted(files - {*before[name].split()}))
