@@ -9,7 +9,6 @@ series with what it is made from.
 
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -120,24 +119,15 @@ def test_default_is_c(tree: Path, tmp_path: Path) -> None:
     assert git(tree, *CHANGED) == ""
 
 
-def defined(file: Path) -> set[tuple[str, str]]:
-    """The names that a file defines, after nm's letter."""
-    return set(re.findall(r"^[0-9a-f]+ (\w) (\S+)$", run(["nm", "--defined-only", file]), re.M))
-
-
 @pytest.mark.parametrize("which", ["c", "rust"])
 def test_whose_code(both: dict[str, Path], which: str) -> None:
     """Each program has all functions of one implementation, and nothing of the other."""
-    of_c = set().union(*(defined(both["c"] / name) for name in C_OBJECTS))
-    public = {name for letter, name in of_c if letter == "T"}
-    private = {name for letter, name in of_c if letter == "t" and "." not in name}
-    assert {"hbitmap_set", "bdrv_set_dirty"} <= public and symbols.PRIVATE & private
+    public = symbols.defined(*(both["c"] / name for name in C_OBJECTS))
+    assert {"hbitmap_set", "bdrv_set_dirty"} <= public
     for program in (both[which] / name for name in PROGRAMS):
-        found = {name for _, name in defined(program)}
-        assert public <= found
-        assert private & found == (private if which == "c" else set())
+        assert public <= symbols.defined(program)
         assert bool(symbols.of_c(program)) == (which == "c")
-        assert any(name.startswith("qdb_host_") for name in found) == (which == "rust")
+        assert symbols.has_library(program) == (which == "rust")
 
 
 @pytest.mark.parametrize("which", ["c", "rust"])

@@ -13,6 +13,12 @@ UNITS = re.compile(r"DW_AT_name\s*:.*?(\S*/(?:util/hbitmap|block/dirty-bitmap)\.
 GLUE = "qdb_host_lock"
 
 
+def defined(*files: Path) -> set[str]:
+    """The names that objects or programs define for others."""
+    listed = run(["nm", "-g", "--defined-only", "--format=posix", *files])
+    return set(re.findall(r"^(\S+) [A-Z] ", listed, re.M))
+
+
 def of_c(binary: Path) -> list[str]:
     """The traces of QEMU's two C files in a binary: private symbols, compilation units."""
     names = set(re.findall(r" ([^\s.]+)(?:\.\S*)?$", run(["nm", binary]), re.M))
@@ -21,7 +27,7 @@ def of_c(binary: Path) -> list[str]:
 
 
 def has_library(binary: Path) -> bool:
-    return f" T {GLUE}\n" in run(["nm", binary])
+    return GLUE in defined(binary)
 
 
 def source_of(binary: Path, function: str) -> str:
