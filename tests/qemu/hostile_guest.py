@@ -4,8 +4,8 @@ bitmaps."""
 
 import hashlib
 import re
-import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from hostile_tries import ASSERTION, over_nbd, signal_or_code
 from qdb_tools.build import Build
 from qdb_tools.log import Failure
 from qdb_tools.machine import Machine
+from qdb_tools.process import wait_until
 from qdb_tools.regions import Regions
 
 GRANULE = 65536
@@ -82,12 +83,9 @@ def receive(vm: Machine, stream: Path) -> str:
 
 
 def wait_for_end(vm: Machine) -> str:
-    end = time.monotonic() + PATIENCE
-    while (status := vm.command("query-migrate").get("status")) != "completed":
-        if time.monotonic() > end:
-            raise Failure("the migration does not end")
-        time.sleep(0.01)
-    return str(status)
+    status, wanted = partial(vm.command, "query-migrate"), "completed"
+    wait_until("the migration ends", lambda: status().get("status") == wanted, PATIENCE)
+    return wanted
 
 
 def survey(build: Build, vm: Machine, guest: Guest) -> Survey:

@@ -56,7 +56,7 @@ def sequences() -> dict[str, list[bytes]]:
     return {
         "as it should be": right(),
         "disabled": right(flags=0),
-        "persistent, and enabled": right(flags=3),
+        "persistent, and enabled": right(flags=s.ENABLED | s.PERSISTENT),
         "two bitmaps on two nodes": [*right(), OTHER, s.zeroes(0, 64 * 8), END],
         "bits for the bitmap of another node": [START, of_other, END],
         "no bits": [ON, END],

@@ -19,7 +19,7 @@ STEP = re.compile(r"^\[([1-9]\d*)/(\d+)\]")
 
 
 def words(command: Words) -> list[str]:
-    return [w.decode(errors="surrogateescape") if isinstance(w, bytes) else str(w) for w in command]
+    return [str(word) for word in command]
 
 
 def output(command: Words, **options: Any) -> tuple[int, str]:
@@ -49,7 +49,7 @@ def wait_until(about: str, condition: Callable[[], bool], limit: int = 60) -> No
     while not condition():
         if time.monotonic() > end:
             raise Failure(f"{about}: not within {limit} s")
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def follow(command: Words, log_file: Path, show: Callable[[str], None], **options: Any) -> int:
