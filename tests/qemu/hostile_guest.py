@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from bitmap_stream import Bitmap
-from hostile_tries import ASSERTION, over_nbd, signal_or_code
+from hostile_tries import ASSERTION, signal_or_code
 from qdb_tools.build import Build
 from qdb_tools.log import Failure
 from qdb_tools.machine import Machine
 from qdb_tools.process import wait_until
-from qdb_tools.regions import Regions
+from qdb_tools.regions import Regions, of_bitmap
 
 GRANULE = 65536
 NODES = {b"disk": 101 * GRANULE, b"other": 64 * 4096, b"empty": 0}  # name: bytes
@@ -103,7 +103,8 @@ def survey(build: Build, vm: Machine, guest: Guest) -> Survey:
             vm.command("block-dirty-bitmap-add", **copy, granularity=size, disabled=True)
             merge = {"node": node, "target": "copy", "bitmaps": [name]}
             guest.told.append(vm.ask("block-dirty-bitmap-merge", **merge))
-            areas = over_nbd(build, vm, vm.folder / "nbd", node, "copy")
+            with vm.exported(node, "copy"):
+                areas = of_bitmap(build.program("qemu-img"), vm.folder / "nbd", "e", "copy")
             guest.told.append(areas)
             vm.command("block-dirty-bitmap-remove", **copy)
         sha256 = digest.get("return", {}).get("sha256")

@@ -19,8 +19,7 @@ from typing import Any
 from qdb_tools import process, qcow2, regions
 from qdb_tools.build import Build
 from qdb_tools.log import Failure
-from qdb_tools.machine import Daemon, Process, transaction
-from qdb_tools.regions import Regions
+from qdb_tools.machine import Daemon, transaction
 
 LIMIT = 1800  # seconds for one program; only the longest come near, on a busy machine
 MEMORY = 64 << 30  # of address space: the same for both builds, whatever the machine promises
@@ -126,16 +125,6 @@ def attempt(build: Build, folder: Path, name: str, image: qcow2.Image) -> Outcom
     return outcome
 
 
-def over_nbd(build: Build, vm: Process, socket: Path, node: str, bitmap: str) -> Regions:
-    """The dirty regions of a bitmap, exported for as long as it takes."""
-    vm.export(node, "e", bitmaps=[bitmap])
-    try:
-        return regions.of_bitmap(build.program("qemu-img"), socket, "e", bitmap)
-    finally:
-        vm.command("block-export-del", id="e", mode="hard")
-        vm.event("BLOCK_EXPORT_DELETED")
-
-
 class Session(Daemon):
     """Opens the image, looks at its bitmaps in every way that there is, and changes them."""
 
@@ -187,7 +176,9 @@ class Session(Daemon):
             if not about["in use"]:
                 self.on_disk("disable", name=name)
                 try:
-                    areas = over_nbd(self.build, self, self.work / "sock", "disk", name)
+                    with self.exported("disk", name):
+                        program, socket = self.build.program("qemu-img"), self.work / "sock"
+                        areas = regions.of_bitmap(program, socket, "e", name)
                     about["regions"] = areas
                     self.answers.append(areas)
                 except Failure as failure:

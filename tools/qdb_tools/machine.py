@@ -123,6 +123,16 @@ class Process:
     def export(self, node: str, name: str, **more: Any) -> None:
         self.command("block-export-add", type="nbd", id=name, node_name=node, name=name, **more)
 
+    @contextlib.contextmanager
+    def exported(self, node: str, bitmap: str) -> Iterator[None]:
+        """A bitmap is there over NBD while the block runs, as export `e`."""
+        self.export(node, "e", bitmaps=[bitmap])
+        try:
+            yield
+        finally:
+            self.command("block-export-del", id="e", mode="hard")
+            self.event("BLOCK_EXPORT_DELETED", id="e")
+
     def quit(self) -> None:
         """Ends it in an orderly way, and well: it stores the bitmaps."""
         self.command("quit")

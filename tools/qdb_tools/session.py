@@ -133,10 +133,8 @@ class Session:
         """The regions of a bitmap that may be in use: a copy of it is exported."""
         granularity = self.bitmaps()[name]["granularity"]
         self.do(on("add", "still", granularity=granularity, disabled=True), merge("still", name))
-        self.vm.export("disk", "still", bitmaps=["still"])
-        found = self.regions("still", "still")
-        self.vm.command("block-export-del", id="still")
-        self.vm.event("BLOCK_EXPORT_DELETED", id="still")
+        with self.vm.exported("disk", "still"):
+            found = self.regions("e", "still")
         self.do(on("remove", "still"))
         return found
 
