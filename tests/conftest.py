@@ -14,4 +14,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--seed", type=int, default=1, help="of tests with random input")
     add("--package-tests", action="store_true", help="C tests in Debian's build")
     add("--install-packages", action="store_true", help="install them here, as root")
-    add("--programs", nargs="+", default=[], help="folders of another stock QEMU")

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The scripts and programs of docs/qemu-faults.md, on stock QEMU: each must show its fault.
 
-A script runs with the programs of a stock build first in PATH (or, with --programs FOLDER..., with
-those of another QEMU); a program is linked with QEMU's two C files, with AddressSanitizer. All are
-in one folder: a script may use what one before it made.
+A script runs with the programs of a stock build first in PATH; a program is linked with QEMU's two
+C files, with AddressSanitizer. All are in one folder: a script may use what one before it made.
 """
 
 import os
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from qdb_tools import paths
+from qdb_tools.build import Build
 from qdb_tools.process import output, run
 
 PAGE = (paths.ROOT / "docs" / "qemu-faults.md").read_text()
@@ -41,24 +41,17 @@ def oracle(oracle_with: Callable[[str], list[object]]) -> list[object]:
 
 
 @pytest.fixture(scope="session")
-def programs(request: pytest.FixtureRequest) -> list[str]:
-    """The folders of a stock QEMU's programs."""
-    given: list[str] = request.config.getoption("programs")
-    return given or [str(request.getfixturevalue("stock").folder)]
-
-
-@pytest.fixture(scope="session")
 def folder(version: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp(f"faults-{version}")
 
 
 @pytest.mark.parametrize("kind, text, says", blocks())
 def test_shows(
-    kind: str, text: str, says: list[str], programs: list[str], oracle: list[object], folder: Path
+    kind: str, text: str, says: list[str], stock: Build, oracle: list[object], folder: Path
 ) -> None:
     command: list[object] = ["bash", "-c", text]
     env = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
-    env["PATH"] = ":".join([*programs, env["PATH"]])
+    env["PATH"] = f"{stock.folder}:{env['PATH']}"
     if kind == "c":
         includes = '#include <stdio.h>\n#include "qemu_dirty_bitmap.h"\n'
         main = f"{includes}int main(void)\n{{\n{text}    return 0;\n}}\n"
