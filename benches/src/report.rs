@@ -143,47 +143,37 @@ fn goals(known: &[Row], measured: &Rows) -> String {
     text
 }
 
-fn plain(known: &[Row], measured: &Rows, table: Table) -> String {
-    let mut text = String::from(
-        "| operation | id | QEMU C | ours | roaring | C ÷ ours |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
-    );
-    for (row, result) in measured_rows(known, measured, table) {
-        let _ = writeln!(
-            text,
-            "| {} | `{}` | {} | {} | {} | {} |",
-            row.what,
-            row.id,
-            duration(result.qemu_ns),
-            duration(result.ours_ns),
-            result.roaring_ns.map_or("".into(), duration),
-            three_digits(result.ratio())
-        );
+/// A table whose first columns are a row's name and id; `cells` makes the others.
+fn table<'a>(
+    rows: impl Iterator<Item = (&'a Row, &'a RowResult)>,
+    columns: &str,
+    cells: impl Fn(&RowResult) -> Option<[String; 4]>,
+) -> String {
+    let mut text = format!("| operation | id | {columns} |\n|{}\n", " --- |".repeat(6));
+    for (row, result) in rows {
+        let Some(cells) = cells(result) else { continue };
+        let _ = writeln!(text, "| {} | `{}` | {} |", row.what, row.id, cells.join(" | "));
     }
     text
 }
 
+fn plain(known: &[Row], measured: &Rows, kind: Table) -> String {
+    let columns = "QEMU C | ours | roaring | C ÷ ours";
+    table(measured_rows(known, measured, kind), columns, |result| {
+        let roaring = result.roaring_ns.map_or("".into(), duration);
+        let (qemu, ours) = (duration(result.qemu_ns), duration(result.ours_ns));
+        Some([qemu, ours, roaring, three_digits(result.ratio())])
+    })
+}
+
 /// Beside vm-memory's `AtomicBitmap`.
 fn embed_table(known: &[Row], measured: &Rows) -> String {
-    let mut text = String::from(
-        "| operation | id | QEMU C | `AtomicBitmap` | this library | \
-         `AtomicBitmap` ÷ this library |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
-    );
-    for (row, result) in measured_rows(known, measured, Table::Embed) {
-        let Some(atomic_ns) = result.atomic_ns else { continue };
-        let _ = writeln!(
-            text,
-            "| {} | `{}` | {} | {} | {} | {} |",
-            row.what,
-            row.id,
-            duration(result.qemu_ns),
-            duration(atomic_ns),
-            duration(result.ours_ns),
-            three_digits(atomic_ns / result.ours_ns)
-        );
-    }
-    text
+    let columns = "QEMU C | `AtomicBitmap` | this library | `AtomicBitmap` ÷ this library";
+    table(measured_rows(known, measured, Table::Embed), columns, |result| {
+        let atomic = result.atomic_ns?;
+        let (qemu, ours) = (duration(result.qemu_ns), duration(result.ours_ns));
+        Some([qemu, duration(atomic), ours, three_digits(atomic / result.ours_ns)])
+    })
 }
 
 fn memory_table(results: &[MemoryResult]) -> String {
