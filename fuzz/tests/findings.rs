@@ -122,7 +122,7 @@ fn gaps() -> BTreeMap<usize, usize> {
 /// after its summaries in memory were thrown away, whoever they belonged to (in an engine half an
 /// hour old).
 #[test]
-fn memory_behind_a_bitmap_is_left_alone() {
+fn memory_after_a_bitmap_is_left_alone() {
     const CHUNK: u64 = 32768;
     let api = oracle::ours();
     for chunks in [513, 1023, 64 * 512, 65 * 512, 65 * 512 + 1, 100 * 512 + 7] {

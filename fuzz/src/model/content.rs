@@ -82,9 +82,9 @@ impl Content {
         if count == 0 {
             return Ok(0..0);
         }
-        let within = (1u64 << self.granularity()) - 1;
-        require(start & within == 0)?;
-        require(count & within == 0 || start.wrapping_add(count) == self.shape.size)?;
+        let granule_mask = (1u64 << self.granularity()) - 1;
+        require(start & granule_mask == 0)?;
+        require(count & granule_mask == 0 || start.wrapping_add(count) == self.shape.size)?;
         self.bit_range(start, count)
     }
 
@@ -205,11 +205,11 @@ impl Content {
 
     /// The first and the last word of a part whose last item is `end`.
     fn part_ends(&self, start: u64, count: u64, end: Checked<u64>) -> Checked<(u64, u64)> {
-        let within = self.alignment()? - 1;
-        require(start & within == 0)?;
+        let align_mask = self.alignment()? - 1;
+        require(start & align_mask == 0)?;
         let last = end? >> self.granularity();
         require(last < self.shape.bits())?;
-        require(last == self.shape.bits() - 1 || count & within == 0)?;
+        require(last == self.shape.bits() - 1 || count & align_mask == 0)?;
         Ok((start >> self.granularity() >> 6, last / 64))
     }
 
