@@ -17,7 +17,7 @@ import vendored
 from qdb_tools import build, paths, venv
 from qdb_tools.process import Words, output, run
 
-VALGRIND = "valgrind --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99".split()
+VALGRIND = shlex.split((checkers.FOLDER / "valgrind.options").read_text(), comments=True)
 each_checker = pytest.mark.parametrize("name", checkers.ALL)
 
 
@@ -110,7 +110,7 @@ def linked_with(name: str, qemu: build.Build) -> Path:
 def test_qemus_hbitmap(name: str, tmp_path: Path) -> None:
     """QEMU 10.0's, with its block layer and the drop-in object."""
     qemu = build.build("10.0", targets=["tests/unit/test-hbitmap"])
-    valgrind = [*VALGRIND, qemu.program("tests/unit/test-hbitmap")]
+    valgrind = ["valgrind", *VALGRIND, qemu.program("tests/unit/test-hbitmap")]
     command = valgrind if name == "valgrind" else [linked_with(name, qemu)]
     code, said, report = watched(tmp_path / "reports", [*command, "-k"])
     assert code == 0 and not report, said[-3000:] + report
