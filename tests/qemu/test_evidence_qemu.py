@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Faults that a running QEMU shows: the same scene with stock and with the drop-in."""
+"""Faults that a running QEMU shows: the same scene with stock and with the drop-in.
+
+Those of migration streams (entries 9 and 15) are in test_hostile.py.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 
-import bitmap_stream as s
 import hostile_guest
 import hostile_tries
 import pytest
-from hostile_guest import CAPABILITIES, WRITES, start
+from hostile_guest import CAPABILITIES, start
 from hostile_images import image
-from hostile_streams import ALL, END, ON, START, WORD, WRAPPED
 from qdb_tools.build import Build
 from qdb_tools.log import Failure
 from qdb_tools.machine import Machine, transaction
@@ -68,37 +69,6 @@ def test_backup_after_growth(both: Both) -> None:
         return "lost" if "verification failed" in read.out else "in the backup"
 
     assert both(scene) == ["lost", "in the backup"]
-
-
-# What the guest will write (granules 65 and 100) is dirty already, in the second word.
-BEFORE = (1 << 65 - 64 | 1 << 100 - 64).to_bytes(8, "little")
-TWO_WORDS = s.bits(0, ALL, b"\x01" + bytes(7) + b"\x02" + bytes(7))
-SKIPS = "completed, then dies of hbitmap_iter_skip_words: Assertion `cur' failed"
-SEGV = "dies of code -11: "
-CHUNK = "dies of serialization_chunk: Assertion `(last >> hb->granularity) < hb->size' failed"
-LOST, DIRTY = "the write is lost", "the write is dirty"
-STREAMS = {
-    # Entry 9, a write afterwards.
-    "bits after the end of a bitmap": ([ON, END, s.bits(0, ALL, bytes(8) + BEFORE)], LOST, DIRTY),
-    "zeroes after the end of a bitmap": ([ON, TWO_WORDS, END, s.zeroes(0, ALL)], SKIPS, DIRTY),
-    # Entry 15.
-    "zeroes across 2^64": ([START, s.zeroes(WRAPPED, 2 * WORD), END], SEGV, CHUNK),
-}
-
-
-@pytest.mark.parametrize("name", STREAMS)
-def test_stream(both: Both, name: str) -> None:
-    chunks, *wanted = STREAMS[name]
-
-    def scene(build: Build, folder: Path) -> str:
-        guest = hostile_guest.migrate(build, folder, s.stream(*chunks))
-        if guest.ended != "completed":
-            return f"{guest.ended} of {guest.about}"
-        regions, byte = guest.after_writes[b"disk", b"b"][2], WRITES[0] * K
-        assert regions is not None
-        return DIRTY if any(start <= byte < start + size for start, size in regions) else LOST
-
-    assert both(scene) == wanted
 
 
 def test_migration_of_a_disk_of_no_bytes(both: Both) -> None:
