@@ -25,8 +25,7 @@ VERSION = "10.2"
 PATCHES = sorted((paths.ROOT / "qemu" / "patches" / VERSION).glob("*.patch"))
 FLAGS = """--target-list= --disable-system --disable-user --without-default-features --enable-tools
 --disable-install-blobs --disable-docs --disable-rust --enable-werror""".split()
-PROGRAMS = """qemu-img qemu-io qemu-nbd storage-daemon/qemu-storage-daemon
-tests/unit/test-hbitmap""".split()
+PROGRAMS = [*build.TOOLS, "tests/unit/test-hbitmap"]
 SUBPROJECT = "subprojects/qemu-dirty-bitmap"
 CHANGED = ("status", "--porcelain")
 C_OBJECTS = ["libqemuutil.a.p/util_hbitmap.c.o", "libblock.a.p/block_dirty-bitmap.c.o"]
