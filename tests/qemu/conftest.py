@@ -7,14 +7,12 @@ not run fails: nothing is skipped. Two builds of QEMU at once never happen: they
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from qdb_tools import build, paths, source
 from qdb_tools.build import Build
-from qdb_tools.machine import Daemon
 from qdb_tools.process import run
 
 
@@ -91,15 +89,3 @@ def fast() -> Iterator[Path]:
     """A folder in memory (where there is room), that goes with the test."""
     with paths.fast_folder(1 << 30) as folder:
         yield Path(folder)
-
-
-@pytest.fixture
-def daemon() -> Iterator[Callable[..., Daemon]]:
-    """`daemon(build, folder)` starts a qemu-storage-daemon, which ends with the test."""
-    with ExitStack() as stack:
-
-        def start(build: Build, folder: Path, lives_at_most: int = 60) -> Daemon:
-            program = build.program("storage-daemon/qemu-storage-daemon")
-            return stack.enter_context(Daemon(program, folder, lives_at_most))
-
-        yield start

@@ -46,17 +46,15 @@ def fleece(build: Build, folder: Path, vm: Daemon) -> list[str]:
     return maps
 
 
-def test_old_content_while_written(
-    both: Callable[..., list[list[str]]], stock: Build, daemon: Callable[..., Daemon]
-) -> None:
+def test_old_content_while_written(both: Callable[..., list[list[str]]], stock: Build) -> None:
     def scene(build: Build, folder: Path) -> list[str]:
         for name in DISK, "saved.qcow2":
             run([stock.program("qemu-img"), "create", "-f", "qcow2", folder / name, SIZE])
         writes = Guest(1).writes(150, range(SIZE), others="")
         run([stock.program("qemu-io"), "-f", "qcow2", folder / DISK], input=script(writes))
-        vm = daemon(build, folder)
-        maps = fleece(build, folder, vm)
-        vm.quit()
+        with Daemon(build.program("storage-daemon/qemu-storage-daemon"), folder) as vm:
+            maps = fleece(build, folder, vm)
+            vm.quit()
         return maps
 
     theirs, ours = both(scene)
