@@ -64,7 +64,7 @@ static void set_over_end(void)
     hbitmap_set(hb(1000, 0), 999, 2);
 }
 
-static void set_past_last_group(void)
+static void set_past_last_granule(void)
 {
     hbitmap_set(hb(1001, 3), 1007, 2);
 }
@@ -129,7 +129,7 @@ static void get_past_end(void)
     hbitmap_get(hb(1000, 0), 1000);
 }
 
-static void get_past_last_group(void)
+static void get_past_last_granule(void)
 {
     hbitmap_get(hb(1001, 3), 1008);
 }
@@ -264,7 +264,7 @@ static const AbortCase cases[] = {
     { "truncate/bits", "hbitmap_truncate", BITS_TEXT, truncate_bits, ALWAYS_RUN },
     { "set/past-end", "hbitmap_set", LAST_TEXT, set_past_end, ALWAYS_RUN },
     { "set/over-end", "hbitmap_set", LAST_TEXT, set_over_end, ALWAYS_RUN },
-    { "set/past-last-group", "hbitmap_set", LAST_TEXT, set_past_last_group, ALWAYS_RUN },
+    { "set/past-last-granule", "hbitmap_set", LAST_TEXT, set_past_last_granule, ALWAYS_RUN },
     { "set/no-items", "hbitmap_set", LAST_TEXT, set_no_items, ALWAYS_RUN },
     { "set/far", "hbitmap_set", LAST_TEXT, set_far, ALWAYS_RUN },
     { "set/wraps", "hbitmap_set", LAST_TEXT, set_wraps, DIFF_UNDEFINED_IN_C },
@@ -278,7 +278,7 @@ static const AbortCase cases[] = {
     { "reset/no-items", "hbitmap_reset", LAST_TEXT, reset_no_items, ALWAYS_RUN },
     { "reset/wraps", "hbitmap_reset", LAST_TEXT, reset_wraps, DIFF_UNDEFINED_IN_C },
     { "get/past-end", "hbitmap_get", POS_TEXT, get_past_end, ALWAYS_RUN },
-    { "get/past-last-group", "hbitmap_get", POS_TEXT, get_past_last_group, ALWAYS_RUN },
+    { "get/past-last-granule", "hbitmap_get", POS_TEXT, get_past_last_granule, ALWAYS_RUN },
     { "get/no-items", "hbitmap_get", POS_TEXT, get_no_items, ALWAYS_RUN },
     { "get/far", "hbitmap_get", POS_TEXT, get_far, ALWAYS_RUN },
     { "iter/past-end", "hbitmap_iter_init", POS_TEXT, iter_past_end, ALWAYS_RUN },

@@ -52,7 +52,7 @@ typedef struct ChunkViolation {
 #define LAST_TEXT "(last >> hb->granularity) < hb->size"
 #define COUNT_TEXT "(count & (gran - 1)) == 0"
 
-/* For a bitmap of 1000 groups of 8 items: a word covers 512 items. */
+/* For a bitmap of 1000 granules of 8 items: a word covers 512 items. */
 static const ChunkViolation violations[] = {
     { "start", 8, 512, START_TEXT, ALWAYS_RUN },
     { "start-odd", 511, 1, START_TEXT, ALWAYS_RUN },

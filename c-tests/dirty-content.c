@@ -188,7 +188,7 @@ static void sha256(void)
     node_discard(bs);
 }
 
-/* A disk of 1 EiB, in 2^32 groups of 256 MiB. */
+/* A disk of 1 EiB, in 2^32 granules of 256 MiB. */
 static void largest_disk(void)
 {
     const int64_t size = INT64_C(1) << 60;

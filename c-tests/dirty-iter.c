@@ -51,8 +51,8 @@ static void jumps(void)
 
     bdrv_reset_dirty_bitmap(bitmap, 8 * GRANULARITY, 4 * GRANULARITY);
     for (int64_t at = 0; at < SIZE; at += 100) {
-        int64_t group = at / GRANULARITY;
-        int64_t expected = group >= 8 && group < 12 ? 12 : group;
+        int64_t granule = at / GRANULARITY;
+        int64_t expected = granule >= 8 && granule < 12 ? 12 : granule;
 
         jump(bitmap, iter, at);
         g_assert_cmpint(next(bitmap, iter), ==, expected * GRANULARITY);
@@ -125,8 +125,8 @@ static void merge_adds_nothing(void)
     bdrv_set_dirty_bitmap(source, far, 200 * GRANULARITY);
     bdrv_reset_dirty_bitmap(source, far, bit - far);
     bdrv_reset_dirty_bitmap(source, bit + GRANULARITY, 194 * GRANULARITY);
-    for (int64_t group = 10; group <= 1000; group *= 10) {
-        bdrv_set_dirty_bitmap(bitmap, group * GRANULARITY, 1);
+    for (int64_t granule = 10; granule <= 1000; granule *= 10) {
+        bdrv_set_dirty_bitmap(bitmap, granule * GRANULARITY, 1);
     }
     bdrv_set_dirty_bitmap(bitmap, bit, 1);
     iter = bdrv_dirty_iter_new(bitmap);

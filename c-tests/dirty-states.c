@@ -106,7 +106,7 @@ static void test_deserialize(BdrvDirtyBitmap *bitmap)
 
     bdrv_dirty_bitmap_deserialize_zeroes(bitmap, 0, (uint64_t)SIZE, true);
     expect_content(bitmap, "0000000000000000");
-    /* 16 groups do not fill a word: QEMU's C would keep ones past the end (DIFF_BITS_PAST_END). */
+    /* 16 granules fill no word: QEMU's C would keep ones past the end (DIFF_BITS_PAST_END). */
     if (!on_qemu()) {
         bdrv_dirty_bitmap_deserialize_ones(bitmap, 0, (uint64_t)SIZE, false);
         bdrv_dirty_bitmap_deserialize_finish(bitmap);

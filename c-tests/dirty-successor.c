@@ -198,12 +198,12 @@ static void generations(void)
     node_discard(bs);
 }
 
-static void expect_groups(BdrvDirtyBitmap *bitmap, unsigned groups)
+static void expect_granules(BdrvDirtyBitmap *bitmap, unsigned granules)
 {
     for (int i = 0; i < 8; i++) {
-        g_assert_cmpint(bdrv_dirty_bitmap_get(bitmap, i * GRANULARITY), ==, groups >> i & 1);
+        g_assert_cmpint(bdrv_dirty_bitmap_get(bitmap, i * GRANULARITY), ==, granules >> i & 1);
     }
-    g_assert_cmpint(bdrv_get_dirty_count(bitmap), ==, __builtin_popcount(groups) * GRANULARITY);
+    g_assert_cmpint(bdrv_get_dirty_count(bitmap), ==, __builtin_popcount(granules) * GRANULARITY);
 }
 
 /*
@@ -217,11 +217,11 @@ static void nothing_is_lost(void)
     unsigned current = 0, since = 0;
 
     for (int step = 0; step < 5000; step++) {
-        unsigned group = (unsigned)random_below(8);
+        unsigned granule = (unsigned)random_below(8);
         bool frozen = bdrv_dirty_bitmap_has_successor(bitmap);
 
-        bdrv_set_dirty(bs, (int64_t)group * GRANULARITY + 5, 1);
-        *(frozen ? &since : &current) |= 1u << group;
+        bdrv_set_dirty(bs, (int64_t)granule * GRANULARITY + 5, 1);
+        *(frozen ? &since : &current) |= 1u << granule;
         switch (random_below(6)) {
         case 0:
             if (!frozen) {
@@ -244,9 +244,9 @@ static void nothing_is_lost(void)
         default:
             break;
         }
-        expect_groups(bitmap, current);
+        expect_granules(bitmap, current);
         if (bdrv_dirty_bitmap_has_successor(bitmap)) {
-            expect_groups(successor_of(bs, bitmap), since);
+            expect_granules(successor_of(bs, bitmap), since);
         }
     }
     node_discard(bs);

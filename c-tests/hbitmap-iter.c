@@ -5,7 +5,7 @@
 #include "hbitmap-tests.h"
 #include "shadow.h"
 
-static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
+static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNKS_64 };
 
 static void iter_empty(void)
 {
@@ -44,8 +44,8 @@ static void iter_partial(void)
 static void iter_granularity(void)
 {
     for (int granularity = 1; granularity <= 16; granularity++) {
-        uint64_t group = UINT64_C(1) << granularity;
-        uint64_t size = 3 * CHUNK * group;
+        uint64_t granule = UINT64_C(1) << granularity;
+        uint64_t size = 3 * CHUNK * granule;
         uint64_t far = WIDTH_2 + WIDTH_1 + 1;
         HBitmapIter iter;
         HBitmap *hb = hbitmap_alloc(size, granularity);
@@ -55,20 +55,20 @@ static void iter_granularity(void)
         g_assert_cmpint(hbitmap_iter_next(&iter), ==, -1);
 
         /*
-         * The item that is returned is the first one of the group, also when that lies before the
+         * The item that is returned is the first one of the granule, also when that lies before the
          * start.
          */
-        hbitmap_set(hb, far * group + group / 2, 1);
+        hbitmap_set(hb, far * granule + granule / 2, 1);
         hbitmap_set(hb, size - 1, 1);
         hbitmap_iter_init(&iter, hb, 0);
-        g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)(far * group));
-        g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)(size - group));
+        g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)(far * granule));
+        g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)(size - granule));
         g_assert_cmpint(hbitmap_iter_next(&iter), ==, -1);
 
-        hbitmap_iter_init(&iter, hb, far * group + group - 1);
-        g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)(far * group));
-        hbitmap_iter_init(&iter, hb, (far + 1) * group);
-        g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)(size - group));
+        hbitmap_iter_init(&iter, hb, far * granule + granule - 1);
+        g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)(far * granule));
+        hbitmap_iter_init(&iter, hb, (far + 1) * granule);
+        g_assert_cmpint(hbitmap_iter_next(&iter), ==, (int64_t)(size - granule));
         hbitmap_free(hb);
     }
 }
@@ -103,7 +103,7 @@ static void iter_and_reset(void)
 /* As mirror does it: each item is reset as soon as the iterator returned it. */
 static void iter_reset_before(void)
 {
-    uint64_t size = CHUNK_GROUP + 77;
+    uint64_t size = CHUNKS_64 + 77;
     HBitmap *hb = hbitmap_alloc(size, 0);
     HBitmapIter iter;
     int64_t item;
@@ -196,18 +196,18 @@ static void iter_chunks_change(void)
 static void iter_and_truncate(void)
 {
     const uint64_t sizes[] = { 0,         1,       WIDTH_1,     WIDTH_2 - 1,      CHUNK,
-                               CHUNK + 1, WIDTH_3, CHUNK_GROUP, CHUNK_GROUP + 100 };
+                               CHUNK + 1, WIDTH_3, CHUNKS_64, CHUNKS_64 + 100 };
 
     if (skipped_on_qemu(DIFF_UNDEFINED_IN_C)) {
         return;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
         for (size_t k = 0; k < G_N_ELEMENTS(sizes); k++) {
-            HBitmap *hb = hbitmap_alloc(CHUNK_GROUP + 100, 0);
+            HBitmap *hb = hbitmap_alloc(CHUNKS_64 + 100, 0);
             HBitmapIter iter;
             int64_t item, previous;
 
-            hbitmap_set(hb, 0, CHUNK_GROUP + 100);
+            hbitmap_set(hb, 0, CHUNKS_64 + 100);
             hbitmap_iter_init(&iter, hb, WIDTH_2 + 5);
             previous = hbitmap_iter_next(&iter);
             g_assert_cmpint(previous, ==, (int64_t)WIDTH_2 + 5);

@@ -5,22 +5,22 @@
 
 static void granularity_62(void)
 {
-    const uint64_t group = UINT64_C(1) << 62;
+    const uint64_t granule = UINT64_C(1) << 62;
     Shadow s;
 
     shadow_init(&s, INT64_MAX, 62);
     g_assert_cmpuint(s.bits, ==, 2);
-    shadow_set(&s, group, 1);
-    g_assert_cmpuint(hbitmap_count(s.hb), ==, group);
-    g_assert_cmpint(hbitmap_next_dirty(s.hb, 0, INT64_MAX), ==, (int64_t)group);
-    shadow_set(&s, group - 1, 1);
-    g_assert_cmpuint(hbitmap_count(s.hb), ==, 2 * group);
-    shadow_reset(&s, 0, group);
+    shadow_set(&s, granule, 1);
+    g_assert_cmpuint(hbitmap_count(s.hb), ==, granule);
+    g_assert_cmpint(hbitmap_next_dirty(s.hb, 0, INT64_MAX), ==, (int64_t)granule);
+    shadow_set(&s, granule - 1, 1);
+    g_assert_cmpuint(hbitmap_count(s.hb), ==, 2 * granule);
+    shadow_reset(&s, 0, granule);
     shadow_set(&s, 0, INT64_MAX);
-    shadow_reset(&s, group, INT64_MAX - group);
-    shadow_truncate(&s, group);
-    shadow_truncate(&s, group + 1);
-    shadow_set(&s, group, 1);
+    shadow_reset(&s, granule, INT64_MAX - granule);
+    shadow_truncate(&s, granule);
+    shadow_truncate(&s, granule + 1);
+    shadow_set(&s, granule, 1);
     shadow_truncate(&s, 0);
     shadow_clear(&s);
 }
@@ -71,7 +71,7 @@ static void many_bits(void)
 {
     const uint64_t bits = MANY_BITS;
     const uint64_t items[] = {
-        0, WIDTH_3 - 1, CHUNK_GROUP, UINT64_C(1) << 30, (UINT64_C(1) << 33) + 12345, bits - 1
+        0, WIDTH_3 - 1, CHUNKS_64, UINT64_C(1) << 30, (UINT64_C(1) << 33) + 12345, bits - 1
     };
     HBitmap *hb;
     HBitmapIter iter;

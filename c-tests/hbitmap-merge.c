@@ -57,7 +57,7 @@ static void fill(Shadow *s, Content content)
     }
 }
 
-/* The shadow of the union: an item is dirty if its group is dirty in @a or in @b. */
+/* The shadow of the union: an item is dirty if its granule is dirty in @a or in @b. */
 static void note_union(Shadow *result, const Shadow *source)
 {
     uint64_t bit = 0;
@@ -205,19 +205,19 @@ static void aliases(void)
  */
 static void edges_of_runs(void)
 {
-    const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
+    const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNKS_64 };
 
     for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {
         for (int from = 0; from <= 6; from += 3) {
             for (int to = 0; to <= 6; to += 3) {
-                uint64_t group = UINT64_C(1) << MIN(from, to);
+                uint64_t granule = UINT64_C(1) << MIN(from, to);
                 Shadow dest, src;
 
-                shadow_init(&dest, 2 * edges[i] * group + 3, to);
-                shadow_init(&src, 2 * edges[i] * group + 3, from);
+                shadow_init(&dest, 2 * edges[i] * granule + 3, to);
+                shadow_init(&src, 2 * edges[i] * granule + 3, from);
                 note_both(&src, 0, 1);
-                note_both(&src, (edges[i] - 1) * group, 2 * group);
-                note_both(&src, edges[i] * group + 17 * group, 40 * group);
+                note_both(&src, (edges[i] - 1) * granule, 2 * granule);
+                note_both(&src, edges[i] * granule + 17 * granule, 40 * granule);
                 note_both(&src, src.size - 1, 1);
                 merge_one(&dest, &src, true);
                 shadow_check(&src);
@@ -235,26 +235,26 @@ static void edges_of_runs(void)
 static void changes_afterwards(void)
 {
     for (int from = 3; from <= 9; from += 2) {
-        const uint64_t group = UINT64_C(1) << from, size = 3 * CHUNK + 100;
+        const uint64_t granule = UINT64_C(1) << from, size = 3 * CHUNK + 100;
         Shadow dest, src, other;
 
         shadow_init(&dest, size, 0);
         shadow_init(&src, size, from);
         shadow_init(&other, size, from);
-        for (uint64_t start = 0; start < size; start += 3 * group) {
+        for (uint64_t start = 0; start < size; start += 3 * granule) {
             note_both(&src, start, 1);
-            note_both(&other, MIN(start + group, size - 1), 1);
+            note_both(&other, MIN(start + granule, size - 1), 1);
         }
         merge_one(&dest, &src, true);
         shadow_check_get(&dest);
-        shadow_set(&dest, 0, group);             /* dirty already */
-        shadow_reset(&dest, group, group);       /* clean already */
-        shadow_set(&dest, CHUNK + 3 * group, 1); /* dirty already, or not */
+        shadow_set(&dest, 0, granule);             /* dirty already */
+        shadow_reset(&dest, granule, granule);     /* clean already */
+        shadow_set(&dest, CHUNK + 3 * granule, 1); /* dirty already, or not */
         merge_one(&dest, &other, true);
-        shadow_set(&dest, 2 * group + 5, 1);
-        shadow_reset(&dest, CHUNK - group, 2 * group + 3);
+        shadow_set(&dest, 2 * granule + 5, 1);
+        shadow_reset(&dest, CHUNK - granule, 2 * granule + 3);
         shadow_set(&dest, 2 * CHUNK - 70, 140);
-        shadow_truncate(&dest, 2 * CHUNK + group);
+        shadow_truncate(&dest, 2 * CHUNK + granule);
         shadow_truncate(&dest, size);
         shadow_set(&dest, 0, size);
         shadow_reset_all(&dest);

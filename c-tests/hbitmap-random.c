@@ -9,7 +9,7 @@
 /* A range that likes to begin or end at the edge of a word, a level or a chunk. */
 static void random_range(const Shadow *s, uint64_t *start, uint64_t *count)
 {
-    static const uint64_t edges[] = { 1, WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
+    static const uint64_t edges[] = { 1, WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNKS_64 };
     uint64_t edge = edges[random_below(G_N_ELEMENTS(edges))] << s->granularity;
     uint64_t from = random_below(s->size);
     uint64_t to = random_below(s->size);
@@ -27,13 +27,13 @@ static void random_range(const Shadow *s, uint64_t *start, uint64_t *count)
     *count = MAX(from, to) - *start + 1;
 }
 
-/* QEMU resets whole groups; the last one may be cut off by the end. */
-static void widen_to_groups(const Shadow *s, uint64_t *start, uint64_t *count)
+/* QEMU resets whole granules; the last one may be cut off by the end. */
+static void widen_to_granules(const Shadow *s, uint64_t *start, uint64_t *count)
 {
-    uint64_t group = UINT64_C(1) << s->granularity;
-    uint64_t end = (*start + *count + group - 1) / group * group;
+    uint64_t granule = UINT64_C(1) << s->granularity;
+    uint64_t end = (*start + *count + granule - 1) / granule * granule;
 
-    *start -= *start % group;
+    *start -= *start % granule;
     *count = MIN(end, s->size) - *start;
 }
 
@@ -83,7 +83,7 @@ static void one_step(Shadow *s)
     case 7:
     case 8:
     case 9:
-        widen_to_groups(s, &start, &count);
+        widen_to_granules(s, &start, &count);
         shadow_reset(s, start, count);
         break;
     default:
@@ -110,7 +110,7 @@ static void random_steps(gconstpointer data)
 
 void add_hbitmap_random_tests(void)
 {
-    static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
+    static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNKS_64 };
 
     for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {
         for (uint64_t size = edges[i] - 1; size <= edges[i] + 1; size++) {

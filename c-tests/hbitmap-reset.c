@@ -3,7 +3,7 @@
 #include "hbitmap-tests.h"
 #include "shadow.h"
 
-static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
+static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNKS_64 };
 
 static void reset_empty(void)
 {
@@ -67,22 +67,22 @@ static void reset_leaves_neighbours(void)
     }
 }
 
-/* The end of the bitmap may be given as the end of the disk or as the end of its last group. */
+/* The end of the bitmap may be given as the end of the disk or as the end of its last granule. */
 static void reset_tail(void)
 {
     Shadow s;
 
     for (int granularity = 1; granularity <= 9; granularity++) {
-        uint64_t group = UINT64_C(1) << granularity;
-        uint64_t size = 129 * group + 1;
+        uint64_t granule = UINT64_C(1) << granularity;
+        uint64_t size = 129 * granule + 1;
 
         shadow_init(&s, size, granularity);
         shadow_set(&s, 0, size);
-        shadow_reset(&s, 129 * group, 1);
+        shadow_reset(&s, 129 * granule, 1);
         shadow_set(&s, size - 1, 1);
-        shadow_reset(&s, 128 * group, 2 * group);
+        shadow_reset(&s, 128 * granule, 2 * granule);
         shadow_set(&s, 0, size);
-        shadow_reset(&s, 2 * group, size - 2 * group);
+        shadow_reset(&s, 2 * granule, size - 2 * granule);
         shadow_clear(&s);
     }
 }

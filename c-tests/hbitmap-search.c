@@ -3,7 +3,7 @@
 #include "hbitmap-tests.h"
 #include "shadow.h"
 
-static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
+static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNKS_64 };
 
 /* Searches that begin and end at most a few items around @at, and one to the end of the bitmap. */
 static void search_around(const Shadow *s, uint64_t at)
@@ -22,7 +22,7 @@ static void search_around(const Shadow *s, uint64_t at)
 }
 
 /*
- * A pattern with one dirty group, a run across words, and a long run to the end; searched from
+ * A pattern with one dirty granule, a run across words, and a long run to the end; searched from
  * around each change.
  */
 static void search_pattern(int granularity)
@@ -105,7 +105,7 @@ static void next_zero_unaligned_end(void)
 
 static void past_the_end(void)
 {
-    const uint64_t sizes[] = { 0, 1, 64, WIDTH_2 - 3, CHUNK, CHUNK_GROUP + 1 };
+    const uint64_t sizes[] = { 0, 1, 64, WIDTH_2 - 3, CHUNK, CHUNKS_64 + 1 };
     int64_t found = -5, length = -6;
 
     if (skipped_on_qemu(DIFF_NEXT_ZERO_PAST_END)) {
@@ -223,10 +223,10 @@ static void area_after_truncate(void)
 static void status(void)
 {
     int64_t run;
-    HBitmap *hb = hbitmap_alloc(CHUNK_GROUP, 0);
+    HBitmap *hb = hbitmap_alloc(CHUNKS_64, 0);
 
-    g_assert_false(hbitmap_status(hb, 0, (int64_t)CHUNK_GROUP, &run));
-    g_assert_cmpint(run, ==, (int64_t)CHUNK_GROUP);
+    g_assert_false(hbitmap_status(hb, 0, (int64_t)CHUNKS_64, &run));
+    g_assert_cmpint(run, ==, (int64_t)CHUNKS_64);
 
     hbitmap_set(hb, 100, 50);
     g_assert_false(hbitmap_status(hb, 0, 1, &run));
@@ -242,15 +242,15 @@ static void status(void)
     g_assert_cmpint(run, ==, 50);
     g_assert_true(hbitmap_status(hb, 149, 1, &run));
     g_assert_cmpint(run, ==, 1);
-    g_assert_false(hbitmap_status(hb, 150, (int64_t)CHUNK_GROUP - 150, &run));
-    g_assert_cmpint(run, ==, (int64_t)CHUNK_GROUP - 150);
+    g_assert_false(hbitmap_status(hb, 150, (int64_t)CHUNKS_64 - 150, &run));
+    g_assert_cmpint(run, ==, (int64_t)CHUNKS_64 - 150);
 
-    hbitmap_set(hb, 0, CHUNK_GROUP);
-    g_assert_true(hbitmap_status(hb, 3, (int64_t)CHUNK_GROUP - 3, &run));
-    g_assert_cmpint(run, ==, (int64_t)CHUNK_GROUP - 3);
-    hbitmap_reset(hb, CHUNK_GROUP - 1, 1);
-    g_assert_true(hbitmap_status(hb, 3, (int64_t)CHUNK_GROUP - 3, &run));
-    g_assert_cmpint(run, ==, (int64_t)CHUNK_GROUP - 4);
+    hbitmap_set(hb, 0, CHUNKS_64);
+    g_assert_true(hbitmap_status(hb, 3, (int64_t)CHUNKS_64 - 3, &run));
+    g_assert_cmpint(run, ==, (int64_t)CHUNKS_64 - 3);
+    hbitmap_reset(hb, CHUNKS_64 - 1, 1);
+    g_assert_true(hbitmap_status(hb, 3, (int64_t)CHUNKS_64 - 3, &run));
+    g_assert_cmpint(run, ==, (int64_t)CHUNKS_64 - 4);
     hbitmap_free(hb);
 }
 

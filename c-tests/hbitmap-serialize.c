@@ -6,7 +6,7 @@
 #include "hbitmap-tests.h"
 #include "shadow.h"
 
-static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
+static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNKS_64 };
 
 static void align(void)
 {
@@ -31,7 +31,7 @@ static void size(void)
     g_assert_cmpuint(hbitmap_serialization_size(hb, 512, 1024), ==, 16);
     g_assert_cmpuint(hbitmap_serialization_size(hb, 0, 8000), ==, 128);
     g_assert_cmpuint(hbitmap_serialization_size(hb, 15 * 512, 8000 - 15 * 512), ==, 8);
-    /* Any count that ends in the last group is the rest. */
+    /* Any count that ends in the last granule is the rest. */
     g_assert_cmpuint(hbitmap_serialization_size(hb, 14 * 512, 7993 - 14 * 512), ==, 16);
     /*
      * A part whose end wraps has a size that no buffer has. QEMU's migration refuses a stream that
@@ -91,22 +91,22 @@ static void basic(void)
 static void part(void)
 {
     for (int granularity = 0; granularity < 10; granularity += 3) {
-        uint64_t group = UINT64_C(1) << granularity;
-        uint64_t total = (CHUNK + WIDTH_2 + 100) * group + group / 2;
+        uint64_t granule = UINT64_C(1) << granularity;
+        uint64_t total = (CHUNK + WIDTH_2 + 100) * granule + granule / 2;
         Shadow s;
         HBitmap *copy;
 
         shadow_init(&s, total, granularity);
         for (int n = 0; n < 500; n++) {
             uint64_t at = random_below(total);
-            uint64_t length = 1 + random_below(MIN(total - at, 200 * group));
+            uint64_t length = 1 + random_below(MIN(total - at, 200 * granule));
 
             hbitmap_set(s.hb, at, length);
             shadow_note_set(&s, at, length);
         }
         shadow_check(&s);
         for (uint64_t words = 1; words <= 1024; words *= 4) {
-            uint64_t length = words * 64 * group;
+            uint64_t length = words * 64 * granule;
             uint64_t parts = (total + length - 1) / length;
             uint8_t *buffer = g_malloc(words * 8);
 
@@ -141,7 +141,7 @@ static void fill_parts(bool ones)
 {
     for (size_t i = 1; i < G_N_ELEMENTS(edges); i++) {
         uint64_t total = 2 * edges[i];
-        int rounds = edges[i] < CHUNK_GROUP ? 30 : 8;
+        int rounds = edges[i] < CHUNKS_64 ? 30 : 8;
         Shadow s;
 
         shadow_init(&s, total, 0);
@@ -265,7 +265,7 @@ static void past_the_end(void)
 /* After deserialising, the bitmap is fit for all else: searches, sets, truncates. */
 static void used_afterwards(void)
 {
-    uint64_t total = CHUNK_GROUP + 64;
+    uint64_t total = CHUNKS_64 + 64;
     Shadow s;
     uint8_t *buffer = g_malloc0(total / 8);
 

@@ -4,7 +4,7 @@
 #include "shadow.h"
 
 /* Where a word ends at one of QEMU's levels, and where a chunk ends here. */
-static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
+static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNKS_64 };
 
 static void size_0(void)
 {
@@ -87,21 +87,21 @@ static void get_some(void)
     }
 }
 
-/* A set and a get anywhere in a group mean the whole group. */
+/* A set and a get anywhere in a granule mean the whole granule. */
 static void get_granularity(void)
 {
     Shadow s;
 
     for (int granularity = 1; granularity <= 8; granularity++) {
-        uint64_t group = UINT64_C(1) << granularity;
+        uint64_t granule = UINT64_C(1) << granularity;
 
-        shadow_init(&s, 300 * group - 1, granularity);
-        shadow_set(&s, 5 * group + group / 2, 1);
-        shadow_set(&s, 64 * group - 1, 2);
-        shadow_set(&s, 300 * group - 2, 1);
+        shadow_init(&s, 300 * granule - 1, granularity);
+        shadow_set(&s, 5 * granule + granule / 2, 1);
+        shadow_set(&s, 64 * granule - 1, 2);
+        shadow_set(&s, 300 * granule - 2, 1);
         shadow_check_get(&s);
-        /* The rest of the last group lies past the end, and can be asked for all the same. */
-        g_assert_true(hbitmap_get(s.hb, 300 * group - 1));
+        /* The rest of the last granule lies past the end, and can be asked for all the same. */
+        g_assert_true(hbitmap_get(s.hb, 300 * granule - 1));
         shadow_clear(&s);
     }
 }
@@ -207,46 +207,46 @@ static void set_overlap(void)
     }
 }
 
-/* A write that touches a group in any way makes it dirty, and adds a whole group to the count. */
+/* A write that touches a granule in any way makes it dirty, and adds all of it to the count. */
 static void granularity(void)
 {
     Shadow s;
 
     for (int shift = 1; shift <= 16; shift++) {
-        uint64_t group = UINT64_C(1) << shift;
+        uint64_t granule = UINT64_C(1) << shift;
 
-        shadow_init(&s, 200 * group, shift);
+        shadow_init(&s, 200 * granule, shift);
         shadow_set(&s, 1, 1);
-        g_assert_cmpuint(hbitmap_count(s.hb), ==, group);
-        shadow_set(&s, group - 1, 2);
-        g_assert_cmpuint(hbitmap_count(s.hb), ==, 2 * group);
-        shadow_set(&s, 0, 2 * group);
-        g_assert_cmpuint(hbitmap_count(s.hb), ==, 2 * group);
-        shadow_reset(&s, 0, group);
-        g_assert_cmpuint(hbitmap_count(s.hb), ==, group);
-        shadow_set(&s, 62 * group + 1, 2 * group);
-        g_assert_cmpuint(hbitmap_count(s.hb), ==, 4 * group);
+        g_assert_cmpuint(hbitmap_count(s.hb), ==, granule);
+        shadow_set(&s, granule - 1, 2);
+        g_assert_cmpuint(hbitmap_count(s.hb), ==, 2 * granule);
+        shadow_set(&s, 0, 2 * granule);
+        g_assert_cmpuint(hbitmap_count(s.hb), ==, 2 * granule);
+        shadow_reset(&s, 0, granule);
+        g_assert_cmpuint(hbitmap_count(s.hb), ==, granule);
+        shadow_set(&s, 62 * granule + 1, 2 * granule);
+        g_assert_cmpuint(hbitmap_count(s.hb), ==, 4 * granule);
         shadow_clear(&s);
     }
 }
 
 static void empty(void)
 {
-    HBitmap *hb = hbitmap_alloc(CHUNK_GROUP + 5, 0);
+    HBitmap *hb = hbitmap_alloc(CHUNKS_64 + 5, 0);
 
     g_assert_true(hbitmap_empty(hb));
-    hbitmap_set(hb, CHUNK_GROUP + 4, 1);
+    hbitmap_set(hb, CHUNKS_64 + 4, 1);
     g_assert_false(hbitmap_empty(hb));
-    hbitmap_reset(hb, CHUNK_GROUP + 4, 1);
+    hbitmap_reset(hb, CHUNKS_64 + 4, 1);
     g_assert_true(hbitmap_empty(hb));
-    hbitmap_set(hb, 0, CHUNK_GROUP + 5);
+    hbitmap_set(hb, 0, CHUNKS_64 + 5);
     g_assert_false(hbitmap_empty(hb));
-    hbitmap_reset(hb, 0, CHUNK_GROUP + 4);
+    hbitmap_reset(hb, 0, CHUNKS_64 + 4);
     g_assert_false(hbitmap_empty(hb));
     hbitmap_reset_all(hb);
     g_assert_true(hbitmap_empty(hb));
-    hbitmap_set(hb, CHUNK_GROUP, 1);
-    hbitmap_truncate(hb, CHUNK_GROUP);
+    hbitmap_set(hb, CHUNKS_64, 1);
+    hbitmap_truncate(hb, CHUNKS_64);
     g_assert_true(hbitmap_empty(hb));
     hbitmap_free(hb);
 }

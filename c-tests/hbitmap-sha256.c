@@ -54,7 +54,7 @@ static void known_values(void)
     check_digest(hb, "f47a8ec3e9aff2318d896942282ad4fe37d6391c82914f54a5da8a37de1300c6");
     hbitmap_free(hb);
 
-    hb = hbitmap_alloc(CHUNK_GROUP, 0);
+    hb = hbitmap_alloc(CHUNKS_64, 0);
     check_digest(hb, "8a39d2abd3999ab73c34db2476849cddf303ce389b35826850f9a700589b4a90");
     hbitmap_free(hb);
 }

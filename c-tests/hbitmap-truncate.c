@@ -3,7 +3,7 @@
 #include "hbitmap-tests.h"
 #include "shadow.h"
 
-static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNK_GROUP };
+static const uint64_t edges[] = { WIDTH_1, WIDTH_2, CHUNK, WIDTH_3, CHUNKS_64 };
 
 /*
  * Items on both sides of the smaller and of the larger end are dirty; then the size changes, and
@@ -45,7 +45,7 @@ static void nop(void)
     }
 }
 
-/* Less than a group, and within it: the number of bits stays. */
+/* Less than a granule, and within it: the number of bits stays. */
 static void grow_negligible(void)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {
@@ -64,7 +64,7 @@ static void shrink_negligible(void)
     }
 }
 
-/* One item, and into another group. */
+/* One item, and into another granule. */
 static void grow_tiny(void)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(edges); i++) {

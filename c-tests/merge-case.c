@@ -30,14 +30,14 @@ void expect_same(const Content *a, const Content *b)
 
 static Content union_of(const Content *dest, const Content *src, uint32_t granularity)
 {
-    int group = (int)granularity / 512;
+    int granule = (int)granularity / 512;
     Content result;
 
     for (int i = 0; i < SECTORS; i++) {
-        int first = i / group * group;
+        int first = i / granule * granule;
 
         result.dirty[i] = false;
-        for (int k = first; k < MIN(first + group, SECTORS); k++) {
+        for (int k = first; k < MIN(first + granule, SECTORS); k++) {
             result.dirty[i] = result.dirty[i] || dest->dirty[k] || src->dirty[k];
         }
     }

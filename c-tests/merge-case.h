@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One merge of two bitmaps in given states, granularities and nodes, checked against a model that
- * knows sectors: a group of the destination is dirty afterwards if any of its sectors was dirty in
- * either bitmap.
+ * knows sectors: a granule of the destination is dirty afterwards if any of its sectors was dirty
+ * in either bitmap.
  */
 #ifndef C_TESTS_MERGE_CASE_H
 #define C_TESTS_MERGE_CASE_H

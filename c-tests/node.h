@@ -44,8 +44,8 @@ bool bitmap_next_dirty_area(BdrvDirtyBitmap *bitmap, int64_t start, int64_t end,
                             int64_t *dirty_start, int64_t *dirty_count);
 
 /*
- * The dirty groups as a string: one digit for each group of @granularity bytes, from the start of
- * the node.
+ * The dirty granules as a string: one digit for each granule of @granularity bytes, from the start
+ * of the node.
  */
 char *bitmap_picture(BdrvDirtyBitmap *bitmap, uint32_t granularity);
 char *hbitmap_picture(const HBitmap *hb, int64_t size, uint32_t granularity);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "shadow.h"
 
-static uint64_t groups(uint64_t size, int granularity)
+static uint64_t granules(uint64_t size, int granularity)
 {
     return (size + (UINT64_C(1) << granularity) - 1) >> granularity;
 }
@@ -55,7 +55,7 @@ void shadow_init(Shadow *s, uint64_t size, int granularity)
     s->hb = hbitmap_alloc(size, granularity);
     s->granularity = granularity;
     s->size = size;
-    s->bits = groups(size, granularity);
+    s->bits = granules(size, granularity);
     s->words = g_new0(uint64_t, words_for(s->bits));
     shadow_check(s);
 }
@@ -122,7 +122,7 @@ void shadow_reset_all(Shadow *s)
 void shadow_truncate(Shadow *s, uint64_t size)
 {
     uint64_t old_words = shadow_words(s);
-    uint64_t bits = groups(size, s->granularity);
+    uint64_t bits = granules(size, s->granularity);
     uint64_t new_words = words_for(bits);
 
     hbitmap_truncate(s->hb, size);
@@ -158,7 +158,7 @@ void shadow_check_get(const Shadow *s)
     }
 }
 
-/* First item in [start, end) whose group has @value, -1 if there is none. */
+/* First item in [start, end) whose granule has @value, -1 if there is none. */
 static int64_t find_item(const Shadow *s, int64_t start, int64_t end, bool value)
 {
     uint64_t bit;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An HBitmap with a shadow: a plain array of bits, one for each group of 2^granularity items, that
- * gets the same operations. Every read path of the HBitmap must return the same as the shadow after
- * every step.
+ * An HBitmap with a shadow: a plain array of bits, one for each granule of 2^granularity items,
+ * that gets the same operations. Every read path of the HBitmap must return the same as the shadow
+ * after every step.
  */
 #ifndef C_TESTS_SHADOW_H
 #define C_TESTS_SHADOW_H
@@ -17,13 +17,13 @@
 #define WIDTH_2 (64 * WIDTH_1)
 #define WIDTH_3 (64 * WIDTH_2)
 #define CHUNK (UINT64_C(1) << 15)
-#define CHUNK_GROUP (UINT64_C(1) << 21)
+#define CHUNKS_64 (UINT64_C(1) << 21)
 
 typedef struct Shadow {
     HBitmap *hb;
     int granularity;
     uint64_t size;   /* items */
-    uint64_t bits;   /* groups of items */
+    uint64_t bits;   /* granules of items */
     uint64_t *words; /* bits past the end are zero; at least one word */
 } Shadow;
 

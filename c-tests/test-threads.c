@@ -60,17 +60,17 @@ typedef struct Writer {
     BlockDriverState *bs;    /* guest writes to all bitmaps of it */
     BdrvDirtyBitmap *bitmap; /* or to this one alone */
     int64_t granularity;
-    int64_t first, step, groups;
+    int64_t first, step, granules;
     int lost;
 } Writer;
 
-/* Sets every step-th group, one after the other, and looks at once whether it is there. */
+/* Sets every step-th granule, one after the other, and looks at once whether it is there. */
 static gpointer write_many(gpointer data)
 {
     Writer *w = data;
 
-    for (int64_t group = w->first; group < w->groups; group += w->step) {
-        int64_t at = group * w->granularity;
+    for (int64_t granule = w->first; granule < w->granules; granule += w->step) {
+        int64_t at = granule * w->granularity;
 
         if (w->bs) {
             bdrv_set_dirty(w->bs, at, 1);
@@ -177,7 +177,7 @@ static void ring_of_merges(void)
 static void writers_during_merges(gconstpointer data)
 {
     bool with_backup = GPOINTER_TO_INT(data);
-    const int64_t groups = 200000;
+    const int64_t granules = 200000;
     BlockDriverState *nodes[2];
     BdrvDirtyBitmap *bitmaps[2];
     Merger mergers[2];
@@ -189,11 +189,11 @@ static void writers_during_merges(gconstpointer data)
     }
     watch();
     for (int i = 0; i < 2; i++) {
-        nodes[i] = qdb_node_new(groups * 512, 0, NULL);
+        nodes[i] = qdb_node_new(granules * 512, 0, NULL);
         bitmaps[i] = bitmap_new(nodes[i], "b", i ? 512 : 4096, 0, 0);
     }
     for (int i = 0; i < 2; i++) {
-        writers[i] = (Writer){ i ? nodes[i] : NULL, bitmaps[i], 512, i, 7, groups, 0 };
+        writers[i] = (Writer){ i ? nodes[i] : NULL, bitmaps[i], 512, i, 7, granules, 0 };
         mergers[i] = (Merger){ bitmaps[i], bitmaps[1 - i], 2000, i, with_backup, 0 };
         threads[i] = g_thread_new("write", write_many, &writers[i]);
         threads[2 + i] = g_thread_new("merge", merge_many, &mergers[i]);
@@ -204,8 +204,8 @@ static void writers_during_merges(gconstpointer data)
     for (int i = 0; i < 2; i++) {
         g_assert_cmpint(writers[i].lost, ==, 0);
         g_assert_cmpint(mergers[i].failures, ==, 0);
-        for (int64_t group = i; group < groups; group += 7) {
-            g_assert_true(bdrv_dirty_bitmap_get(bitmaps[i], group * 512));
+        for (int64_t granule = i; granule < granules; granule += 7) {
+            g_assert_true(bdrv_dirty_bitmap_get(bitmaps[i], granule * 512));
         }
     }
     alarm(0);
@@ -216,7 +216,7 @@ static void writers_during_merges(gconstpointer data)
 /* A guest writes while a job freezes the bitmap and gives it back, over and over. */
 static void writers_during_successors(void)
 {
-    const int64_t groups = 150000;
+    const int64_t granules = 150000;
     BlockDriverState *bs;
     BdrvDirtyBitmap *bitmap;
     Writer writers[2];
@@ -226,10 +226,10 @@ static void writers_during_successors(void)
         return;
     }
     watch();
-    bs = qdb_node_new(groups * 512, 0, NULL);
+    bs = qdb_node_new(granules * 512, 0, NULL);
     bitmap = bitmap_new(bs, "b", 512, 0, 0);
     for (int i = 0; i < 2; i++) {
-        writers[i] = (Writer){ bs, NULL, 512, i, 2, groups, 0 };
+        writers[i] = (Writer){ bs, NULL, 512, i, 2, granules, 0 };
         threads[i] = g_thread_new("write", write_many, &writers[i]);
     }
     for (int i = 0; i < 3000; i++) {
@@ -239,7 +239,7 @@ static void writers_during_successors(void)
     for (int i = 0; i < 2; i++) {
         g_thread_join(threads[i]);
     }
-    g_assert_cmpint(bdrv_get_dirty_count(bitmap), ==, groups * 512);
+    g_assert_cmpint(bdrv_get_dirty_count(bitmap), ==, granules * 512);
     alarm(0);
     node_discard(bs);
 }
