@@ -232,7 +232,7 @@ fn zeroes<N: Number>(count: usize) -> Option<Box<[N::Atomic]>> {
 pub(super) enum Change {
     /// It sets bits, and cleans none.
     Adds,
-    /// It may clean bits of a range of bytes, and no others.
+    /// It may clean the bits that a range of bytes, which begins with a bit, lies in, and no others.
     Cleans { offset: u64, bytes: u64 },
     /// It may clean any bit.
     Replaces,
@@ -248,7 +248,10 @@ impl BdrvDirtyBitmap {
         match change {
             Change::Adds => (),
             Change::Cleans { offset, bytes } => {
-                self.forget(access, |filter| filter.forget(offset, bytes))
+                // The last part of a bitmap may end within its last unit, all of which is cleaned.
+                // The filter has smaller ones.
+                let bytes = bytes.checked_next_multiple_of(self.granularity().into());
+                self.forget(access, |filter| filter.forget(offset, bytes.unwrap_or(u64::MAX)));
             }
             Change::Replaces => self.forget(access, WriteFilter::forget_all),
         }
