@@ -158,6 +158,13 @@ pub fn create() {
     end(&[node], &[a, b, c]);
 }
 
+/// The node had none.
+pub fn create_first() {
+    let node = Node::new();
+    let a = with_guest(node, || node.bitmap(c"a"));
+    end(&[node], &[a]);
+}
+
 /// Another filter comes with it.
 pub fn create_finer() {
     let node = Node::new();

@@ -45,6 +45,7 @@ pub const ALL: &[Scene] = &[
     Scene { name: "filter-enable", play: filter::enable },
     Scene { name: "filter-disable", play: filter::disable },
     Scene { name: "filter-create", play: filter::create },
+    Scene { name: "filter-create-first", play: filter::create_first },
     Scene { name: "filter-create-finer", play: filter::create_finer },
     Scene { name: "filter-create-second", play: filter::create_second },
     Scene { name: "filter-release", play: filter::release },

@@ -110,9 +110,11 @@ impl DirtyBitmap {
         self.count() == 0
     }
 
-    /// Name, count, granularity and flags in one. QEMU: `bdrv_query_dirty_bitmaps`.
+    /// Name, count, granularity and flags, as they are in one moment. Takes the lock. QEMU:
+    /// `bdrv_query_dirty_bitmaps`.
     #[must_use]
     pub fn info(&self) -> BitmapInfo {
+        let _locked = self.state.lock();
         self.state.info().into()
     }
 

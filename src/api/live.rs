@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::DirtyBitmap;
 use super::iter::next_area;
-use crate::hbitmap::Cursor;
+use crate::dirty_bitmap::position::Position;
 
 /// The dirty bits of a [`DirtyBitmap`], ascending, each as its first byte: what
 /// [`DirtyBitmap::iter`] gives.
@@ -13,8 +13,9 @@ use crate::hbitmap::Cursor;
 /// It takes the node's lock for each step, and none in between, so the bitmap may change in any way
 /// meanwhile. What it then guarantees: a bit that is clean when `next` is called is not returned; a
 /// bit that is dirty all the time is; a bit that is made dirty ahead of it may be missed if it lies
-/// among the 64 that it is in. It always walks what the bitmap records at the time. For a bitmap
-/// that must not change, iterate over a [`lock`](DirtyBitmap::lock)ed one, a
+/// among the 64 that it is in. It always walks what the bitmap records at the time; after a
+/// [`swap`](DirtyBitmap::swap) for a content of another granularity an offset may come twice. For a
+/// bitmap that must not change, iterate over a [`lock`](DirtyBitmap::lock)ed one, a
 /// [`snapshot`](DirtyBitmap::snapshot), or [`freeze`](DirtyBitmap::freeze) it.
 ///
 /// At the end it may be asked again: it looks on after what it returned last.
@@ -39,17 +40,9 @@ pub struct LiveIter {
     position: Position,
 }
 
-#[derive(Clone, Debug)]
-enum Position {
-    /// At an offset, with nothing read yet.
-    Before(u64),
-    /// Inside the content.
-    At(Cursor),
-}
-
 impl LiveIter {
     pub(super) fn new(bitmap: DirtyBitmap, offset: u64) -> Self {
-        Self { bitmap, position: Position::Before(offset) }
+        Self { bitmap, position: Position::at(offset) }
     }
 }
 
@@ -58,15 +51,7 @@ impl Iterator for LiveIter {
 
     fn next(&mut self) -> Option<u64> {
         let locked = self.bitmap.lock();
-        let mut cursor = match self.position {
-            Position::At(cursor) => cursor,
-            // Nothing is there yet; after a resize there may be.
-            Position::Before(offset) if offset >= locked.size() => return None,
-            Position::Before(offset) => Cursor::new(&locked.0, offset),
-        };
-        let item = cursor.next(&locked.0);
-        self.position = Position::At(cursor);
-        item
+        self.position.next(&locked.0, |content, cursor| cursor.next(content))
     }
 }
 

@@ -128,7 +128,7 @@ impl Node {
     /// ```
     pub fn record_write(&self, range: impl RangeBounds<u64>) -> Result<(), Error> {
         let range = range::resolve(&range, self.length());
-        if machine::node::is_empty(self.state()) {
+        if machine::node::has_none_to_record(self.state()) {
             return range::within(&range, self.length()).map(|_| ());
         }
         // What is in the bitmaps is within the node.

@@ -42,6 +42,7 @@ mod locked_cell;
 mod merge;
 mod name;
 pub(crate) mod node;
+pub(crate) mod position;
 mod query;
 mod serialize;
 mod successor;

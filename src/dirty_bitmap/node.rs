@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::head::Head;
-use super::write_filter::{Change, is_recorded};
+use super::write_filter::{Change, fence_with_data, is_recorded};
 use super::{BdrvDirtyBitmap, ListAccess, Locked, lock_node};
 use crate::assertion::abi_assert;
 use crate::host::{BlockDriverState, CurrentHost, Host, trace};
@@ -15,6 +15,19 @@ use crate::host::{BlockDriverState, CurrentHost, Host, trace};
 #[inline]
 pub(crate) fn is_empty(node: &BlockDriverState) -> bool {
     Head::of(node).is_empty()
+}
+
+/// Whether a write, whose data is written, is in no bitmap because the node has none. Takes no
+/// lock. A bitmap that is made at the same time comes before the write, or after its data: who
+/// copies the disk after that has it.
+#[inline]
+pub(crate) fn has_none_to_record(node: &BlockDriverState) -> bool {
+    let has_none = || is_empty(node);
+    has_none()
+        && (CurrentHost::WRITES_HAVE_BARRIERS || {
+            fence_with_data();
+            has_none()
+        })
 }
 
 /// The bitmap with this name (C: `bdrv_find_dirty_bitmap`).
@@ -29,7 +42,7 @@ pub fn find<'a>(list: &'a ListAccess<'_>, name: &CStr) -> Option<&'a BdrvDirtyBi
 /// If an enabled bitmap is read-only, or the range ends past the end of one.
 #[inline]
 pub fn set_dirty(node: &BlockDriverState, offset: u64, bytes: u64) {
-    if !is_empty(node) && !is_recorded(node, offset, bytes) {
+    if !has_none_to_record(node) && !is_recorded(node, offset, bytes) {
         record_write(&mut lock_node(node), offset, bytes);
     }
 }

@@ -40,18 +40,26 @@ impl BdrvDirtyBitmap {
                 &[b"Cannot create a successor for a bitmap that already has one"],
             ));
         }
-        let child = Self::build(&self.node, length(&self.node)?, self.granularity(), None, true);
+        let length = length(&self.node)?;
+        let (child, mut guard) = loop {
+            let child = Self::build(&self.node, length, self.granularity(), None, true);
+            let guard = self.lock();
+            // Another content may have come meanwhile.
+            if child.granularity() == self.granularity() {
+                break (child, guard);
+            }
+        };
 
         // One locked step: no write to the node falls between the two bitmaps, or into both.
-        let mut guard = self.lock();
         if self.enabled() {
             child.enable(&guard);
         }
+        // Who asks without the lock whether it records finds one of the two.
+        *self.successor.lock() = Some(Arc::clone(&child));
         // The other way round, two would record for a moment, and want a write filter.
         self.disable(&guard);
-        guard.insert(Arc::clone(&child));
+        guard.insert(child);
         self.set_busy(&guard, true);
-        *self.successor.lock() = Some(child);
         Ok(())
     }
 
@@ -135,10 +143,12 @@ impl BdrvDirtyBitmap {
             content.merge_from(from);
             self.note_content(content);
         }
+        // The other way round, two would record for a moment, and want a write filter.
+        let released = successor.release(locked);
         self.flags.disabled.set(locked, !successor.enabled());
         self.set_busy(locked, false);
-        drop(successor.release(locked));
         *self.successor.lock() = None;
+        drop(released);
         Ok(())
     }
 }

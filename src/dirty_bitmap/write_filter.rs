@@ -56,6 +56,12 @@ pub struct WriteFilter {
     words: Box<[AtomicU64]>,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many filters this thread wanted.
+    pub(super) static MADE: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 /// What a filter is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Shape {
@@ -68,6 +74,8 @@ struct Shape {
 impl WriteFilter {
     /// `None` if there is no memory for it.
     fn new(shape: Shape) -> Option<Self> {
+        #[cfg(test)]
+        MADE.set(MADE.get() + 1);
         let blocks = shape.size.div_ceil(1 << shape.granularity_log2);
         let words = blocks.div_ceil(64) as usize;
         let tags = zeroes::<u32>(words.div_ceil(CHUNK))?;
@@ -176,9 +184,9 @@ impl WriteFilter {
 
 /// A full barrier between a write's data and its look at the filter, and between forgetting and
 /// what comes after it: a write that still finds what was forgotten has its data where those who
-/// read it then find it.
+/// read it then find it. The same between the data and a look whether there is a bitmap at all.
 #[inline]
-fn fence_with_data() {
+pub(super) fn fence_with_data() {
     fence(Ordering::SeqCst);
 }
 

@@ -53,6 +53,9 @@ pub trait Host {
     /// untouched.
     const SIZE_MISMATCH_ABORTS: bool;
 
+    /// Whether a full memory barrier lies between a write's data and the call that records it.
+    const WRITES_HAVE_BARRIERS: bool;
+
     /// A handle to `node`.
     fn handle(node: &Self::Node) -> Self::NodeHandle;
 

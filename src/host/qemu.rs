@@ -140,6 +140,9 @@ impl Host for Qemu {
 
     const SIZE_MISMATCH_ABORTS: bool = true;
 
+    // block/io.c increments `write_gen` before it looks whether the node has bitmaps.
+    const WRITES_HAVE_BARRIERS: bool = true;
+
     fn handle(node: &BlockDriverState) -> NodeHandle {
         NodeHandle(NonNull::from(node))
     }

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, Mutex};
+use std::sync::{Barrier, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
-use qemu_dirty_bitmap::{Error, Node};
+use qemu_dirty_bitmap::{Error, HBitmap, Node};
 
 const UNIT: u64 = 512;
 const UNITS: u64 = 200_000;
@@ -174,4 +175,79 @@ fn writers_while_the_disk_is_resized() {
         done.store(true, Ordering::Release);
     });
     assert_eq!((b.size(), node.length()), (UNITS * UNIT, UNITS * UNIT));
+}
+
+/// Calls `look` again and again while another thread makes `changes` changes: so many that some are
+/// seen half done, if they can be.
+fn while_it_changes(changes: u32, mut change: impl FnMut() + Send, mut look: impl FnMut()) {
+    thread::scope(|scope| {
+        let changer = scope.spawn(|| (0..changes).for_each(|_| change()));
+        while !changer.is_finished() {
+            look();
+        }
+    });
+}
+
+#[test]
+fn a_bitmap_that_is_frozen_and_thawed_records_all_the_time() {
+    let disk = Node::new(1 << 20).unwrap();
+    let bitmap = disk.create_bitmap("bitmap", 4096).unwrap();
+    while_it_changes(
+        100_000,
+        || drop(bitmap.freeze().unwrap()),
+        || assert!(bitmap.is_recording() && bitmap.info().recording),
+    );
+}
+
+#[test]
+fn what_is_told_of_a_bitmap_is_of_one_moment() {
+    let disk = Node::new(1 << 20).unwrap();
+    let bitmap = disk.create_bitmap("bitmap", 4096).unwrap();
+    bitmap.set(0..1).unwrap();
+    let mut other = HBitmap::new(1 << 20, 65536).unwrap();
+    other.set(0..1).unwrap();
+    while_it_changes(
+        2_000_000,
+        || bitmap.swap(&mut other).unwrap(),
+        || {
+            let info = bitmap.info();
+            assert_eq!(info.count, info.granularity);
+        },
+    );
+}
+
+#[test]
+fn a_successor_has_the_granularity_of_its_bitmap() {
+    let disk = Node::new(1 << 20).unwrap();
+    let bitmap = disk.create_bitmap("bitmap", 4096).unwrap();
+    let mut other = HBitmap::new(1 << 20, 65536).unwrap();
+    while_it_changes(
+        100_000,
+        // Refused while it is frozen.
+        || drop(bitmap.swap(&mut other)),
+        || {
+            let frozen = bitmap.freeze().unwrap();
+            let told = disk.query();
+            let successor = told.iter().find(|info| info.name.is_none()).unwrap();
+            assert_eq!(successor.granularity, frozen.bitmap().granularity());
+        },
+    );
+}
+
+/// A program that leaves its own garbage to crossbeam-epoch, where dropping it takes the lock.
+#[test]
+fn what_others_retire_is_not_dropped_under_the_lock() {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let disk = Node::new(1 << 20).unwrap();
+        let bitmaps = ["a", "b"].map(|name| disk.create_bitmap(name, 4096).unwrap());
+        let frozen = bitmaps[0].freeze().unwrap();
+        crossbeam_epoch::pin().defer(move || drop(frozen));
+        for _ in 0..10 {
+            bitmaps[1].disable().unwrap();
+            bitmaps[1].enable().unwrap();
+        }
+        sender.send(()).unwrap();
+    });
+    assert!(receiver.recv_timeout(Duration::from_secs(100)).is_ok(), "it waits for itself");
 }

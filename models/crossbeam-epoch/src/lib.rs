@@ -38,8 +38,31 @@ pub struct Guard {
     pin: u64,
 }
 
+/// There is one: a model has nothing else that defers.
+pub struct Collector;
+
+impl Collector {
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Collector
+    }
+
+    pub fn register(&self) -> LocalHandle {
+        LocalHandle
+    }
+}
+
+/// A thread's.
+pub struct LocalHandle;
+
+impl LocalHandle {
+    pub fn pin(&self) -> Guard {
+        pin()
+    }
+}
+
 /// Pins the thread.
-pub fn pin() -> Guard {
+fn pin() -> Guard {
     let pin = PINS.with_borrow_mut(|pins| {
         pins.next += 1;
         pins.open.push(pins.next);

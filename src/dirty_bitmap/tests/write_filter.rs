@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{LONG, asserts, ends_within, panic_of};
-use crate::dirty_bitmap::write_filter::is_recorded;
+use crate::dirty_bitmap::write_filter::{MADE, is_recorded};
 use crate::dirty_bitmap::{
     Backup, BdrvDirtyBitmap, has_named, has_readonly, lock_node, set_dirty, truncate,
 };
@@ -339,6 +339,22 @@ fn a_readonly_bitmap_that_is_disabled_leaves_the_filter() {
     write_often(&node, 0);
     assert_eq!(recorded(&node), [0]);
     bitmaps.iter().for_each(|bitmap| release(bitmap));
+}
+
+#[test]
+fn a_backup_of_the_only_bitmap_makes_no_filter() {
+    let node = BlockDriverState::new(LENGTH as i64, 0, None);
+    let bitmap = of_granularity(&node, SECTOR);
+    let before = MADE.get();
+    bitmap.create_successor().unwrap();
+    bitmap.reclaim(&mut bitmap.lock()).unwrap();
+    bitmap.create_successor().unwrap();
+    let bitmap = bitmap.abdicate().unwrap();
+    assert_eq!(MADE.get(), before);
+    let second = of_granularity(&node, SECTOR);
+    assert_ne!(MADE.get(), before, "two record");
+    release(&bitmap);
+    release(&second);
 }
 
 #[test]

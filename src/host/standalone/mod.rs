@@ -6,6 +6,7 @@ mod info;
 mod node;
 
 use std::ffi::CStr;
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicPtr;
 
 use crossbeam_epoch as epoch;
@@ -23,6 +24,20 @@ pub use node::{BlockDriverState, NodeHandle, QdbDriver};
 /// The stand-alone host.
 #[derive(Clone, Copy, Debug)]
 pub struct Standalone;
+
+/// A collector of the library's own. What is retired is dropped with a node's lock held; that of
+/// the crate would drop what other parts of the program left there too, which may take that lock.
+static COLLECTOR: LazyLock<epoch::Collector> = LazyLock::new(epoch::Collector::new);
+
+thread_local! {
+    static HANDLE: epoch::LocalHandle = COLLECTOR.register();
+}
+
+#[inline]
+fn pin() -> epoch::Guard {
+    // A thread that ends may drop a bitmap after its handle.
+    HANDLE.try_with(epoch::LocalHandle::pin).unwrap_or_else(|_| COLLECTOR.register().pin())
+}
 
 /// An object that waits for its end.
 struct Retired<T>(*mut T);
@@ -46,6 +61,8 @@ impl Host for Standalone {
     type DirtyInfoList = BlockDirtyInfoList;
 
     const SIZE_MISMATCH_ABORTS: bool = false;
+
+    const WRITES_HAVE_BARRIERS: bool = false;
 
     fn handle(node: &BlockDriverState) -> NodeHandle {
         node.handle()
@@ -74,7 +91,7 @@ impl Host for Standalone {
 
     #[inline]
     fn read_section() -> epoch::Guard {
-        epoch::pin()
+        pin()
     }
 
     unsafe fn retire<T: Send + 'static>(object: *mut T) {
@@ -82,11 +99,11 @@ impl Host for Standalone {
             return;
         }
         let object = Retired(object);
-        epoch::pin().defer(move || object.free());
+        pin().defer(move || object.free());
         // Retiring is rare, so nothing else would move the epoch on: twice, unless somebody reads,
         // and the object is dropped.
         for _ in 0..3 {
-            epoch::pin().flush();
+            pin().flush();
         }
     }
 
