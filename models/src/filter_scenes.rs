@@ -141,6 +141,19 @@ pub fn enable() {
     end(&[node], &[a, b, c]);
 }
 
+/// Another filter comes with it.
+pub fn enable_finer() {
+    let node = Node::new();
+    let (a, b, c) = (node.coarse_bitmap(c"a"), node.coarse_bitmap(c"b"), node.bitmap(c"c"));
+    c.disable();
+    hot(node, 0);
+    with_guest(node, || {
+        c.enable();
+        c
+    });
+    end(&[node], &[a, b, c]);
+}
+
 /// The other bitmap goes on.
 pub fn disable() {
     let (node, a, b) = written();

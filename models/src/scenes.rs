@@ -43,6 +43,7 @@ pub const ALL: &[Scene] = &[
     Scene { name: "filter-load-zeroes", play: filter::load_zeroes },
     Scene { name: "filter-load", play: filter::load },
     Scene { name: "filter-enable", play: filter::enable },
+    Scene { name: "filter-enable-finer", play: filter::enable_finer },
     Scene { name: "filter-disable", play: filter::disable },
     Scene { name: "filter-create", play: filter::create },
     Scene { name: "filter-create-first", play: filter::create_first },
