@@ -11,9 +11,12 @@
 bool complain(const char *path, Error *error);
 bool complain_errno(const char *path, const char *what);
 
+/* False if the image has a name that the functions below write to or rename. */
+bool bitmap_file_is_apart(const char *path, int image);
+
 /*
  * Loads the bitmap of a disk, which is open as `image`. If there is none that can be believed, says
- * so: true, and *bitmap is NULL. False if the file cannot be opened.
+ * so: true, and *bitmap is NULL. False if the file cannot be opened, or is something else.
  */
 bool bitmap_file_load(const char *path, int image, BlockDriverState *node,
                       BdrvDirtyBitmap **bitmap);

@@ -102,7 +102,7 @@ static int dirty_get_ready(void)
 {
     Error *error = NULL;
 
-    if (!open_image()) {
+    if (!open_image() || (bitmap_path && !bitmap_file_is_apart(bitmap_path, image))) {
         return -1;
     }
     if (!qdb_check_geometry(size, (uint64_t)granularity, &error)) {

@@ -73,6 +73,7 @@ BAD = {
     "cannot open it": "bitmap=/",
     "empty path": "bitmap=",
     "not a regular file": "file=/dev/null",
+    "not a stored bitmap": f"bitmap={KEYS}",
     "/none": "file=/none",
 }
 BAD_PARAMETERS = [(word, message) for message, words in BAD.items() for word in words.split()]
@@ -229,18 +230,21 @@ def test_a_bitmap_lives_on(server: Server) -> None:
     assert server.dirty() == [(GRANULE, GRANULE)]
     said = f"nbdkit: error: {BITMAP.resolve()}: cannot open it: {os.strerror(2)}\n"
     assert server.end() == said
+    BITMAP.chmod(0o640)
     for _ in range(2):
         server.start()
         assert server.dirty() == [(GRANULE, GRANULE), (4 * GRANULE, 2 * GRANULE)]
         assert server.end() == ""
     server.start()
     assert server.a_backup_is_whole()
+    assert BITMAP.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_server_that_died(server: Server) -> None:
     server.start()
     server.backup()
     server.end()
+    BITMAP.chmod(0o640)
     server.start()
     server.write(0, 1)
     server.end(signal.SIGKILL)
@@ -254,6 +258,7 @@ def test_a_server_that_died(server: Server) -> None:
     assert server.is_all_dirty()
     assert server.a_backup_is_whole()
     assert server.end() == ""
+    assert BITMAP.stat().st_mode & 0o777 == 0o640
 
 
 def test_what_was_not_believed_once_never_is(server: Server) -> None:
@@ -302,11 +307,11 @@ def test_a_bitmap_that_is_not_believed(server: Server) -> None:
         assert server.is_all_dirty()
         return server.end(signal.SIGKILL)
 
-    for place in range(0, len(good), 7):
+    for place in range(8, len(good), 7):
         not_believed(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
     for length in (0, 1, len(good) // 2, len(good) - 1):
         not_believed(good[:length])
-    not_believed(random.Random(2).randbytes(5000))
+    not_believed(good[:8] + random.Random(2).randbytes(5000))
     assert "something follows" in not_believed(good + b"\0")
     assert "another program" in not_believed(good, touched=True)
     with DISK.open("ab") as disk:
@@ -322,8 +327,16 @@ def test_bad_parameters(server: Server, parameter: str, message: str) -> None:
 
 def test_a_disk_that_is_no_disk(server: Server, plugin: Path) -> None:
     assert "file=IMAGE is needed" in run("nbdkit", plugin, "--run", "true", fails=True)
+    os.mkfifo(BITMAP)
+    assert "not a regular file" in server.refused(f"bitmap={BITMAP}")
     DISK.write_bytes(b"")
     assert "has content" in server.refused()
+
+
+@pytest.mark.parametrize("suffix", ["", ".new", ".refused"])
+def test_an_image_with_a_name_of_the_bitmap(server: Server, suffix: str) -> None:
+    os.link(DISK, f"{BITMAP}{suffix}")
+    assert "is the image" in server.refused(f"bitmap={BITMAP}")
 
 
 def test_commands(server: Server) -> None:
