@@ -54,12 +54,15 @@ for h in handles:
 """
 # A reader of a backup that has ended is told so: it may have seen half of it.
 READER = """
-h.block_status(1, 0, lambda *_: 0)
+reads = [lambda: h.block_status(1, 0, lambda *_: 0), lambda: h.pread(1, 0)]
+for read in reads:
+    read()
 nbd.NBD().connect_uri({begin!r})
-try:
-    h.block_status(1, 0, lambda *_: 0)
-except nbd.Error:
-    print("refused")
+for read in reads:
+    try:
+        read()
+    except nbd.Error:
+        print("refused")
 """
 FIO = """fio --name=x --ioengine=nbd --rw=randwrite --bsrange=512-64k --numjobs=2 --iodepth=4
 --randrepeat=0 --io_size=4m"""
@@ -143,8 +146,11 @@ class Server:
             return f"nbds+unix://alice@/{export}?socket={SOCKET}&tls-psk-file={KEYS}"
         return f"nbd+unix:///{export}?socket={SOCKET}"
 
-    def command(self, export: str, fails: bool = False) -> None:
-        run("nbdinfo", "--size", self.uri(export), fails=fails)
+    def command(self, export: str, fails: bool = False) -> str:
+        return run("nbdinfo", "--size", self.uri(export), fails=fails).strip()
+
+    def done(self, number: str, fails: bool = False) -> None:
+        self.command(f"backup-done-{number}", fails)
 
     def dirty(self) -> list[tuple[int, int]]:
         """The areas that a client sees: offset and length."""
@@ -155,10 +161,10 @@ class Server:
         return self.dirty() == [(0, DISK.stat().st_size)]
 
     def backup(self) -> None:
-        self.command("backup-begin")
+        number = self.command("backup-begin")
         copy = ["[", "nbdkit", "--exit-with-parent", "file", COPY, "]"]
         run("nbdcopy", "--destination-is-zero", "--sparse=0", "--", self.uri("dirty"), *copy)
-        self.command("backup-done")
+        self.done(number)
 
     def a_backup_is_whole(self) -> bool:
         self.backup()
@@ -339,14 +345,34 @@ def test_an_image_with_a_name_of_the_bitmap(server: Server, suffix: str) -> None
     assert "is the image" in server.refused(f"bitmap={BITMAP}")
 
 
+def test_of_two_backups_the_newer_one_counts(server: Server) -> None:
+    server.start()
+    server.backup()
+    older = server.command("backup-begin")
+    server.write(0, GRANULE)
+    newer = server.command("backup-begin")
+    server.done(older, fails=True)
+    assert server.dirty() == [(0, GRANULE)]
+    # Without --size, it asks what the export is, and opens it then.
+    run("nbdinfo", server.uri(f"backup-done-{newer}"))
+    assert server.dirty() == []
+    last = server.command("backup-begin")
+    server.done(newer)
+    server.end()
+    server.start()
+    assert len({older, newer, last, server.command("backup-begin")}) == 4
+    server.done(last, fails=True)
+
+
 def test_commands(server: Server) -> None:
     server.start()
-    server.command("backup-done", fails=True)
+    server.command("backup-done-1", fails=True)
     server.command("nothing", fails=True)
-    assert "no backup was begun" in LOG.read_text() and "no export 'nothing'" in LOG.read_text()
+    assert "not under way" in LOG.read_text() and "no export 'nothing'" in LOG.read_text()
     listed = run("nbdinfo", "--list", server.uri())
     assert 'export=""' in listed and 'export="dirty"' in listed and "backup-" not in listed
     server.command("backup-begin")
     code = READER.format(begin=server.uri("backup-begin"))
-    assert "refused" in run(*NBDSH, "--base-allocation", "-u", server.uri("dirty"), "-c", code)
+    reader = run(*NBDSH, "--base-allocation", "-u", server.uri("dirty"), "-c", code)
+    assert reader.split() == ["refused", "refused"]
     assert server.a_backup_is_whole()
