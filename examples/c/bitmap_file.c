@@ -203,10 +203,8 @@ bool bitmap_file_save(const char *path, int image, BdrvDirtyBitmap *bitmap)
     if (fd >= 0 && !qdb_bitmap_save(bitmap, fd, &error)) {
         good = complain(new_path, error);
     } else {
-        /* The image first: what a backup reads later must be what the bitmap says. */
-        good = (fd >= 0 && give_mode_of_old(path, fd) && fsync(image) == 0 &&
-                give_time_of(image, fd) && fsync(fd) == 0 && rename(new_path, path) == 0 &&
-                sync_folder(path)) ||
+        good = (fd >= 0 && give_mode_of_old(path, fd) && give_time_of(image, fd) &&
+                fsync(fd) == 0 && rename(new_path, path) == 0 && sync_folder(path)) ||
                complain_errno(path, "replace it");
     }
     if (fd >= 0) {

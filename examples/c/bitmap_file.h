@@ -27,7 +27,7 @@ bool bitmap_file_mark_in_use(const char *path);
 /* Instead, if the file was not believed: a later program may not see why. */
 bool bitmap_file_put_aside(const char *path);
 
-/* Replaces the file. Nothing writes to the disk any more. */
+/* Replaces the file. The disk is synced, and nothing writes to it any more. */
 bool bitmap_file_save(const char *path, int image, BdrvDirtyBitmap *bitmap);
 
 #endif

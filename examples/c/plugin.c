@@ -146,10 +146,31 @@ static void end_unfinished_backup(void)
     }
 }
 
+/*
+ * With fsync or fdatasync. Linux reports a failed write-back once, and the next sync succeeds; here
+ * all later ones fail too. The lock keeps a second one from passing before the first has failed.
+ */
+static int sync_image(int (*sync)(int))
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static int failed;
+    int result;
+
+    pthread_mutex_lock(&lock);
+    if (sync(image) != 0) {
+        failed = errno;
+    }
+    result = failed;
+    pthread_mutex_unlock(&lock);
+    errno = result;
+    return result ? -1 : 0;
+}
+
 static void dirty_cleanup(void)
 {
     end_unfinished_backup();
-    if (bitmap_path) {
+    /* The image first: what a backup reads later must be what the bitmap says. */
+    if (bitmap_path && (sync_image(fsync) == 0 || complain_errno(image_path, "sync it"))) {
         bitmap_file_save(bitmap_path, image, bitmap);
     }
 }
@@ -201,6 +222,10 @@ static bool end_backup(const char *name)
     if (strcmp(name, done_name) != 0) {
         nbdkit_error("%s: this backup is not under way", name);
         return false;
+    }
+    /* Else the disk may lose what only the backup has. */
+    if (sync_image(fsync) != 0) {
+        return complain_errno(image_path, "sync it");
     }
     bitmap = bdrv_dirty_bitmap_abdicate(bitmap, &error_abort);
     backups++;
@@ -368,11 +393,18 @@ static void record(uint64_t offset, uint32_t count)
 static int dirty_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset,
                         uint32_t flags)
 {
-    ssize_t done = pwrite(image, buffer, count, (off_t)offset);
+    const char *from = buffer;
+    uint32_t done = 0;
+    ssize_t result;
 
     (void)handle, (void)flags;
+    /* A full disk takes the beginning, and says why when it is asked for the rest. */
+    do {
+        result = pwrite(image, from + done, count - done, (off_t)(offset + done));
+        done += result > 0 ? (uint32_t)result : 0;
+    } while (result > 0 && done < count);
     record(offset, count);
-    return io_result(done, count);
+    return io_result(result < 0 ? result : done, count);
 }
 
 static int punch(int mode, uint32_t count, uint64_t offset)
@@ -402,7 +434,7 @@ static int dirty_zero(void *handle, uint32_t count, uint64_t offset, uint32_t fl
 static int dirty_flush(void *handle, uint32_t flags)
 {
     (void)handle, (void)flags;
-    return fdatasync(image);
+    return sync_image(fdatasync);
 }
 
 static struct nbdkit_plugin plugin = {

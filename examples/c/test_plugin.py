@@ -64,6 +64,18 @@ for read in reads:
     except nbd.Error:
         print("refused")
 """
+# As Linux tells of a write-back error of the disk: once.
+FAILING_SYNC = f"""
+#include <errno.h>
+#include <sys/stat.h>
+int fdatasync(int fd)
+{{
+    static int calls;
+    struct stat about;
+    errno = EIO;
+    return fstat(fd, &about) || (about.st_size == {SIZE} && calls++ == 0) ? -1 : 0;
+}}
+"""
 FIO = """fio --name=x --ioengine=nbd --rw=randwrite --bsrange=512-64k --numjobs=2 --iodepth=4
 --randrepeat=0 --io_size=4m"""
 # What the plugin says of which parameters.
@@ -123,11 +135,11 @@ class Server:
         """What a server says that can't start."""
         return run(*self.words(*parameters), "-U", "-", "--run", "true", fails=True)
 
-    def start(self) -> None:
+    def start(self, *prefix: str) -> None:
         for file in (SOCKET, PID):
             file.unlink(missing_ok=True)
         with LOG.open("w") as log:
-            self.process = subprocess.Popen(self.serving(), stderr=log)
+            self.process = subprocess.Popen([*prefix, *self.serving()], stderr=log)
         give_up = time.monotonic() + 30
         while not PID.exists():  # the socket is there before nbdkit listens
             assert self.process.poll() is None and time.monotonic() < give_up, LOG.read_text()
@@ -362,6 +374,27 @@ def test_of_two_backups_the_newer_one_counts(server: Server) -> None:
     server.start()
     assert len({older, newer, last, server.command("backup-begin")}) == 4
     server.done(last, fails=True)
+
+
+def test_a_sync_that_failed(server: Server) -> None:
+    server.start()
+    server.backup()
+    server.end()
+    Path("sync.c").write_text(FAILING_SYNC)
+    run("cc", *STRICT, "-o", "sync.so", "sync.c")
+    server.start("env", f"LD_PRELOAD={Path('sync.so').resolve()}")
+    number = server.command("backup-begin")
+    server.shell("h.pwrite(b'x', 0); h.flush()", fails=True)
+    server.shell("h.flush()", fails=True)
+    server.done(number, fails=True)
+    server.end()
+    server.start()
+    assert server.is_all_dirty()
+
+
+def test_a_full_disk(server: Server) -> None:
+    server.start("env", "--ignore-signal=XFSZ", "prlimit", f"--fsize={GRANULE}")
+    assert "No space left" in server.shell("h.pwrite(b'x' * 100_000, 0)", fails=True)
 
 
 def test_commands(server: Server) -> None:
