@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,16 +32,19 @@ static int64_t size;
 static BlockDriverState *node; /* any thread records writes in it, see record() */
 static BdrvDirtyBitmap *bitmap;
 static unsigned backups; /* that began or ended */
-/* Held by who reads the last two, and exclusively by who changes them. */
+/* The exports that end the backup that is under way, and ended the last one; "": there is none. */
+static char done_name[40], last_done_name[40];
+/* Held by who reads the last four, and exclusively by who changes them. */
 static pthread_rwlock_t bitmap_lock = PTHREAD_RWLOCK_INITIALIZER;
 
-/* To open one of the last two exports is a command. They have no content. */
+/* To open one of the last two exports is a command. After "done-" is the backup's number. */
 enum export { DISK, DIRTY, BACKUP_BEGIN, BACKUP_DONE, EXPORTS };
-static const char *const export_names[EXPORTS] = {"", "dirty", "backup-begin", "backup-done"};
+static const char *const export_names[EXPORTS] = {"", "dirty", "backup-begin", "backup-done-"};
 
 struct client {
     enum export export;
     unsigned backup;
+    int64_t number; /* of the backup that it began */
 };
 
 static int dirty_config(const char *key, const char *value)
@@ -102,7 +108,7 @@ static int dirty_get_ready(void)
 {
     Error *error = NULL;
 
-    if (!open_image()) {
+    if (!open_image() || (bitmap_path && !bitmap_file_is_apart(bitmap_path, image))) {
         return -1;
     }
     if (!qdb_check_geometry(size, (uint64_t)granularity, &error)) {
@@ -136,13 +142,35 @@ static void end_unfinished_backup(void)
 {
     if (bitmap && bdrv_dirty_bitmap_has_successor(bitmap)) {
         bitmap = bdrv_reclaim_dirty_bitmap(bitmap, &error_abort);
+        done_name[0] = '\0';
     }
+}
+
+/*
+ * With fsync or fdatasync. Linux reports a failed write-back once, and the next sync succeeds; here
+ * all later ones fail too. The lock keeps a second one from passing before the first has failed.
+ */
+static int sync_image(int (*sync)(int))
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static int failed;
+    int result;
+
+    pthread_mutex_lock(&lock);
+    if (sync(image) != 0) {
+        failed = errno;
+    }
+    result = failed;
+    pthread_mutex_unlock(&lock);
+    errno = result;
+    return result ? -1 : 0;
 }
 
 static void dirty_cleanup(void)
 {
     end_unfinished_backup();
-    if (bitmap_path) {
+    /* The image first: what a backup reads later must be what the bitmap says. */
+    if (bitmap_path && (sync_image(fsync) == 0 || complain_errno(image_path, "sync it"))) {
         bitmap_file_save(bitmap_path, image, bitmap);
     }
 }
@@ -161,33 +189,64 @@ static void dirty_unload(void)
     free(bitmap_path);
 }
 
-/* From here on "dirty" stands still, and what changes is the next backup's. */
-static bool begin_backup(void)
+/*
+ * From here on "dirty" stands still, and what changes is the next backup's. A backup that is under
+ * way is over: its program may have died. If it has not, it can't end this one, whose map it lacks.
+ */
+static bool begin_backup(struct client *client)
 {
     Error *error = NULL;
+    uint64_t number;
 
+    /* No other backup has it, be it of an earlier server. 48 bits are exact in JSON too. */
+    if (getrandom(&number, sizeof number, 0) != sizeof number) {
+        return complain_errno(image_path, "number a backup of it");
+    }
     end_unfinished_backup();
     backups++;
-    return bdrv_dirty_bitmap_create_successor(bitmap, &error) == 0 || complain(image_path, error);
+    if (bdrv_dirty_bitmap_create_successor(bitmap, &error) != 0) {
+        return complain(image_path, error);
+    }
+    client->number = (int64_t)(number >> 16);
+    snprintf(done_name, sizeof done_name, "%s%" PRId64, export_names[BACKUP_DONE],
+             client->number);
+    return true;
 }
 
 /* The client has stored the backup. */
-static bool end_backup(void)
+static bool end_backup(const char *name)
 {
-    if (!bdrv_dirty_bitmap_has_successor(bitmap)) {
-        nbdkit_error("no backup was begun");
+    if (strcmp(name, last_done_name) == 0) {
+        return true; /* many programs open an export twice, or come again if the network failed */
+    }
+    if (strcmp(name, done_name) != 0) {
+        nbdkit_error("%s: this backup is not under way", name);
         return false;
+    }
+    /* Else the disk may lose what only the backup has. */
+    if (sync_image(fsync) != 0) {
+        return complain_errno(image_path, "sync it");
     }
     bitmap = bdrv_dirty_bitmap_abdicate(bitmap, &error_abort);
     backups++;
+    memcpy(last_done_name, done_name, sizeof done_name);
+    done_name[0] = '\0';
     return true;
+}
+
+static bool is_named(enum export export, const char *name)
+{
+    const char *known = export_names[export];
+
+    return export == BACKUP_DONE ? strncmp(name, known, strlen(known)) == 0
+                                 : strcmp(name, known) == 0;
 }
 
 static bool open_export(struct client *client, const char *name)
 {
     bool good = true;
 
-    while (client->export < EXPORTS && strcmp(name, export_names[client->export]) != 0) {
+    while (client->export < EXPORTS && !is_named(client->export, name)) {
         client->export++;
     }
     if (client->export == EXPORTS) {
@@ -196,9 +255,9 @@ static bool open_export(struct client *client, const char *name)
     }
     pthread_rwlock_wrlock(&bitmap_lock);
     if (client->export == BACKUP_BEGIN) {
-        good = begin_backup();
+        good = begin_backup(client);
     } else if (client->export == BACKUP_DONE) {
-        good = end_backup();
+        good = end_backup(name);
     }
     client->backup = backups;
     pthread_rwlock_unlock(&bitmap_lock);
@@ -228,7 +287,10 @@ static int dirty_list_exports(int readonly, int is_tls, struct nbdkit_exports *l
 
 static int64_t dirty_get_size(void *handle)
 {
-    return ((struct client *)handle)->export <= DIRTY ? size : 0;
+    const struct client *client = handle;
+
+    /* A number that programs show. */
+    return client->export <= DIRTY ? size : client->number;
 }
 
 static int is_disk(void *handle)
@@ -256,6 +318,17 @@ static int io_result(ssize_t done, size_t count)
     return (size_t)done == count || complain_errno(image_path, "read or write it") ? 0 : -1;
 }
 
+/* Whether a reader of "dirty" came before a backup began or ended. */
+static bool is_stale(const struct client *client)
+{
+    if (client->backup == backups) {
+        return false;
+    }
+    nbdkit_error("the backup that this client reads has ended");
+    errno = ESTALE;
+    return true;
+}
+
 /*
  * Clean bytes are shown as holes, so that programs leave them out. They read as the disk's all the
  * same: nbdcopy reads, and writes, beyond the end of an extent that has data.
@@ -266,14 +339,10 @@ static int dirty_extents(void *handle, uint32_t count, uint64_t offset, uint32_t
     const struct client *client = handle;
     uint64_t end = offset + count;
     int64_t run = 0;
-    int result = 0;
+    int result;
 
     pthread_rwlock_rdlock(&bitmap_lock);
-    if (client->backup != backups) {
-        nbdkit_error("the backup that this client reads has ended");
-        errno = ESTALE;
-        result = -1;
-    }
+    result = is_stale(client) ? -1 : 0;
     for (; result == 0 && offset < end; offset += (uint64_t)run) {
         int64_t left = (int64_t)(end - offset);
         bool dirty = bdrv_dirty_bitmap_status(bitmap, (int64_t)offset, left, &run);
@@ -290,8 +359,20 @@ static int dirty_extents(void *handle, uint32_t count, uint64_t offset, uint32_t
 
 static int dirty_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
 {
-    (void)handle, (void)flags;
-    return io_result(pread(image, buffer, count, (off_t)offset), count);
+    const struct client *client = handle;
+    bool stale = false;
+
+    (void)flags;
+    if (client->export == DIRTY) {
+        pthread_rwlock_rdlock(&bitmap_lock);
+        stale = is_stale(client);
+        pthread_rwlock_unlock(&bitmap_lock);
+    } else if (client->export != DISK) {
+        nbdkit_error("'%s' has no content", export_names[client->export]);
+        errno = EINVAL;
+        stale = true;
+    }
+    return stale ? -1 : io_result(pread(image, buffer, count, (off_t)offset), count);
 }
 
 /*
@@ -312,11 +393,18 @@ static void record(uint64_t offset, uint32_t count)
 static int dirty_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset,
                         uint32_t flags)
 {
-    ssize_t done = pwrite(image, buffer, count, (off_t)offset);
+    const char *from = buffer;
+    uint32_t done = 0;
+    ssize_t result;
 
     (void)handle, (void)flags;
+    /* A full disk takes the beginning, and says why when it is asked for the rest. */
+    do {
+        result = pwrite(image, from + done, count - done, (off_t)(offset + done));
+        done += result > 0 ? (uint32_t)result : 0;
+    } while (result > 0 && done < count);
     record(offset, count);
-    return io_result(done, count);
+    return io_result(result < 0 ? result : done, count);
 }
 
 static int punch(int mode, uint32_t count, uint64_t offset)
@@ -346,7 +434,7 @@ static int dirty_zero(void *handle, uint32_t count, uint64_t offset, uint32_t fl
 static int dirty_flush(void *handle, uint32_t flags)
 {
     (void)handle, (void)flags;
-    return fdatasync(image);
+    return sync_image(fdatasync);
 }
 
 static struct nbdkit_plugin plugin = {

@@ -54,12 +54,27 @@ for h in handles:
 """
 # A reader of a backup that has ended is told so: it may have seen half of it.
 READER = """
-h.block_status(1, 0, lambda *_: 0)
+reads = [lambda: h.block_status(1, 0, lambda *_: 0), lambda: h.pread(1, 0)]
+for read in reads:
+    read()
 nbd.NBD().connect_uri({begin!r})
-try:
-    h.block_status(1, 0, lambda *_: 0)
-except nbd.Error:
-    print("refused")
+for read in reads:
+    try:
+        read()
+    except nbd.Error:
+        print("refused")
+"""
+# As Linux tells of a write-back error of the disk: once.
+FAILING_SYNC = f"""
+#include <errno.h>
+#include <sys/stat.h>
+int fdatasync(int fd)
+{{
+    static int calls;
+    struct stat about;
+    errno = EIO;
+    return fstat(fd, &about) || (about.st_size == {SIZE} && calls++ == 0) ? -1 : 0;
+}}
 """
 FIO = """fio --name=x --ioengine=nbd --rw=randwrite --bsrange=512-64k --numjobs=2 --iodepth=4
 --randrepeat=0 --io_size=4m"""
@@ -73,6 +88,7 @@ BAD = {
     "cannot open it": "bitmap=/",
     "empty path": "bitmap=",
     "not a regular file": "file=/dev/null",
+    "not a stored bitmap": f"bitmap={KEYS}",
     "/none": "file=/none",
 }
 BAD_PARAMETERS = [(word, message) for message, words in BAD.items() for word in words.split()]
@@ -119,11 +135,11 @@ class Server:
         """What a server says that can't start."""
         return run(*self.words(*parameters), "-U", "-", "--run", "true", fails=True)
 
-    def start(self) -> None:
+    def start(self, *prefix: str) -> None:
         for file in (SOCKET, PID):
             file.unlink(missing_ok=True)
         with LOG.open("w") as log:
-            self.process = subprocess.Popen(self.serving(), stderr=log)
+            self.process = subprocess.Popen([*prefix, *self.serving()], stderr=log)
         give_up = time.monotonic() + 30
         while not PID.exists():  # the socket is there before nbdkit listens
             assert self.process.poll() is None and time.monotonic() < give_up, LOG.read_text()
@@ -142,8 +158,11 @@ class Server:
             return f"nbds+unix://alice@/{export}?socket={SOCKET}&tls-psk-file={KEYS}"
         return f"nbd+unix:///{export}?socket={SOCKET}"
 
-    def command(self, export: str, fails: bool = False) -> None:
-        run("nbdinfo", "--size", self.uri(export), fails=fails)
+    def command(self, export: str, fails: bool = False) -> str:
+        return run("nbdinfo", "--size", self.uri(export), fails=fails).strip()
+
+    def done(self, number: str, fails: bool = False) -> None:
+        self.command(f"backup-done-{number}", fails)
 
     def dirty(self) -> list[tuple[int, int]]:
         """The areas that a client sees: offset and length."""
@@ -154,10 +173,10 @@ class Server:
         return self.dirty() == [(0, DISK.stat().st_size)]
 
     def backup(self) -> None:
-        self.command("backup-begin")
+        number = self.command("backup-begin")
         copy = ["[", "nbdkit", "--exit-with-parent", "file", COPY, "]"]
         run("nbdcopy", "--destination-is-zero", "--sparse=0", "--", self.uri("dirty"), *copy)
-        self.command("backup-done")
+        self.done(number)
 
     def a_backup_is_whole(self) -> bool:
         self.backup()
@@ -229,18 +248,21 @@ def test_a_bitmap_lives_on(server: Server) -> None:
     assert server.dirty() == [(GRANULE, GRANULE)]
     said = f"nbdkit: error: {BITMAP.resolve()}: cannot open it: {os.strerror(2)}\n"
     assert server.end() == said
+    BITMAP.chmod(0o640)
     for _ in range(2):
         server.start()
         assert server.dirty() == [(GRANULE, GRANULE), (4 * GRANULE, 2 * GRANULE)]
         assert server.end() == ""
     server.start()
     assert server.a_backup_is_whole()
+    assert BITMAP.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_server_that_died(server: Server) -> None:
     server.start()
     server.backup()
     server.end()
+    BITMAP.chmod(0o640)
     server.start()
     server.write(0, 1)
     server.end(signal.SIGKILL)
@@ -254,6 +276,7 @@ def test_a_server_that_died(server: Server) -> None:
     assert server.is_all_dirty()
     assert server.a_backup_is_whole()
     assert server.end() == ""
+    assert BITMAP.stat().st_mode & 0o777 == 0o640
 
 
 def test_what_was_not_believed_once_never_is(server: Server) -> None:
@@ -302,11 +325,11 @@ def test_a_bitmap_that_is_not_believed(server: Server) -> None:
         assert server.is_all_dirty()
         return server.end(signal.SIGKILL)
 
-    for place in range(0, len(good), 7):
+    for place in range(8, len(good), 7):
         not_believed(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
     for length in (0, 1, len(good) // 2, len(good) - 1):
         not_believed(good[:length])
-    not_believed(random.Random(2).randbytes(5000))
+    not_believed(good[:8] + random.Random(2).randbytes(5000))
     assert "something follows" in not_believed(good + b"\0")
     assert "another program" in not_believed(good, touched=True)
     with DISK.open("ab") as disk:
@@ -322,18 +345,67 @@ def test_bad_parameters(server: Server, parameter: str, message: str) -> None:
 
 def test_a_disk_that_is_no_disk(server: Server, plugin: Path) -> None:
     assert "file=IMAGE is needed" in run("nbdkit", plugin, "--run", "true", fails=True)
+    os.mkfifo(BITMAP)
+    assert "not a regular file" in server.refused(f"bitmap={BITMAP}")
     DISK.write_bytes(b"")
     assert "has content" in server.refused()
 
 
+@pytest.mark.parametrize("suffix", ["", ".new", ".refused"])
+def test_an_image_with_a_name_of_the_bitmap(server: Server, suffix: str) -> None:
+    os.link(DISK, f"{BITMAP}{suffix}")
+    assert "is the image" in server.refused(f"bitmap={BITMAP}")
+
+
+def test_of_two_backups_the_newer_one_counts(server: Server) -> None:
+    server.start()
+    server.backup()
+    older = server.command("backup-begin")
+    server.write(0, GRANULE)
+    newer = server.command("backup-begin")
+    server.done(older, fails=True)
+    assert server.dirty() == [(0, GRANULE)]
+    # Without --size, it asks what the export is, and opens it then.
+    run("nbdinfo", server.uri(f"backup-done-{newer}"))
+    assert server.dirty() == []
+    last = server.command("backup-begin")
+    server.done(newer)
+    server.end()
+    server.start()
+    assert len({older, newer, last, server.command("backup-begin")}) == 4
+    server.done(last, fails=True)
+
+
+def test_a_sync_that_failed(server: Server) -> None:
+    server.start()
+    server.backup()
+    server.end()
+    Path("sync.c").write_text(FAILING_SYNC)
+    run("cc", *STRICT, "-o", "sync.so", "sync.c")
+    server.start("env", f"LD_PRELOAD={Path('sync.so').resolve()}")
+    number = server.command("backup-begin")
+    server.shell("h.pwrite(b'x', 0); h.flush()", fails=True)
+    server.shell("h.flush()", fails=True)
+    server.done(number, fails=True)
+    server.end()
+    server.start()
+    assert server.is_all_dirty()
+
+
+def test_a_full_disk(server: Server) -> None:
+    server.start("env", "--ignore-signal=XFSZ", "prlimit", f"--fsize={GRANULE}")
+    assert "No space left" in server.shell("h.pwrite(b'x' * 100_000, 0)", fails=True)
+
+
 def test_commands(server: Server) -> None:
     server.start()
-    server.command("backup-done", fails=True)
+    server.command("backup-done-1", fails=True)
     server.command("nothing", fails=True)
-    assert "no backup was begun" in LOG.read_text() and "no export 'nothing'" in LOG.read_text()
+    assert "not under way" in LOG.read_text() and "no export 'nothing'" in LOG.read_text()
     listed = run("nbdinfo", "--list", server.uri())
     assert 'export=""' in listed and 'export="dirty"' in listed and "backup-" not in listed
     server.command("backup-begin")
     code = READER.format(begin=server.uri("backup-begin"))
-    assert "refused" in run(*NBDSH, "--base-allocation", "-u", server.uri("dirty"), "-c", code)
+    reader = run(*NBDSH, "--base-allocation", "-u", server.uri("dirty"), "-c", code)
+    assert reader.split() == ["refused", "refused"]
     assert server.a_backup_is_whole()

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,7 +23,9 @@ int main(void)
     bdrv_release_named_dirty_bitmaps(disk);
 
     lseek(fd, 0, SEEK_SET);
-    assert(!qdb_bitmap_load(disk, fd, &err));
+    if (qdb_bitmap_load(disk, fd, &err)) {
+        return 1;
+    }
     fprintf(stderr, "%s\n", qdb_error_message(err));
     qdb_error_free(err);
     qdb_node_free(disk);
