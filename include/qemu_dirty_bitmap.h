@@ -43,8 +43,6 @@ typedef struct BdrvDirtyBitmapIter BdrvDirtyBitmapIter;
 typedef struct BlockDriverState BlockDriverState;
 typedef struct Error Error;
 typedef struct HBitmapIter HBitmapIter;
-typedef struct BlockDirtyInfo BlockDirtyInfo;
-typedef struct BlockDirtyInfoList BlockDirtyInfoList;
 
 #ifdef QDB_OWN_DECLARATIONS
 /** log2 of the bits in a word of a bitmap. */
