@@ -20,7 +20,7 @@
 //!   costs a block that is copied in vain.
 //! * A file is replaced as a whole: the new one is written beside it, synced, and renamed. Its name
 //!   until then ends in `.unfinished`, and no file that has it is written over. A crash may leave
-//!   one; the error names it, and it is to be removed.
+//!   one. The next run then names it and ends, and it is to be removed by hand.
 //! * The bitmap is cleaned only when the backup is on the disk.
 //! * So is then the image: a crash must not take back what the bitmap says that the backup has.
 //!
@@ -450,7 +450,7 @@ impl Unfinished {
         match file {
             Ok(file) => Ok(Self { file, path, target, finished: false }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let what = "exists already; if no other run is writing it, remove or rename it";
+                let what = "exists already; remove it only if a run that was killed left it";
                 Err(Failure::file(&path, what))
             }
             Err(error) => Err(on(&path)(error)),

@@ -303,7 +303,7 @@ fn no_file_of_the_user_is_taken_for_a_temporary_one() {
     }
     // The image, a backup and an increment where a new file would be written.
     fs::rename(folder.path("disk"), folder.path("new.unfinished")).unwrap();
-    let message = "new.unfinished: exists already; if no other run is writing it, remove or";
+    let message = "new.unfinished: exists already; remove it only if a run that was killed left it";
     refuses("full @new.unfinished @new", message);
     fs::rename(folder.path("new.unfinished"), folder.path("disk")).unwrap();
     folder.run("full @disk @full");
@@ -329,7 +329,7 @@ fn no_file_of_the_user_is_taken_for_a_temporary_one() {
 
     // What a crash left may be of a run that goes on.
     folder.write("disk.bitmap.unfinished", b"half a bit");
-    let message = "disk.bitmap.unfinished: exists already; if no other run is writing it, remove";
+    let message = "disk.bitmap.unfinished: exists already; remove it only if";
     for command in ["full @disk @new", "write @disk 0 a", "incremental @disk @new"] {
         refuses(command, message);
     }
