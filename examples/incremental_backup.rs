@@ -18,7 +18,9 @@
 //!
 //! * A write is recorded, and the bitmap stored, before the image is written: a crash in between
 //!   costs a block that is copied in vain.
-//! * A file is replaced as a whole: the new one is written beside it, synced, and renamed.
+//! * A file is replaced as a whole: the new one is written beside it, synced, and renamed. Its name
+//!   until then ends in `.unfinished`, and no file that has it is written over. A crash may leave
+//!   one. The next run then names it and ends, and it is to be removed by hand.
 //! * The bitmap is cleaned only when the backup is on the disk.
 //! * So is then the image: a crash must not take back what the bitmap says that the backup has.
 //!
@@ -30,7 +32,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -47,6 +49,11 @@ const USAGE: &str = "usage: incremental_backup full IMAGE BACKUP
 const GRANULARITY: u64 = 65536;
 const INCREMENT_MAGIC: &[u8; 8] = b"QDBINC01";
 
+/// How docs/format.md says that a bitmap begins.
+const BITMAP_MAGIC: &[u8; 8] = b"\x89QDB\r\n\x1a\n";
+
+/// Ends the name of an image's bitmap.
+const BITMAP: &str = ".bitmap";
 /// Ends the name of a file that is being written.
 const UNFINISHED: &str = ".unfinished";
 
@@ -123,7 +130,6 @@ pub fn run(arguments: &[OsString], out: &mut dyn Write) -> Result<(), Failure> {
 
 /// An image whose writes are tracked.
 struct Tracked {
-    path: PathBuf,
     image: File,
     disk: Node,
     bitmap: DirtyBitmap,
@@ -133,11 +139,11 @@ struct Tracked {
 
 impl Tracked {
     /// An image just after a full backup: nothing is dirty.
-    fn begin(path: &Path, image: File, size: u64, parent: Id) -> Result<Self, Failure> {
+    fn begin(image: File, size: u64, parent: Id) -> Result<Self, Failure> {
         let disk = Node::new(size)?;
         let bitmap = disk.create_bitmap("backup", GRANULARITY)?;
         bitmap.set_persistent(true)?;
-        Ok(Self { path: path.into(), image, disk, bitmap, parent })
+        Ok(Self { image, disk, bitmap, parent })
     }
 
     /// An image with the bitmap that lies beside it.
@@ -162,19 +168,19 @@ impl Tracked {
         if input.read(&mut [0]).map_err(on(&bitmap_path))? != 0 {
             return Err(damaged("there is something after its end"));
         }
-        Ok(Self { path: path.into(), image, disk, bitmap, parent })
+        Ok(Self { image, disk, bitmap, parent })
     }
 
     /// Stores the bitmap, in the library's format, and after it which backup it begins at.
-    fn save(&self) -> Result<(), Failure> {
-        replace(&bitmap_path(&self.path), |file| {
+    fn save(&self, new: Unfinished) -> Result<(), Failure> {
+        let id = new.write(|file| {
             self.bitmap.write_to(file).map_err(|error| match error {
                 SaveError::Io(error) => error,
                 refused => io::Error::other(refused),
             })?;
             file.write_all(&self.parent)
-        })
-        .map(|_| ())
+        })?;
+        new.finish_with_checksum(id)
     }
 
     /// The bytes of the image that are dirty. A count of whole bits may be more than the image has.
@@ -191,15 +197,19 @@ fn length(areas: impl IntoIterator<Item = Range<u64>>) -> u64 {
 fn full(image_path: &Path, backup: &Path) -> Result<String, Failure> {
     let image = File::open(image_path).map_err(on(image_path))?;
     let size = image.metadata().map_err(on(image_path))?.len();
-    must_be_new(backup, image_path)?;
-    let parent = replace_without_checksum(backup, |file| copy(&image, file))?;
+    must_be_new(backup)?;
+    must_be_replaceable(&bitmap_path(image_path))?;
+    let new_bitmap = Unfinished::create(bitmap_path(image_path), image_path)?;
+    let new = Unfinished::create(backup.into(), image_path)?;
+    let parent = new.write(|file| copy(&image, file))?;
+    new.finish()?;
     image.sync_all().map_err(on(image_path))?;
-    let tracked = Tracked::begin(image_path, image, size, parent)?;
-    tracked.save()?;
+    Tracked::begin(image, size, parent)?.save(new_bitmap)?;
     Ok(format!("{size} bytes copied; writes are tracked from here on"))
 }
 
 fn write(image: &Path, words: &[&OsStr]) -> Result<String, Failure> {
+    let new_bitmap = Unfinished::create(bitmap_path(image), image)?;
     let tracked = Tracked::load(image)?;
     let mut writes = Vec::new();
     for pair in words.chunks_exact(2) {
@@ -215,7 +225,7 @@ fn write(image: &Path, words: &[&OsStr]) -> Result<String, Failure> {
     for (offset, data) in &writes {
         tracked.disk.record_write(*offset..offset.saturating_add(data.len() as u64))?;
     }
-    tracked.save()?;
+    tracked.save(new_bitmap)?;
     for (offset, data) in &writes {
         tracked.image.write_all_at(data, *offset).map_err(on(image))?;
     }
@@ -239,12 +249,14 @@ fn status(image: &Path) -> Result<String, Failure> {
 }
 
 fn incremental(image: &Path, increment: &Path) -> Result<String, Failure> {
+    must_be_new(increment)?;
+    let new_bitmap = Unfinished::create(bitmap_path(image), image)?;
     let mut tracked = Tracked::load(image)?;
-    must_be_new(increment, image)?;
+    let new = Unfinished::create(increment.into(), image)?;
     // A program that serves a guest would let it write on: that goes to the successor.
     let frozen = tracked.bitmap.freeze()?;
     let areas: Vec<_> = frozen.bitmap().areas(0..tracked.disk.length()).collect();
-    let written = replace(increment, |file| {
+    let written = new.write(|file| {
         file.write_all(INCREMENT_MAGIC)?;
         file.write_all(&tracked.disk.length().to_le_bytes())?;
         file.write_all(&tracked.parent)?;
@@ -261,13 +273,13 @@ fn incremental(image: &Path, increment: &Path) -> Result<String, Failure> {
         }
         Ok(())
     });
-    match written {
+    match written.and_then(|id| new.finish_with_checksum(id).map(|()| id)) {
         Ok(id) => {
             // The increment is on the disk. Only now the bitmap forgets what is in it.
             tracked.image.sync_all().map_err(on(image))?;
             tracked.bitmap = frozen.abdicate();
             tracked.parent = id;
-            tracked.save()?;
+            tracked.save(new_bitmap)?;
             Ok(format!("{} bytes copied", length(areas)))
         }
         Err(failure) => {
@@ -279,7 +291,7 @@ fn incremental(image: &Path, increment: &Path) -> Result<String, Failure> {
 }
 
 fn restore(image: &Path, backup: &Path, increments: &[&Path]) -> Result<String, Failure> {
-    must_be_new(image, image)?;
+    must_be_new(image)?;
     let bitmap = bitmap_path(image);
     if bitmap.symlink_metadata().is_ok() {
         return Err(Failure::file(
@@ -290,27 +302,15 @@ fn restore(image: &Path, backup: &Path, increments: &[&Path]) -> Result<String, 
     let source = File::open(backup).map_err(on(backup))?;
     let size = source.metadata().map_err(on(backup))?.len();
     // Into a file beside it, which gets the image's name when all went well.
-    let new = with_suffix(image, UNFINISHED);
-    let restored = (|| {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&new)
-            .map_err(on(&new))?;
-        let mut hashed = Hashed::new(&file);
-        copy(&source, &mut hashed).map_err(on(backup))?;
-        let mut id = hashed.id();
-        for increment in increments {
-            id = apply(increment, &file, size, id)?;
-        }
-        finish(&file, &new, image)
-    })();
-    if restored.is_err() {
-        let _ = fs::remove_file(&new);
+    let new = Unfinished::create(image.into(), backup)?;
+    let mut hashed = Hashed::new(&new.file);
+    copy(&source, &mut hashed).map_err(on(backup))?;
+    let mut id = hashed.id();
+    for increment in increments {
+        id = apply(increment, &new.file, size, id)?;
     }
-    restored.map(|()| format!("{size} bytes restored, with {} increments", increments.len()))
+    new.finish()?;
+    Ok(format!("{size} bytes restored, with {} increments", increments.len()))
 }
 
 /// Applies an increment to an image of `size` bytes that is the backup `parent`; returns which
@@ -389,7 +389,7 @@ fn verify(one: &Path, other: &Path) -> Result<String, Failure> {
 
 /// Where the bitmap of an image is.
 fn bitmap_path(image: &Path) -> PathBuf {
-    with_suffix(image, ".bitmap")
+    with_suffix(image, BITMAP)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -398,73 +398,94 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Refuses to write over a file, or where the image's bitmap will be.
-fn must_be_new(output: &Path, image: &Path) -> Result<(), Failure> {
+/// Refuses to write over a file, or where this program's own files are.
+fn must_be_new(output: &Path) -> Result<(), Failure> {
     if output.symlink_metadata().is_ok() {
         return Err(Failure::file(output, "exists already"));
     }
-    let bitmap = bitmap_path(image);
-    let resolved = |path: &Path| {
-        folder(path).canonicalize().map(|folder| folder.join(path.file_name().unwrap_or_default()))
-    };
-    if resolved(output).map_err(on(output))? == resolved(&bitmap).map_err(on(&bitmap))? {
-        return Err(Failure::file(output, "is where the bitmap of the image belongs"));
+    // Some file systems take upper case for lower case.
+    let name = output.as_os_str().to_ascii_lowercase();
+    for suffix in [BITMAP, UNFINISHED] {
+        if name.as_encoded_bytes().ends_with(suffix.as_bytes()) {
+            let what = format!("names that end in {suffix} are for this program's own files");
+            return Err(Failure::file(output, what));
+        }
     }
     Ok(())
+}
+
+/// Refuses to replace what no run of this program wrote.
+fn must_be_replaceable(bitmap: &Path) -> Result<(), Failure> {
+    match File::open(bitmap) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(on(bitmap)(error)),
+        Ok(mut file) => match array(&mut file) {
+            Ok(start) if start == *BITMAP_MAGIC => Ok(()),
+            _ => Err(Failure::file(bitmap, "is no bitmap of this program; move it away")),
+        },
+    }
 }
 
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes a file as a whole, with its SHA-256 at the end, which is returned: there is the old file
-/// or the new one, whatever happens.
-fn replace(
-    path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<Id, Failure> {
-    replace_with(path, true, content)
+/// A new file that has no content yet, beside the path that it is for: there is the old file or
+/// the new one, whatever happens. It is removed if it is not finished.
+struct Unfinished {
+    file: File,
+    path: PathBuf,
+    target: PathBuf,
+    finished: bool,
 }
 
-/// The same, without the SHA-256 in the file.
-fn replace_without_checksum(
-    path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<Id, Failure> {
-    replace_with(path, false, content)
-}
-
-fn replace_with(
-    path: &Path,
-    checksum: bool,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<Id, Failure> {
-    let new = with_suffix(path, UNFINISHED);
-    let written = (|| {
-        let file = File::create(&new).map_err(on(&new))?;
-        let mut hashed = Hashed::new(BufWriter::new(&file));
-        content(&mut hashed).map_err(on(&new))?;
-        let id = hashed.id();
-        if checksum {
-            hashed.inner.write_all(&id).map_err(on(&new))?;
+impl Unfinished {
+    /// Begins a file that nobody can read who can't read `source`. One that is there stays as it
+    /// is: it may be a file of the user's, or of a run that goes on.
+    fn create(target: PathBuf, source: &Path) -> Result<Self, Failure> {
+        let mode = fs::metadata(source).map_err(on(source))?.mode() & 0o777;
+        let path = with_suffix(&target, UNFINISHED);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(mode).open(&path);
+        match file {
+            Ok(file) => Ok(Self { file, path, target, finished: false }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let what = "exists already; remove it only if a run that was killed left it";
+                Err(Failure::file(&path, what))
+            }
+            Err(error) => Err(on(&path)(error)),
         }
-        hashed.inner.flush().map_err(on(&new))?;
-        drop(hashed);
-        finish(&file, &new, path)?;
-        Ok(id)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
     }
-    written
+
+    /// Writes the content; returns its SHA-256.
+    fn write(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Id, Failure> {
+        let mut hashed = Hashed::new(BufWriter::new(&self.file));
+        content(&mut hashed).and_then(|()| hashed.flush()).map_err(on(&self.path))?;
+        Ok(hashed.id())
+    }
+
+    /// Ends the file with its SHA-256.
+    fn finish_with_checksum(self, id: Id) -> Result<(), Failure> {
+        (&self.file).write_all(&id).map_err(on(&self.path))?;
+        self.finish()
+    }
+
+    /// Brings the file to the disk, gives it its name, and brings that to the disk too.
+    fn finish(mut self) -> Result<(), Failure> {
+        self.file.sync_all().map_err(on(&self.path))?;
+        fs::rename(&self.path, &self.target).map_err(on(&self.target))?;
+        self.finished = true;
+        let folder = folder(&self.target);
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(on(folder))
+    }
 }
 
-/// Brings a new file to the disk, gives it its name, and brings that to the disk too.
-fn finish(file: &File, new: &Path, path: &Path) -> Result<(), Failure> {
-    file.sync_all().map_err(on(new))?;
-    fs::rename(new, path).map_err(on(path))?;
-    let folder = folder(path);
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(on(folder))
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Hashes what goes through it.

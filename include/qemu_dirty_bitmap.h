@@ -43,8 +43,6 @@ typedef struct BdrvDirtyBitmapIter BdrvDirtyBitmapIter;
 typedef struct BlockDriverState BlockDriverState;
 typedef struct Error Error;
 typedef struct HBitmapIter HBitmapIter;
-typedef struct BlockDirtyInfo BlockDirtyInfo;
-typedef struct BlockDirtyInfoList BlockDirtyInfoList;
 
 #ifdef QDB_OWN_DECLARATIONS
 /** log2 of the bits in a word of a bitmap. */
@@ -650,7 +648,7 @@ bool bdrv_dirty_bitmap_get_locked(BdrvDirtyBitmap *bitmap, int64_t offset);
 /**
  * Whether a byte is dirty.
  *
- * @param offset  Aborts if it is negative or past the end.
+ * @param offset  Aborts if it is negative or past the last bit.
  *
  * Lock: taken here. QEMU: block/dirty-bitmap.c.
  */
@@ -674,7 +672,8 @@ uint32_t bdrv_dirty_bitmap_granularity(const BdrvDirtyBitmap *bitmap);
 /**
  * Makes an iterator at the start of a bitmap. As long as it lives, the bitmap can't be released or
  * truncated. It walks what the bitmap records at the time, also after a merge with a backup or
- * bdrv_restore_dirty_bitmap().
+ * bdrv_restore_dirty_bitmap(). After a restore of a content of another granularity, an offset may
+ * come twice.
  *
  * @return  The iterator; bdrv_dirty_iter_free() frees it.
  *
@@ -709,8 +708,8 @@ void bdrv_set_dirty_bitmap_locked(BdrvDirtyBitmap *bitmap, int64_t offset, int64
  * @param offset  Of the first byte.
  * @param bytes   0 does nothing.
  *
- * Aborts if the bitmap is read-only, or the range is negative or ends past its end. Lock: taken
- * here. QEMU: block/dirty-bitmap.c.
+ * Aborts if the bitmap is read-only, or the range is negative or ends past the last bit. Lock:
+ * taken here. QEMU: block/dirty-bitmap.c.
  */
 void bdrv_set_dirty_bitmap(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes);
 
@@ -729,7 +728,7 @@ void bdrv_reset_dirty_bitmap_locked(BdrvDirtyBitmap *bitmap, int64_t offset, int
  *                0 does nothing.
  *
  * Aborts if the bitmap is read-only, or the range is not aligned so, is negative, or ends past the
- * end. Lock: taken here. QEMU: block/dirty-bitmap.c.
+ * last bit. Lock: taken here. QEMU: block/dirty-bitmap.c.
  */
 void bdrv_reset_dirty_bitmap(BdrvDirtyBitmap *bitmap, int64_t offset, int64_t bytes);
 
@@ -758,9 +757,9 @@ void bdrv_restore_dirty_bitmap(BdrvDirtyBitmap *bitmap, HBitmap *backup);
  * The bytes that a serialised part of a bitmap takes.
  *
  * @param offset  A multiple of bdrv_dirty_bitmap_serialization_align().
- * @param bytes   A multiple of it, unless the part ends at the bitmap's end; 0 takes no bytes.
+ * @param bytes   A multiple of it, unless the part ends in the last bit; 0 takes no bytes.
  *
- * Aborts if the part is not aligned so, or ends past the end. Lock: taken here. QEMU:
+ * Aborts if the part is not aligned so, or ends past the last bit. Lock: taken here. QEMU:
  * block/dirty-bitmap.c.
  */
 uint64_t bdrv_dirty_bitmap_serialization_size(const BdrvDirtyBitmap *bitmap,
@@ -850,8 +849,8 @@ void bdrv_dirty_bitmap_deserialize_finish(BdrvDirtyBitmap *bitmap);
  *
  * @param bytes  0 does nothing.
  *
- * Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one.
- * Lock: taken here, unless the node has no bitmap, or all enabled ones are known to have the
+ * Aborts if an enabled bitmap is read-only, or the range is negative or ends past the last bit of
+ * one. Lock: taken here, unless the node has no bitmap, or all enabled ones are known to have the
  * write. QEMU: block/dirty-bitmap.c.
  */
 void bdrv_set_dirty(BlockDriverState *bs, int64_t offset, int64_t bytes);
@@ -860,7 +859,7 @@ void bdrv_set_dirty(BlockDriverState *bs, int64_t offset, int64_t bytes);
  * Moves an iterator: the next unit it returns is the first dirty one that has `offset` or a later
  * byte.
  *
- * @param offset  Aborts if it is negative or past the end.
+ * @param offset  Aborts if it is negative or past the last bit.
  *
  * Lock: held. QEMU: block/dirty-bitmap.c.
  */
@@ -875,15 +874,16 @@ void bdrv_set_dirty_iter(BdrvDirtyBitmapIter *iter, int64_t offset);
 int64_t bdrv_get_dirty_count(BdrvDirtyBitmap *bitmap);
 
 /**
- * Whether nothing may change a bitmap.
+ * Whether a bitmap is read-only: see bdrv_dirty_bitmap_set_readonly().
  *
  * Lock: none. QEMU: block/dirty-bitmap.c.
  */
 bool bdrv_dirty_bitmap_readonly(const BdrvDirtyBitmap *bitmap);
 
 /**
- * Forbids all change of a bitmap, or allows it. While it is set, the node must not be written to
- * if the bitmap is enabled.
+ * Makes a bitmap read-only, or no longer. What sets, resets, clears, restores or merges into a
+ * bitmap does not do so to a read-only one; what deserialises, truncates or reclaims one does, as
+ * in QEMU. The node must not be written to while an enabled bitmap is read-only.
  *
  * Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
  */
@@ -1235,6 +1235,9 @@ BdrvDirtyBitmap *qdb_bitmap_load(BlockDriverState *bs, int fd, Error **errp);
  *
  * A program that dies in between leaves a bitmap that lacks writes. It is marked, so
  * qdb_bitmap_load() refuses it, and a full backup is due. There is no way to take the mark away.
+ *
+ * The mark is no lock. Of two programs that mark a bitmap at the same moment, both may succeed:
+ * programs that may run at once need a lock of their own, from the load on.
  *
  * @param fd      Open for reading and writing, not for appending (O_APPEND); not a pipe. Its
  *                offset stays.

@@ -229,8 +229,6 @@ fn nothing_is_written_before_it_is_recorded() {
     assert!(folder.fails("write @disk 0 a").starts_with("disk.bitmap.unfinished: "));
     assert_eq!((folder.read("disk"), folder.read("disk.bitmap")), (image.clone(), bitmap));
     fs::remove_dir(folder.path("disk.bitmap.unfinished")).unwrap();
-    // What a crash left of a new file is no hindrance.
-    folder.write("disk.bitmap.unfinished", b"half a bit");
     folder.run("write @disk 0 a");
     assert_ne!(folder.read("disk"), image);
     assert_eq!(folder.names(), ["disk", "disk.bitmap", "full"]);
@@ -275,7 +273,7 @@ fn files_are_not_written_over() {
     fs::remove_file(folder.path("disk.bitmap")).unwrap();
     assert_eq!(
         folder.fails("full @disk @disk.bitmap"),
-        "disk.bitmap: is where the bitmap of the image belongs"
+        "disk.bitmap: names that end in .bitmap are for this program's own files"
     );
     folder.run("full @disk @full2");
     fs::remove_file(folder.path("disk")).unwrap();
@@ -284,6 +282,94 @@ fn files_are_not_written_over() {
             .fails("restore @disk @full")
             .starts_with("disk.bitmap: is the bitmap of another image")
     );
+}
+
+/// The files of a folder, with their content.
+fn content(folder: &Folder) -> Vec<(String, Vec<u8>)> {
+    folder.names().into_iter().map(|name| (name.clone(), folder.read(&name))).collect()
+}
+
+#[test]
+fn no_file_of_the_user_is_taken_for_a_temporary_one() {
+    let folder = Folder::new();
+    let refuses = |command: &str, message: &str| {
+        let before = content(&folder);
+        let failure = folder.fails(command);
+        assert!(failure.starts_with(message), "{command}: {failure}");
+        assert!(content(&folder) == before, "{command}: {:?}", folder.names());
+    };
+    for own in ["other.unfinished", "other.Bitmap", "disk.bitmap.unfinished"] {
+        refuses(&format!("full @disk @{own}"), &format!("{own}: names that end in ."));
+    }
+    // The image, a backup and an increment where a new file would be written.
+    fs::rename(folder.path("disk"), folder.path("new.unfinished")).unwrap();
+    let message = "new.unfinished: exists already; remove it only if a run that was killed left it";
+    refuses("full @new.unfinished @new", message);
+    fs::rename(folder.path("new.unfinished"), folder.path("disk")).unwrap();
+    folder.run("full @disk @full");
+    folder.run("write @disk 0 a");
+    folder.run("incremental @disk @one");
+    folder.run("write @disk 70000 b");
+    refuses("incremental @disk @disk.bitmap.unfinished", "disk.bitmap.unfinished: names that");
+    for backup in ["full", "one"] {
+        fs::rename(folder.path(backup), folder.path("new.unfinished")).unwrap();
+        refuses("incremental @disk @new", message);
+        fs::rename(folder.path("new.unfinished"), folder.path(backup)).unwrap();
+    }
+    fs::copy(folder.path("full"), folder.path("new.unfinished")).unwrap();
+    refuses("restore @new @new.unfinished", message);
+    fs::copy(folder.path("one"), folder.path("new.unfinished")).unwrap();
+    refuses("restore @new @full @new.unfinished", message);
+    // Not one that a link names, either.
+    fs::remove_file(folder.path("new.unfinished")).unwrap();
+    std::os::unix::fs::symlink("disk", folder.path("new.unfinished")).unwrap();
+    refuses("full @disk @new", message);
+    refuses("restore @new @full", message);
+    fs::remove_file(folder.path("new.unfinished")).unwrap();
+
+    // What a crash left may be of a run that goes on.
+    folder.write("disk.bitmap.unfinished", b"half a bit");
+    let message = "disk.bitmap.unfinished: exists already; remove it only if";
+    for command in ["full @disk @new", "write @disk 0 a", "incremental @disk @new"] {
+        refuses(command, message);
+    }
+    fs::remove_file(folder.path("disk.bitmap.unfinished")).unwrap();
+    folder.run("incremental @disk @two");
+    folder.run("restore @new @full @one @two");
+    assert_eq!(folder.read("new"), folder.read("disk"));
+}
+
+#[test]
+fn a_file_that_is_no_bitmap_is_not_replaced_by_one() {
+    let folder = Folder::new();
+    folder.write("disk.bitmap", b"of a map, 1 bit a pixel");
+    let message = "disk.bitmap: is no bitmap of this program; move it away";
+    assert_eq!(folder.fails("full @disk @full"), message);
+    assert_eq!(folder.names(), ["disk", "disk.bitmap"]);
+    assert_eq!(folder.read("disk.bitmap"), b"of a map, 1 bit a pixel");
+}
+
+#[test]
+fn nobody_can_read_a_copy_who_could_not_read_the_disk() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    for mode in [0o600, 0o640, 0o400] {
+        fs::set_permissions(folder.path("disk"), fs::Permissions::from_mode(mode)).unwrap();
+        folder.run("full @disk @full");
+        if mode & 0o200 != 0 {
+            folder.run("write @disk 0 a");
+            folder.run("incremental @disk @one");
+            folder.run("restore @new @full @one");
+        } else {
+            folder.run("restore @new @full");
+        }
+        for name in ["disk.bitmap", "full", "one", "new"] {
+            let Ok(metadata) = folder.path(name).metadata() else { continue };
+            // As the umask allows.
+            assert_eq!(metadata.permissions().mode() & 0o777 & !mode, 0, "{name}");
+            fs::remove_file(folder.path(name)).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -21,11 +21,15 @@ const BUSY: u32 = BitmapCheckFlags::BDRV_BITMAP_BUSY as u32;
 /// | --- | --- | --- |
 /// | enabled | writes to the node are recorded; a new bitmap is enabled | [`enable`](Self::enable), [`disable`](Self::disable) |
 /// | busy | an operation owns the bitmap; others can only read it | [`freeze`](Self::freeze), [`claim`](Self::claim) |
-/// | read-only | nothing may change it; while it is enabled, the node must not be written | [`set_readonly`](Self::set_readonly) |
+/// | read-only | nobody may change it; while it is enabled, the node must not be written | [`set_readonly`](Self::set_readonly) |
 /// | persistent | the program means to store it; the library stores nothing by itself | [`set_persistent`](Self::set_persistent) |
 /// | inconsistent | it was stored improperly: it can only be released | [`mark_inconsistent`](Self::mark_inconsistent) |
 ///
 /// A change that a state forbids is an [`Error`], which names the state. Reading is always allowed.
+///
+/// As in QEMU, a read-only bitmap can be frozen: its successor is not read-only and records, and
+/// [`Frozen::reclaim`](super::Frozen::reclaim) adds what it recorded to the bitmap. A
+/// [`Node::resize`] resizes it too.
 ///
 /// # Locks
 ///
@@ -348,13 +352,14 @@ impl DirtyBitmap {
         self.state.has_successor()
     }
 
-    /// Whether nothing may change the bitmap. QEMU: `bdrv_dirty_bitmap_readonly`.
+    /// Whether the bitmap is read-only. QEMU: `bdrv_dirty_bitmap_readonly`.
     #[must_use]
     pub fn is_readonly(&self) -> bool {
         self.state.readonly()
     }
 
-    /// Forbids all change of the bitmap, or allows it. QEMU: `bdrv_dirty_bitmap_set_readonly`.
+    /// Makes the bitmap read-only, or no longer: see [States](Self#states). QEMU:
+    /// `bdrv_dirty_bitmap_set_readonly`.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Released`].

@@ -142,6 +142,9 @@ mod of_nodes {
     /// takes it, and a full backup is due. There is no way to take the mark away. A program that
     /// stores the bitmap before each write to the disk needs no mark.
     ///
+    /// The mark is no lock. Of two programs that mark a bitmap at the same moment, both may
+    /// succeed: programs that may run at once need a lock of their own, from the load on.
+    ///
     /// # Errors
     /// [`LoadError`]; also of a bitmap that is marked already, by a program that runs or died, and
     /// of a file that is open for appending. What follows the header is not looked at.

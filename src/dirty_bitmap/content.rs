@@ -70,7 +70,7 @@ impl BdrvDirtyBitmap {
     /// Whether the byte at `offset` is dirty (C: `bdrv_dirty_bitmap_get_locked`).
     ///
     /// # Panics
-    /// If `offset` is past the end.
+    /// If `offset` is past the last bit.
     #[must_use]
     pub fn get(&self, locked: &Locked<'_>, offset: u64) -> bool {
         self.content(locked).get(offset)
@@ -79,7 +79,7 @@ impl BdrvDirtyBitmap {
     /// Marks a range dirty (C: `bdrv_set_dirty_bitmap_locked`).
     ///
     /// # Panics
-    /// If the bitmap is read-only or the range ends past its end.
+    /// If the bitmap is read-only or the range ends past the last bit.
     #[inline]
     pub fn set(&self, locked: &mut Locked<'_>, offset: u64, bytes: u64) {
         abi_assert!(
@@ -102,7 +102,7 @@ impl BdrvDirtyBitmap {
     /// Marks a range clean (C: `bdrv_reset_dirty_bitmap_locked`).
     ///
     /// # Panics
-    /// If the bitmap is read-only, the range ends past its end, or is not aligned to the
+    /// If the bitmap is read-only, the range ends past the last bit, or is not aligned to the
     /// granularity (the end of the bitmap is).
     #[inline]
     pub fn reset(&self, locked: &mut Locked<'_>, offset: u64, bytes: u64) {

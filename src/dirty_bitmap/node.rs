@@ -39,7 +39,7 @@ pub fn find<'a>(list: &'a ListAccess<'_>, name: &CStr) -> Option<&'a BdrvDirtyBi
 /// lock, unless the write filter knows that all of them have it.
 ///
 /// # Panics
-/// If an enabled bitmap is read-only, or the range ends past the end of one.
+/// If an enabled bitmap is read-only, or the range ends past the last bit of one.
 #[inline]
 pub fn set_dirty(node: &BlockDriverState, offset: u64, bytes: u64) {
     if !has_none_to_record(node) && !is_recorded(node, offset, bytes) {

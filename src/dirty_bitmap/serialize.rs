@@ -12,7 +12,7 @@ impl BdrvDirtyBitmap {
     ///
     /// # Panics
     /// If the part is not aligned to [`serialization_align`](Self::serialization_align) or ends
-    /// past the end.
+    /// past the last bit.
     #[must_use]
     pub fn serialization_size(&self, locked: &Locked<'_>, offset: u64, bytes: u64) -> u64 {
         self.content(locked).serialization_size(offset, bytes)

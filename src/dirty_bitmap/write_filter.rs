@@ -240,7 +240,8 @@ fn zeroes<N: Number>(count: usize) -> Option<Box<[N::Atomic]>> {
 pub(super) enum Change {
     /// It sets bits, and cleans none.
     Adds,
-    /// It may clean the bits that a range of bytes, which begins with a bit, lies in, and no others.
+    /// It may clean the bits that a range of bytes, which begins with a bit, lies in, and no
+    /// others.
     Cleans { offset: u64, bytes: u64 },
     /// It may clean any bit.
     Replaces,

@@ -379,7 +379,7 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_get_locked(
 
 /// Whether a byte is dirty.
 ///
-/// @param offset  Aborts if it is negative or past the end.
+/// @param offset  Aborts if it is negative or past the last bit.
 ///
 /// Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
@@ -407,7 +407,8 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_granularity(bitmap: *const BdrvDirtyB
 
 /// Makes an iterator at the start of a bitmap. As long as it lives, the bitmap can't be released or
 /// truncated. It walks what the bitmap records at the time, also after a merge with a backup or
-/// bdrv_restore_dirty_bitmap().
+/// bdrv_restore_dirty_bitmap(). After a restore of a content of another granularity, an offset may
+/// come twice.
 ///
 /// @return  The iterator; bdrv_dirty_iter_free() frees it.
 ///
@@ -461,8 +462,8 @@ pub unsafe extern "C" fn bdrv_set_dirty_bitmap_locked(
 /// @param offset  Of the first byte.
 /// @param bytes   0 does nothing.
 ///
-/// Aborts if the bitmap is read-only, or the range is negative or ends past its end. Lock: taken
-/// here. QEMU: block/dirty-bitmap.c.
+/// Aborts if the bitmap is read-only, or the range is negative or ends past the last bit. Lock:
+/// taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_set_dirty_bitmap(
     bitmap: *mut BdrvDirtyBitmap,
@@ -493,7 +494,7 @@ pub unsafe extern "C" fn bdrv_reset_dirty_bitmap_locked(
 ///                0 does nothing.
 ///
 /// Aborts if the bitmap is read-only, or the range is not aligned so, is negative, or ends past the
-/// end. Lock: taken here. QEMU: block/dirty-bitmap.c.
+/// last bit. Lock: taken here. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_reset_dirty_bitmap(
     bitmap: *mut BdrvDirtyBitmap,
@@ -555,9 +556,9 @@ pub unsafe extern "C" fn bdrv_restore_dirty_bitmap(
 /// The bytes that a serialised part of a bitmap takes.
 ///
 /// @param offset  A multiple of bdrv_dirty_bitmap_serialization_align().
-/// @param bytes   A multiple of it, unless the part ends at the bitmap's end; 0 takes no bytes.
+/// @param bytes   A multiple of it, unless the part ends in the last bit; 0 takes no bytes.
 ///
-/// Aborts if the part is not aligned so, or ends past the end. Lock: taken here. QEMU:
+/// Aborts if the part is not aligned so, or ends past the last bit. Lock: taken here. QEMU:
 /// block/dirty-bitmap.c.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_dirty_bitmap_serialization_size(
@@ -700,8 +701,8 @@ fn finish_if(bitmap: &BdrvDirtyBitmap, locked: &mut Locked<'_>, finish: bool) {
 ///
 /// @param bytes  0 does nothing.
 ///
-/// Aborts if an enabled bitmap is read-only, or the range is negative or ends past the end of one.
-/// Lock: taken here, unless the node has no bitmap, or all enabled ones are known to have the
+/// Aborts if an enabled bitmap is read-only, or the range is negative or ends past the last bit of
+/// one. Lock: taken here, unless the node has no bitmap, or all enabled ones are known to have the
 /// write. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
 pub unsafe extern "C" fn bdrv_set_dirty(bs: *mut BlockDriverState, offset: i64, bytes: i64) {
@@ -711,7 +712,7 @@ pub unsafe extern "C" fn bdrv_set_dirty(bs: *mut BlockDriverState, offset: i64, 
 /// Moves an iterator: the next unit it returns is the first dirty one that has `offset` or a later
 /// byte.
 ///
-/// @param offset  Aborts if it is negative or past the end.
+/// @param offset  Aborts if it is negative or past the last bit.
 ///
 /// Lock: held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
@@ -732,7 +733,7 @@ pub unsafe extern "C" fn bdrv_get_dirty_count(bitmap: *mut BdrvDirtyBitmap) -> i
     object!(bitmap, "bdrv_get_dirty_count").dirty_count() as i64
 }
 
-/// Whether nothing may change a bitmap.
+/// Whether a bitmap is read-only: see bdrv_dirty_bitmap_set_readonly().
 ///
 /// Lock: none. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]
@@ -740,8 +741,9 @@ pub unsafe extern "C" fn bdrv_dirty_bitmap_readonly(bitmap: *const BdrvDirtyBitm
     object!(bitmap, "bdrv_dirty_bitmap_readonly").readonly()
 }
 
-/// Forbids all change of a bitmap, or allows it. While it is set, the node must not be written to
-/// if the bitmap is enabled.
+/// Makes a bitmap read-only, or no longer. What sets, resets, clears, restores or merges into a
+/// bitmap does not do so to a read-only one; what deserialises, truncates or reclaims one does, as
+/// in QEMU. The node must not be written to while an enabled bitmap is read-only.
 ///
 /// Lock: taken here; the big lock is held. QEMU: block/dirty-bitmap.c.
 #[cfg_attr(qdb_c_names, unsafe(no_mangle))]

@@ -106,6 +106,9 @@ pub unsafe extern "C" fn qdb_bitmap_load(
 /// A program that dies in between leaves a bitmap that lacks writes. It is marked, so
 /// qdb_bitmap_load() refuses it, and a full backup is due. There is no way to take the mark away.
 ///
+/// The mark is no lock. Of two programs that mark a bitmap at the same moment, both may succeed:
+/// programs that may run at once need a lock of their own, from the load on.
+///
 /// @param fd      Open for reading and writing, not for appending (O_APPEND); not a pipe. Its
 ///                offset stays.
 /// @param offset  Where the bitmap begins in the file.

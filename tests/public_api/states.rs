@@ -171,6 +171,14 @@ fn readonly() {
     b.disable().unwrap();
     node.record_write(0..1).unwrap();
     assert_eq!((other.count(), dirty(&b)), (UNIT, vec![0]));
+
+    // It can be frozen; its successor is not read-only, and comes back.
+    b.enable().unwrap();
+    let frozen = b.freeze().unwrap();
+    node.record_write(UNIT..UNIT + 1).unwrap();
+    assert_eq!(dirty(&b), [0]);
+    frozen.reclaim();
+    assert_eq!((dirty(&b), b.is_readonly()), (vec![0, 1], true));
     each_allowed(&b, &[&FLAGS]);
     assert!(!node.has_readonly_bitmaps());
 }

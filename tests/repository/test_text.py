@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is written: the field's own terms, in lines of at most 100 columns."""
+"""What is written: the field's own terms, in lines of at most 100 columns, and strict C."""
 
 import re
 from pathlib import Path
 
 import pytest
-from qdb_tools.paths import ROOT
+from qdb_tools.paths import HEADER, ROOT
 from qdb_tools.process import run
 
 NAMES = [name for name in run(["git", "ls-files"], cwd=ROOT).split() if (ROOT / name).is_file()]
@@ -70,3 +70,8 @@ def test_what_is_too_long() -> None:
     assert not is_too_long("a.md", f"| {words} |") and not is_too_long("a.rs", f"//! | {words} |")
     assert not is_too_long("a.md", f"<https://example.org/{words.replace(' ', '-')}>")
     assert is_too_long("a.md", f"see https://example.org/ {words}")
+
+
+@pytest.mark.parametrize("language", ["c -std=c99", "c++ -std=c++11"])
+def test_header_needs_no_extension(language: str) -> None:
+    run(["cc", "-x", *language.split(), "-Wall", "-pedantic-errors", "-fsyntax-only", HEADER])
