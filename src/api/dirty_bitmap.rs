@@ -318,8 +318,10 @@ impl DirtyBitmap {
     }
 
     /// Whether writes to the node are recorded in this bitmap or, while it is frozen, in its place.
+    /// Takes the lock.
     #[must_use]
     pub fn is_recording(&self) -> bool {
+        let _locked = self.state.lock();
         self.state.recording()
     }
 

@@ -54,12 +54,11 @@ impl BdrvDirtyBitmap {
         if self.enabled() {
             child.enable(&guard);
         }
-        // Who asks without the lock whether it records finds one of the two.
-        *self.successor.lock() = Some(Arc::clone(&child));
         // The other way round, two would record for a moment, and want a write filter.
         self.disable(&guard);
-        guard.insert(child);
+        guard.insert(Arc::clone(&child));
         self.set_busy(&guard, true);
+        *self.successor.lock() = Some(child);
         Ok(())
     }
 
