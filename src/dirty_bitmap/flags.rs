@@ -157,8 +157,8 @@ impl BdrvDirtyBitmap {
         self.flags.disabled.set(locked, true);
     }
 
-    /// Whether writes are recorded in this bitmap or in its successor. While the node's lock is free
-    /// they may be changing places.
+    /// Whether writes are recorded in this bitmap or in its successor. Without the node's lock they
+    /// may be changing places.
     #[must_use]
     pub fn recording(&self) -> bool {
         self.enabled() || self.successor().is_some_and(|successor| successor.enabled())
