@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from qdb_tools.bench_fleecing import DISK, OLD, put_filter
 from qdb_tools.build import Build
 from qdb_tools.machine import Daemon
@@ -53,10 +54,15 @@ def test_old_content_while_written(both: Callable[..., list[list[str]]], stock: 
         writes = Guest(1).writes(150, range(SIZE), others="")
         run([stock.program("qemu-io"), "-f", "qcow2", folder / DISK], input=script(writes))
         with Daemon(build.program("storage-daemon/qemu-storage-daemon"), folder) as vm:
+            if build.stock and build.version == "7.2":
+                # Its hbitmap_status is wrong (docs/qemu-faults.md): the reader gets new data.
+                with pytest.raises(AssertionError, match="while the disk is written"):
+                    fleece(build, folder, vm)
+                return []
             maps = fleece(build, folder, vm)
             vm.quit()
         return maps
 
     theirs, ours = both(scene)
-    assert theirs == ours, "stock and drop-in report other extents"
-    assert theirs[0].count("\n") > 50, "few extents prove little"
+    assert theirs in ([], ours), "stock and drop-in report other extents"
+    assert ours[0].count("\n") > 50, "few extents prove little"
