@@ -2,6 +2,7 @@
 //! Scenes of the write filter: a guest writes to a unit that is in the filter, and so takes no
 //! lock, while somebody else changes a bitmap.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU32, Ordering};
@@ -128,9 +129,10 @@ pub fn load() {
     guest_and(|_, a| a.load_nothing());
 }
 
-pub fn enable() {
+/// The third of three bitmaps is enabled; `kind` makes the others.
+fn enables(kind: fn(Node, &'static CStr) -> Bitmap) {
     let node = Node::new();
-    let (a, b, c) = (node.bitmap(c"a"), node.bitmap(c"b"), node.bitmap(c"c"));
+    let (a, b, c) = (kind(node, c"a"), kind(node, c"b"), node.bitmap(c"c"));
     c.disable();
     hot(node, 0);
     with_guest(node, || {
@@ -141,17 +143,13 @@ pub fn enable() {
     end(&[node], &[a, b, c]);
 }
 
+pub fn enable() {
+    enables(Node::bitmap);
+}
+
 /// Another filter comes with it.
 pub fn enable_finer() {
-    let node = Node::new();
-    let (a, b, c) = (node.coarse_bitmap(c"a"), node.coarse_bitmap(c"b"), node.bitmap(c"c"));
-    c.disable();
-    hot(node, 0);
-    with_guest(node, || {
-        c.enable();
-        c
-    });
-    end(&[node], &[a, b, c]);
+    enables(Node::coarse_bitmap);
 }
 
 /// The other bitmap goes on.

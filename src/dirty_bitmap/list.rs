@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::head::{Head, NodeBitmaps};
-use super::write_filter::fence_with_data;
 use super::{BdrvDirtyBitmap, Locked};
 use crate::assertion::abi_assert;
 use crate::host::{BlockDriverState, CurrentHost, Host};
@@ -132,7 +131,6 @@ impl Locked<'_> {
             }
         }
         self.note_states();
-        fence_with_data();
     }
 
     /// Takes a bitmap out and gives back the list's reference.

@@ -18,8 +18,8 @@ pub(crate) fn is_empty(node: &BlockDriverState) -> bool {
 }
 
 /// Whether a write, whose data is written, is in no bitmap because the node has none. Takes no
-/// lock. A bitmap that is made at the same time comes before the write, or after its data: who
-/// copies the disk after that has it.
+/// lock. A bitmap that is made at the same time comes before the write, or after its data: a disk
+/// that is copied after that has it.
 #[inline]
 pub(crate) fn has_none_to_record(node: &BlockDriverState) -> bool {
     let has_none = || is_empty(node);

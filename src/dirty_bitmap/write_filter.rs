@@ -259,8 +259,10 @@ impl BdrvDirtyBitmap {
             Change::Cleans { offset, bytes } => {
                 // The last part of a bitmap may end within its last unit, all of which is cleaned.
                 // The filter has smaller ones.
-                let bytes = bytes.checked_next_multiple_of(self.granularity().into());
-                self.forget(access, |filter| filter.forget(offset, bytes.unwrap_or(u64::MAX)));
+                let unit_mask = u64::from(self.granularity()) - 1;
+                self.forget(access, |filter| {
+                    filter.forget(offset, bytes.saturating_add(unit_mask) & !unit_mask)
+                });
             }
             Change::Replaces => self.forget(access, WriteFilter::forget_all),
         }
@@ -289,13 +291,14 @@ impl Locked<'_> {
             None if wanted.is_none() => (),
             _ => {
                 head.replace_filter(&self.content, wanted.and_then(WriteFilter::new).map(Box::new));
-                fence_with_data();
             }
         }
         head.set_flags(
             self.list.iter().any(BdrvDirtyBitmap::readonly),
             head.filter(&self.content).is_some(),
         );
+        // Also where there is no filter: the bitmap may be the node's first.
+        fence_with_data();
     }
 
     /// The filter that the node should have: none with one enabled bitmap, whose own content is as
